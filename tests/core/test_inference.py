@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+
+from uadbids.core.config import VAEConfig
+from uadbids.core.inference import reconstruct, residual, resolve_device
+from uadbids.core.models import VAE
+from uadbids.errors import DeviceError
+
+CPU = torch.device("cpu")
+SHAPE = (16, 24, 40)
+VOLUMES = VAEConfig(3, "dense", SHAPE, channels=(4, 8), latent=8)
+SLICES = VAEConfig(2, "dense", SHAPE[:2], channels=(4, 8), latent=8)
+
+
+@pytest.fixture
+def volume():
+    return np.random.default_rng(0).random(SHAPE, dtype=np.float32)
+
+
+def build(config):
+    torch.manual_seed(0)
+    model = VAE(config).eval()
+    # Untrained outputs lie near 0: spread them, so that clamping and folding show.
+    model.decoder[-1].weight.data *= 20
+    return model
+
+
+@pytest.mark.parametrize("config", [VOLUMES, SLICES])
+def test_reconstruction_is_deterministic_clamped_and_of_the_same_grid(volume, config):
+    model = build(config)
+    first, again = (reconstruct(model, volume, CPU) for _ in range(2))
+    assert first.shape == SHAPE and first.dtype == np.float32
+    assert first.min() >= 0.0 and first.max() <= 1.0
+    assert first.std() > 0
+    np.testing.assert_array_equal(first, again)
+
+
+def test_2d_model_sees_each_axial_slice_on_its_own(volume):
+    model = build(SLICES)
+    whole = reconstruct(model, volume, CPU)
+    changed = volume.copy()
+    changed[:, :, 7] = 0.0
+    differs = (reconstruct(model, changed, CPU) != whole).any(axis=(0, 1))
+    assert np.flatnonzero(differs).tolist() == [7]
+    with torch.no_grad():
+        alone = model(torch.from_numpy(volume[None, None, :, :, 33].copy())).reconstruction
+    np.testing.assert_allclose(whole[:, :, 33], alone[0, 0].clamp(0, 1), atol=1e-5)
+
+
+def test_kinds_of_residual():
+    x = np.array([0.9, 0.2, 0.5]).reshape(3, 1, 1)
+    rebuilt = np.array([0.4, 0.6, 0.0]).reshape(3, 1, 1)
+    mask = np.array([True, True, False]).reshape(3, 1, 1)
+    for kind, expected in [
+        ("signed", [0.5, -0.4, 0.0]),
+        ("abs", [0.5, 0.4, 0.0]),
+        ("positive", [0.5, 0.0, 0.0]),
+    ]:
+        found = residual(x, rebuilt, mask, kind)
+        np.testing.assert_allclose(found.ravel(), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="not known"):
+        residual(x, rebuilt, mask, "squared")
+
+
+def test_hyperintense_residual_spares_tissue_that_is_not_bright():
+    generator = np.random.default_rng(1)
+    x = generator.normal(0.5, 0.02, (20, 20, 20)).astype(np.float32)
+    x[4:8, 4:8, 4:8] = 0.8
+    x[12:16, 12:16, 12:16] = 0.44
+    rebuilt = np.full_like(x, 0.5)
+    rebuilt[12:16, 12:16, 12:16] = 0.2  # a large residual, but darker than the scan's tissue
+    found = residual(x, rebuilt, np.ones(x.shape, dtype=bool), "hyperintense")
+    assert found[4:8, 4:8, 4:8].min() == pytest.approx(0.6, abs=1e-3)
+    assert not found[12:16, 12:16, 12:16].any()
+
+
+def test_smoothing_keeps_a_constant_up_to_the_rim():
+    mask = np.zeros((20, 20, 20), dtype=bool)
+    mask[3:17, 3:17, 3:17] = True
+    found = residual(0.3 * mask, 0.1 * mask, mask, "positive", smoothing_mm=2.0)
+    np.testing.assert_allclose(found[mask], 0.2, atol=1e-5)
+    assert not found[~mask].any()
+
+
+def test_smoothing_averages_noise_before_the_positive_part_is_taken():
+    noise = np.random.default_rng(2).normal(0, 0.1, (30, 30, 30))
+    mask = np.ones(noise.shape, dtype=bool)
+    raw, smooth = (residual(noise, 0 * noise, mask, "positive", s).mean() for s in (0.0, 1.5))
+    assert smooth < 0.25 * raw
+
+
+def test_devices_that_are_there():
+    assert resolve_device("cpu") == CPU
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda0", "mps", ""])
+def test_unknown_devices_are_refused(name):
+    with pytest.raises(DeviceError, match="auto, cpu, cuda or cuda:N"):
+        resolve_device(name)
+
+
+def test_missing_gpu_is_told_with_advice():
+    with pytest.raises(DeviceError, match="--device cpu"):
+        resolve_device("cuda:99")

@@ -1,0 +1,217 @@
+"""The page of one subject."""
+
+import tempfile
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uadbids.reports.page import Failure, ScanReport, write_subject_page
+
+EVIL = "<script>alert('x')</script>\"'&"
+
+FACTS = {
+    "UadbidsVersion": "1.2.3",
+    "Model": "dense3d",
+    "ModelSHA256": "ab" * 32,
+    "Threshold": 0.123456,
+    "ThresholdSource": "calibrated at 0.1 %",
+    "BrainMaskMethod": "deepbet",
+    "Device": "cpu",
+    "RandomSeed": 42,
+    "ResidualKind": "positive",
+    "StageSeconds": {"registration": 12.34, "brain_mask": 5.0},
+    "Warnings": ["trained with another mask", "said twice"],
+}
+SUMMARY = {
+    "LesionVolumeMl": 3.4821,
+    "LesionCount": 2,
+    "BrainVolumeMl": 1432.2,
+    "ExaminedBrainFraction": 0.713,
+    "RegistrationOverlap": None,
+    "SourceVoxelSizeMm": [0.5, 0.5, 4.0],
+}
+SCAN = ScanReport(
+    name="sub-01_ses-1",
+    title="sub-01, ses-1",
+    facts=FACTS,
+    summary=SUMMARY,
+    components=[
+        {"index": 1, "volume_ml": 2.5, "score_max": 0.75, "x_mm": -31.2, "y_mm": -0.2, "z_mm": 7.0},
+        {"index": 2, "volume_mm3": 250.0, "score_max": 0.5, "x_mm": 1.0, "y_mm": 2.0, "z_mm": 3.0},
+    ],
+    figures={"brain": "sub-01/figures/b.svg", "detection": "sub-01/figures/d.svg", "odd": "o.svg"},
+    warnings=["said twice", "thick slices"],
+)
+CARD: dict[str, Any] = {
+    "name": "dense3d",
+    "training": {
+        "n_scans": 34,
+        "sources": [{"name": "open-ms", "ages": "20-60"}],
+        "seeds": [1, 2.5],
+    },
+    "results": {"isbi-ms": {"dice": 0.31, "n": 2}, "brats": {"dice": 0.71}},
+    "limits": ["No children."],
+    "license": "Apache-2.0",
+}
+
+
+class Reader(HTMLParser):
+    """Collects tags, attributes, text; notes tags that do not nest."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+    def attributes(self, tag: str, name: str) -> list[str | None]:
+        return [attrs[name] for found, attrs in self.tags if found == tag and name in attrs]
+
+
+def write(folder: Path, **changes: Any) -> Reader:
+    content = {
+        "subject": "01",
+        "scans": [SCAN],
+        "failures": [],
+        "card": CARD,
+        "run": {"version": "1"},
+    }
+    out = write_subject_page(folder / "sub-01.html", **(content | changes))
+    assert [path.name for path in folder.iterdir()] == ["sub-01.html"]
+    reader = Reader(out.read_text(encoding="utf-8"))
+    assert reader.open == []
+    return reader
+
+
+def test_results_provenance_and_model_are_told(tmp_path: Path) -> None:
+    words = write(tmp_path).words
+    for piece in (
+        "Not a medical device. For research use only.",
+        "Lesion volume (ml) 3.48",
+        "Brain examined 71 %",
+        "Overlap with template (Dice) not available",
+        "0.5 × 0.5 × 4",
+        "1 2.5 0.75 -31 0 7",
+        "2 0.25 0.5 1 2 3",
+        "Threshold 0.123",
+        "Threshold comes from calibrated at 0.1 %",
+        "Model SHA-256 " + "ab" * 32,
+        "Brain mask by deepbet",
+        "Registration 12.3",
+        "Name Ages open-ms 20-60",
+        "Seeds 1, 2.5",
+        "isbi-ms 0.31 2",
+        "No children.",
+        "Apache-2.0",
+    ):
+        assert piece in words
+
+
+def test_each_warning_appears_once(tmp_path: Path) -> None:
+    words = write(tmp_path).words
+    assert words.count("said twice") == 1
+    assert words.count("Warning.") == 3
+
+
+def test_figures_are_relative_links_with_alternative_text_in_reading_order(tmp_path: Path) -> None:
+    page = write(tmp_path)
+    sources = page.attributes("img", "src")
+    assert sources == ["sub-01/figures/d.svg", "sub-01/figures/b.svg", "o.svg"]
+    assert all(page.attributes("img", "alt"))
+    assert len(page.attributes("img", "alt")) == 3
+
+
+def test_page_needs_no_network_and_no_script(tmp_path: Path) -> None:
+    page = write(tmp_path)
+    names = [tag for tag, _ in page.tags]
+    assert "script" not in names
+    assert "link" not in names
+    links = page.attributes("a", "href") + page.attributes("img", "src")
+    assert links
+    assert not [link for link in links if link and (":" in link or link.startswith("/"))]
+
+
+def test_strings_of_the_dataset_cannot_inject_markup(tmp_path: Path) -> None:
+    scan = ScanReport(
+        name=EVIL,
+        title=EVIL,
+        facts={"Device": EVIL, EVIL: EVIL, "StageSeconds": {EVIL: 1.0}, "Warnings": [EVIL]},
+        summary={EVIL: EVIL},
+        components=[{"index": EVIL, "score_max": EVIL}],
+        figures={EVIL: "javascript:alert(1)", "detection": f"a/{EVIL}.svg"},
+        warnings=[EVIL],
+    )
+    page = write(
+        tmp_path,
+        subject=EVIL,
+        scans=[scan],
+        failures=[Failure(EVIL, EVIL, "javascript:alert(2)")],
+        card={"name": EVIL, "training": {EVIL: [EVIL]}, "results": {EVIL: {EVIL: EVIL}}},
+        run={EVIL: EVIL},
+    )
+    assert "script" not in [tag for tag, _ in page.tags]
+    assert page.words.count("<script>") > 10
+    links = page.attributes("a", "href") + page.attributes("img", "src")
+    assert not [link for link in links if link and ":" in link]
+    known = {"class", "id", "href", "src", "alt", "role", "loading", "lang", "open"}
+    in_body = [attrs for tag, attrs in page.tags if tag not in {"meta"}]
+    assert {name for attrs in in_body for name in attrs} <= known
+
+
+@given(st.text(max_size=30))
+def test_any_text_comes_back_as_it_was(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        page = write(Path(folder), scans=[replace(SCAN, warnings=["a" + text + "b"])])
+    assert " ".join(("a" + text + "b").split()) in page.words
+
+
+def test_subject_with_failures_only(tmp_path: Path) -> None:
+    failures = [
+        Failure("sub-01_run-1", "It has no brain.", "sub-01/log/1/crash.txt"),
+        Failure("sub-01_run-2", "Other."),
+    ]
+    page = write(tmp_path, scans=[], failures=failures)
+    assert "sub-01_run-1 failed. It has no brain." in page.words
+    assert "0 scans processed, 2 failed" in page.words
+    assert page.attributes("a", "href") == ["sub-01/log/1/crash.txt"]
+
+
+def test_no_lesion_is_said_and_long_lists_are_cut(tmp_path: Path) -> None:
+    row = {"index": 1, "volume_ml": 0.1, "score_max": 1.0, "x_mm": 0.0, "y_mm": 0.0, "z_mm": 0.0}
+    bare = replace(SCAN, components=[], figures={})
+    many = replace(SCAN, components=[row] * 45)
+    assert "None above the threshold" in write(tmp_path, scans=[bare]).words
+    page = write(tmp_path, scans=[many])
+    assert "The 30 largest of 45" in page.words
+    assert page.words.count("1 0.1 1 0 0 0") == 30
+
+
+@pytest.mark.parametrize("card", [{}, {"training": None, "results": {}, "limits": []}])
+def test_a_bare_card_and_scan_are_enough(tmp_path: Path, card: dict[str, Any]) -> None:
+    scan = ScanReport("sub-01", "sub-01", {}, {})
+    words = write(tmp_path, scans=[scan], card=card, run={}).words
+    assert "not available" in words

@@ -1,0 +1,107 @@
+"""Files that appear whole or not at all."""
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+
+def temporary_name(target: Path) -> Path:
+    """Return a name of its own in the folder of `target`; hidden, so BIDS tools overlook it."""
+    return target.with_name(f".{uuid4().hex[:12]}_{target.name}")
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write a file by way of a temporary name; leave it alone when it holds this already."""
+    if target.is_file() and target.read_bytes() == content:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(target)
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace_together(
+    targets: Mapping[Path, Path | bytes], *, last: Path, stale: Iterable[Path] = ()
+) -> None:
+    """Put several files in place as one, as far as a file system allows.
+
+    Parameters
+    ----------
+    targets : Mapping[Path, Path | bytes]
+        Target -> file to copy, or content.
+    last : Path
+        The target whose presence says that the set is whole. Its old version goes before the first
+        file is replaced and its new one comes after all others.
+    stale : iterable of Path
+        Files of an older set which must go with it.
+
+    Raises
+    ------
+    OSError
+        If a copy fails (full disk, no permission); the old set is then untouched.
+    """
+    staged: dict[Path, Path] = {}
+    try:
+        for target, content in targets.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staged[target] = temporary_name(target)
+            if isinstance(content, bytes):
+                staged[target].write_bytes(content)
+            else:
+                # Content alone: modes of the work directory have no place in the outputs.
+                shutil.copyfile(content, staged[target])
+        last.unlink(missing_ok=True)
+        for path in stale:
+            path.unlink(missing_ok=True)
+        for target in sorted(staged, key=lambda path: path == last):
+            os.replace(staged[target], target)
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+
+
+def json_bytes(content: Any) -> bytes:
+    """Encode as indented JSON with a final newline."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON, or ``None`` when the file is missing or holds something else."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def tsv_bytes(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Encode rows as a BIDS table; what is missing, empty or not a number becomes ``n/a``."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row.get(column)) for column in columns])
+    return buffer.getvalue().encode()
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "" or value != value:  # noqa: PLR0124 (NaN)
+        return "n/a"
+    return f"{value:.8g}" if isinstance(value, float) else str(value)
+
+
+def read_tsv(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a BIDS table; none when the file is missing."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return []
+    return list(csv.DictReader(io.StringIO(text), delimiter="\t"))

@@ -1,0 +1,62 @@
+"""Find masks that others drew on a scan: brain masks and lesion masks of BIDS (derivative) datasets."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from uadbids.bids.scan import Scan, parse_entities
+from uadbids.errors import UsageError
+
+BRAIN = frozenset({"brain"})
+LESIONS = frozenset({"lesion", "WMH", "tumor", "anomaly"})
+
+_ADDED = frozenset({"space", "label", "desc", "seg", "res", "den"})
+
+
+def find_mask(root: Path, scan: Scan, labels: frozenset[str]) -> Path | None:
+    """Find the mask of a scan in its own space.
+
+    Looked for in ``anat`` of the same subject and session, in the dataset itself and in its
+    ``derivatives/*``. The entities that name the scan must agree; a mask without ``space-`` or
+    with ``space-orig`` lies on the scan's own grid.
+
+    Parameters
+    ----------
+    root : Path
+        Raw or derivative dataset.
+    scan : Scan
+        The scan.
+    labels : frozenset of str
+        Values of ``label-`` or ``desc-`` that count.
+
+    Returns
+    -------
+    Path or None
+        The mask; None where there is none.
+
+    Raises
+    ------
+    UsageError
+        When more than one mask fits: which rater is meant must be said, not guessed.
+    """
+    found = [path for path in _masks(root, scan) if _fits(path, scan, labels)]
+    if len(found) > 1:
+        names = ", ".join(sorted(path.name for path in found))
+        raise UsageError(f"{scan.path}: more than one mask fits ({names}); keep one of them")
+    return found[0] if found else None
+
+
+def _masks(root: Path, scan: Scan) -> Iterator[Path]:
+    anat = Path(scan.relative_path).parent
+    for dataset in (root, *sorted((root / "derivatives").glob("*/"))):
+        for ending in ("nii.gz", "nii"):
+            yield from (dataset / anat).glob(f"sub-{scan.subject}_*_mask.{ending}")
+
+
+def _fits(path: Path, scan: Scan, labels: frozenset[str]) -> bool:
+    entities = parse_entities(path.name.partition(".")[0].removesuffix("_mask"))
+    if not {entities.get("label"), entities.get("desc")} & labels:
+        return False
+    if entities.get("space", "orig") != "orig":
+        return False
+    named = {key: value for key, value in entities.items() if key not in _ADDED}
+    return all(scan.entities.get(key) == value for key, value in named.items())

@@ -1,0 +1,214 @@
+"""The one table of every file that uadbids writes for a scan, and where each lies.
+
+The order of the entities is that of the BIDS 1.11 schema (`chunk` stands after `space`); pybids
+fills them into one pattern.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from bids.layout.writing import build_path
+
+from uadbids.bids.scan import Scan
+from uadbids.errors import ScanError
+
+TEMPLATE_SPACE = "UADBIDS"
+TEMPLATE_T1W = PurePosixPath("tpl-UADBIDS/anat/tpl-UADBIDS_T1w.nii.gz")
+TEMPLATE_MASK = PurePosixPath("tpl-UADBIDS/anat/tpl-UADBIDS_label-brain_mask.nii.gz")
+
+_PATTERN = (
+    "sub-{subject}[/ses-{session}]/anat/sub-{subject}[_ses-{session}][_task-{task}]"
+    "[_acq-{acquisition}][_ce-{ceagent}][_rec-{reconstruction}][_run-{run}][_echo-{echo}]"
+    "[_part-{part}][_space-{space}][_chunk-{chunk}][_seg-{segmentation}][_label-{label}]"
+    "[_desc-{desc}][_from-{from}][_to-{to}][_mode-{mode}]_{suffix}{extension}"
+)
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """One kind of output file.
+
+    Attributes
+    ----------
+    entities : Mapping[str, str]
+        pybids' entities which are added to those of the scan.
+    description : str
+        What the file holds: voxel values, unit, range.
+    sources : tuple of str
+        Keys of the derivatives that it is made from; ``"raw"`` is the scan itself.
+    tables : tuple of str
+        Extensions of the tables that lie beside the image.
+    fields : Mapping[str, object]
+        JSON fields that BIDS asks of this kind of file.
+    """
+
+    entities: Mapping[str, str]
+    description: str
+    sources: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def extension(self) -> str:
+        """Extension of the main file, with its dot."""
+        return self.entities["extension"]
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """Extensions of all files of this kind: the main one, the sidecar, the tables."""
+        return (self.extension, ".json", *self.tables)
+
+
+def _image(
+    space: str, suffix: str, description: str, sources: tuple[str, ...], **entities: str
+) -> Derivative:
+    fields: dict[str, object] = {
+        "SpatialReference": "orig" if space == "orig" else f"bids::{TEMPLATE_T1W}"
+    }
+    if suffix == "FLAIR":
+        # Everything outside the brain mask is zero, in each of our images.
+        fields |= {"SkullStripped": True, "Units": "arbitrary"}
+    if suffix == "mask":
+        fields["Type"] = "Brain" if entities.get("label") == "brain" else "Lesion"
+    tables = (".tsv",) if suffix == "dseg" and space == "orig" else ()
+    names = {"space": space, "suffix": suffix, "extension": ".nii.gz", **entities}
+    return Derivative(names, description, sources, tables, fields)
+
+
+_ANOMALY = (
+    "Reconstruction error of the healthy-brain model (input minus reconstruction, in the way that "
+    "the model card states), in units of the scaled intensity; 0 outside the brain"
+)
+_SCORE = "Anomaly score calibrated on held-out healthy scans, from 0 to 1; 0 outside the brain"
+_LESIONS = "Voxels found anomalous: 1; all others: 0"
+_BRAIN = "Voxels of the brain: 1; all others: 0"
+_COMPONENTS = (
+    "26-connected components of the lesion mask, numbered as in the index column of the table in "
+    "the space of the scan; 0 is background"
+)
+_HOME = ", carried to the grid of the scan"
+
+DERIVATIVES: Mapping[str, Derivative] = {
+    "template_brain": _image(
+        TEMPLATE_SPACE, "mask", _BRAIN, ("native_brain", "xfm"), label="brain"
+    ),
+    "template_preproc": _image(
+        TEMPLATE_SPACE,
+        "FLAIR",
+        "Input of the model: corrected for bias, rigidly aligned to the template, brain alone, "
+        "scaled as the model card states",
+        ("raw", "native_brain", "xfm"),
+        desc="preproc",
+    ),
+    "template_recon": _image(
+        TEMPLATE_SPACE,
+        "FLAIR",
+        "What the healthy-brain model makes of its input, in the same units",
+        ("template_preproc",),
+        desc="recon",
+    ),
+    "template_anomaly": _image(
+        TEMPLATE_SPACE,
+        "FLAIR",
+        _ANOMALY,
+        ("template_preproc", "template_recon", "template_brain"),
+        desc="anomaly",
+    ),
+    "template_score": _image(
+        TEMPLATE_SPACE, "probseg", _SCORE, ("template_anomaly",), label="anomaly"
+    ),
+    "template_lesions": _image(
+        TEMPLATE_SPACE, "mask", _LESIONS, ("template_anomaly", "template_brain"), label="anomaly"
+    ),
+    "template_components": _image(
+        TEMPLATE_SPACE, "dseg", _COMPONENTS, ("template_lesions",), segmentation="anomaly"
+    ),
+    "native_brain": _image("orig", "mask", _BRAIN, ("raw",), label="brain"),
+    "native_anomaly": _image(
+        "orig", "FLAIR", _ANOMALY + _HOME, ("raw", "template_anomaly", "xfm"), desc="anomaly"
+    ),
+    "native_score": _image(
+        "orig", "probseg", _SCORE + _HOME, ("raw", "template_score", "xfm"), label="anomaly"
+    ),
+    "native_components": _image(
+        "orig", "dseg", _COMPONENTS, ("native_lesions",), segmentation="anomaly"
+    ),
+    "xfm": Derivative(
+        {
+            "from": "orig",
+            "to": TEMPLATE_SPACE,
+            "mode": "image",
+            "suffix": "xfm",
+            "extension": ".txt",
+        },
+        "Rigid transform in ITK's text format, which resamples an image of the scan's space on the "
+        "template grid",
+        ("raw",),
+    ),
+    # Last: its sidecar tells that a scan is finished (see derivatives.py).
+    "native_lesions": _image(
+        "orig", "mask", _LESIONS + _HOME, ("raw", "template_lesions", "xfm"), label="anomaly"
+    ),
+}
+
+
+def derivative_path(scan: Scan, key: str, extension: str | None = None) -> PurePosixPath:
+    """Tell where one output of a scan lies.
+
+    Parameters
+    ----------
+    scan : Scan
+        The scan; all of its entities are kept.
+    key : str
+        Key of `DERIVATIVES`.
+    extension : str, optional
+        Another of the extensions of this kind: ``".json"``, ``".tsv"``.
+
+    Returns
+    -------
+    PurePosixPath
+        Path from the root of the output dataset.
+
+    Raises
+    ------
+    KeyError
+        If there is no such kind of output.
+    ScanError
+        If the scan carries an entity that has no place in the name of a derivative.
+    """
+    entities = {**scan.entities, **DERIVATIVES[key].entities}
+    if extension is not None:
+        entities["extension"] = extension
+    # strict: an unknown entity yields no path at all, where pybids would else leave it out.
+    path = build_path(entities, [_PATTERN], strict=True)
+    clash = scan.entities.keys() & DERIVATIVES[key].entities.keys()
+    if not isinstance(path, str) or clash:
+        raise ScanError(
+            f"{scan.path.name} has an entity that cannot stand in the name of a derivative; "
+            "rename the file by the rules of BIDS for FLAIR images."
+        )
+    return PurePosixPath(path)
+
+
+def figure_path(scan: Scan, kind: str) -> PurePosixPath:
+    """Tell where a figure of a scan lies: ``sub-01/figures/<name>_desc-<kind>_FLAIR.svg``."""
+    return PurePosixPath(f"sub-{scan.subject}/figures/{scan.name}_desc-{kind}_FLAIR.svg")
+
+
+def report_path(subject: str) -> PurePosixPath:
+    """Tell where the page of a participant lies: ``sub-01.html``."""
+    return PurePosixPath(f"sub-{subject}.html")
+
+
+def log_dir(subject: str, run_uuid: str) -> PurePosixPath:
+    """Tell where the crash files of one run lie: ``sub-01/log/<run_uuid>``."""
+    return PurePosixPath(f"sub-{subject}/log/{run_uuid}")
+
+
+def scans_table_path(subject: str, session: str | None) -> PurePosixPath:
+    """Tell where the volumes per scan lie: ``sub-01[/ses-1]/sub-01[_ses-1]_scans.tsv``."""
+    folder, name = f"sub-{subject}", f"sub-{subject}"
+    if session:
+        folder, name = f"{folder}/ses-{session}", f"{name}_ses-{session}"
+    return PurePosixPath(f"{folder}/{name}_scans.tsv")

@@ -1,0 +1,103 @@
+"""The JSON beside every output: what it is, what it was made from, and how."""
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from uadbids.bids.names import DERIVATIVES, derivative_path
+from uadbids.bids.scan import Scan
+
+COMPONENT_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "index": {"Description": "Value of the component in the image", "Format": "integer"},
+    "name": {"Description": "Name of the component"},
+    "volume_mm3": {"Description": "Volume in the grid of the scan", "Units": "mm3"},
+    "volume_ml": {"Description": "Volume in the grid of the scan", "Units": "mL"},
+    "score_max": {"Description": "Greatest value of the map that was thresholded"},
+    "score_mean": {"Description": "Mean value of the map that was thresholded"},
+    "x_mm": {"Description": "Centre of mass, scanner coordinates, to the right", "Units": "mm"},
+    "y_mm": {"Description": "Centre of mass, scanner coordinates, to the front", "Units": "mm"},
+    "z_mm": {"Description": "Centre of mass, scanner coordinates, upwards", "Units": "mm"},
+}
+
+# An absolute path at the start of a word, up to its last name; URLs have no blank before "/".
+_HOST_FOLDERS = re.compile(r"(?<![^\s'\"(=,])(?:file://)?/(?:[^\s/'\"]+/)*(?=[^\s/])")
+
+
+def sidecar(
+    scan: Scan,
+    key: str,
+    written: Collection[str],
+    *,
+    facts: Mapping[str, Any],
+    summary: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Make the JSON of one output.
+
+    Parameters
+    ----------
+    scan : Scan
+        The scan that the output comes from. Nothing of its own metadata is copied: sidecars of
+        clinical scans may hold dates and names.
+    key : str
+        Key of `names.DERIVATIVES`.
+    written : collection of str
+        Keys of all outputs of this run; ``Sources`` names no file that is not there.
+    facts : Mapping[str, Any]
+        Provenance in CamelCase keys (``UadbidsVersion``, ``ModelSHA256``, ``Threshold``, ...).
+    summary : Mapping[str, Any]
+        Results of the scan (``LesionVolumeMl``, ...), told in ``native_lesions`` alone.
+
+    Returns
+    -------
+    dict
+        Ready for `json.dumps`. Of absolute paths in `facts` only the last name is kept, since
+        derivatives are shared with people to whom the folders of this computer mean nothing.
+
+    Raises
+    ------
+    KeyError
+        If there is no such kind of output.
+    """
+    derivative = DERIVATIVES[key]
+    content: dict[str, Any] = {
+        "Description": f"{derivative.description}.",
+        "Sources": _sources(scan, key, written),
+        **derivative.fields,
+    }
+    if derivative.tables:
+        content.update(COMPONENT_COLUMNS)
+    content.update(_plain(facts))
+    if key == "native_lesions":
+        content.update(_plain(summary))
+    return content
+
+
+def _sources(scan: Scan, key: str, written: Collection[str]) -> list[str]:
+    """Return BIDS URIs; an absent source is replaced by what it was made from itself."""
+    uris: list[str] = []
+    for source in DERIVATIVES[key].sources:
+        if source == "raw":
+            found = [f"bids:raw:{scan.relative_path}"]
+        elif source in written:
+            found = [f"bids::{derivative_path(scan, source)}"]
+        else:
+            found = _sources(scan, source, written)
+        uris += [uri for uri in found if uri not in uris]
+    return uris
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold: plain numbers, no NaN, no folders of this computer."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, PurePath):
+        return value.name
+    if hasattr(value, "item"):  # a scalar of NumPy
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return _HOST_FOLDERS.sub("", value) if isinstance(value, str) else value

@@ -1,0 +1,124 @@
+"""The tables of an output dataset: labels, participants, volumes per scan."""
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from uadbids.bids.derivatives import finished_scans
+from uadbids.bids.files import json_bytes, read_json, read_tsv, tsv_bytes, write_bytes
+from uadbids.bids.names import scans_table_path
+from uadbids.bids.scan import Scan
+
+_DESCRIPTIONS = {
+    "anomaly": "Error of the reconstruction by the model of healthy brains",
+    "preproc": "FLAIR as the model sees it: bias-corrected, aligned, brain-extracted, scaled",
+    "recon": "FLAIR as the model of healthy brains reconstructs it",
+}
+_PARTICIPANT_COLUMNS = {
+    "age": {"Description": "Age of the participant, as the raw dataset has it", "Units": "year"},
+    "sex": {"Description": "Sex of the participant, as the raw dataset has it"},
+}
+# Column of the scans table -> field of the sidecar that it comes from, and its meaning.
+_SCAN_COLUMNS = {
+    "lesion_volume_ml": (
+        "LesionVolumeMl",
+        {"Description": "Volume found anomalous", "Units": "mL"},
+    ),
+    "lesion_count": ("LesionCount", {"Description": "Connected components found anomalous"}),
+    "brain_volume_ml": (
+        "BrainVolumeMl",
+        {"Description": "Volume of the brain mask", "Units": "mL"},
+    ),
+    "examined_brain_fraction": (
+        "ExaminedBrainFraction",
+        {"Description": "Share of the brain mask that the model looked at, from 0 to 1"},
+    ),
+}
+
+
+def description_tables() -> dict[str, bytes]:
+    """Return ``descriptions.tsv`` and its JSON: the meaning of each ``desc-`` label."""
+    rows = [{"desc_id": f"desc-{key}", "description": text} for key, text in _DESCRIPTIONS.items()]
+    columns: dict[str, Any] = {
+        "desc_id": {"Description": "Label of the desc entity"},
+        "description": {"Description": "What files with this label hold"},
+    }
+    return {
+        "descriptions.tsv": tsv_bytes(list(columns), rows),
+        "descriptions.json": _column_json("Labels of the desc entity", columns),
+    }
+
+
+def participant_tables(output_dir: Path, raw_dir: Path) -> dict[str, bytes]:
+    """Return ``participants.tsv`` and its JSON for the participants which have outputs.
+
+    Age and sex are copied from the raw dataset, or from the last such table of ours; nothing else
+    is.
+    """
+    known = {
+        row.get("participant_id"): row
+        for folder in (output_dir, raw_dir)
+        for row in read_tsv(folder / "participants.tsv")
+    }
+    ids = sorted(path.name for path in output_dir.glob("sub-*") if path.is_dir())
+    columns = [c for c in _PARTICIPANT_COLUMNS if any(c in row for row in known.values())]
+    rows = [
+        {"participant_id": i, **{c: _capped(c, known.get(i, {}).get(c)) for c in columns}}
+        for i in ids
+    ]
+    raw_json = read_json(raw_dir / "participants.json")
+    raw_json = raw_json if isinstance(raw_json, dict) else {}
+    meanings: dict[str, Any] = {"participant_id": {"Description": "Participant, with sub-"}}
+    meanings |= {c: raw_json.get(c) or _PARTICIPANT_COLUMNS[c] for c in columns}
+    return {
+        "participants.tsv": tsv_bytes(["participant_id", *columns], rows),
+        "participants.json": _column_json("Participants with outputs", meanings),
+    }
+
+
+def _capped(column: str, value: str | None) -> str | None:
+    """Cap ages at 89, as BIDS wants: higher ones may identify a person."""
+    try:
+        return "89" if column == "age" and value and float(value) > 89 else value  # noqa: PLR2004
+    except ValueError:
+        return value
+
+
+def write_scans_tables(output_dir: Path) -> None:
+    """Write the volumes of every finished scan, one table a subject and session.
+
+    Read from the sidecars in the tree, so scans of earlier runs keep their rows; a table without
+    finished scans goes.
+    """
+    old = set(output_dir.glob("sub-*/sub-*_scans.*")) | set(
+        output_dir.glob("sub-*/ses-*/sub-*_scans.*")
+    )
+    meanings: dict[str, Any] = {"filename": {"Description": "Lesion mask in the space of the scan"}}
+    meanings |= {column: dict(meaning) for column, (_, meaning) in _SCAN_COLUMNS.items()}
+
+    def place(scan: Scan) -> tuple[str, str]:
+        return scan.subject, scan.session or ""
+
+    written: set[Path] = set()
+    for (subject, session), scans in groupby(sorted(finished_scans(output_dir), key=place), place):
+        table = output_dir / scans_table_path(subject, session or None)
+        write_bytes(table, tsv_bytes(list(meanings), _scan_rows(scans)))
+        write_bytes(table.with_suffix(".json"), _column_json("Volumes per scan", meanings))
+        written |= {table, table.with_suffix(".json")}
+    for path in old - written:
+        path.unlink(missing_ok=True)
+
+
+def _column_json(description: str, columns: Mapping[str, Any]) -> bytes:
+    return json_bytes({"Description": f"{description}.", **columns})
+
+
+def _scan_rows(scans: Iterable[Scan]) -> list[dict[str, Any]]:
+    return [
+        {
+            "filename": f"anat/{scan.path.name}",
+            **{column: scan.metadata.get(key) for column, (key, _) in _SCAN_COLUMNS.items()},
+        }
+        for scan in scans
+    ]

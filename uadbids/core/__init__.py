@@ -1,0 +1,1 @@
+"""The method itself: arrays and tensors, nothing of files, BIDS or pictures."""

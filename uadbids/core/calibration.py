@@ -1,0 +1,160 @@
+"""Healthy residuals as a reference: a threshold without labels, and a score in [0, 1]."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from uadbids.errors import UsageError
+
+Floats = npt.NDArray[np.floating]
+
+# Coarse over the bulk, eight steps a decade down to one voxel in a million.
+_PROBABILITIES = np.concatenate(
+    [np.linspace(0.0, 0.9, 46), 1.0 - np.logspace(-1.0, -6.0, 41)[1:], [1.0]]
+)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Distribution of residuals in held-out healthy brains (METHOD 8).
+
+    Attributes
+    ----------
+    probabilities : tuple of float
+        Increasing, from 0 to 1.
+    residuals : tuple of float
+        Quantile of the healthy residuals at each probability, not decreasing.
+    n_subjects, n_voxels : int
+        What was pooled.
+
+    Raises
+    ------
+    ValueError
+        If the table is not one.
+    """
+
+    probabilities: tuple[float, ...]
+    residuals: tuple[float, ...]
+    n_subjects: int
+    n_voxels: int
+
+    def __post_init__(self) -> None:
+        p, r = np.asarray(self.probabilities), np.asarray(self.residuals)
+        if p.ndim != 1 or p.shape != r.shape or p.size < 2:
+            raise ValueError("A calibration needs two rows of numbers of the same length.")
+        sound = np.isfinite(p).all() and np.isfinite(r).all()
+        if not sound or p[0] != 0 or p[-1] != 1 or (np.diff(p) <= 0).any():
+            raise ValueError("Calibration probabilities must increase from 0 to 1.")
+        if (np.diff(r) < 0).any() or self.n_subjects < 1 or self.n_voxels < 1:
+            raise ValueError("Calibration residuals must not decrease, nor counts be below 1.")
+
+    def threshold(self, false_positive_rate: float) -> float:
+        """Residual that this fraction of healthy voxels exceeds.
+
+        Parameters
+        ----------
+        false_positive_rate : float
+            Between 0 and 1, both excluded; 0.001 is about 1 ml of a brain.
+
+        Returns
+        -------
+        float
+            In the unit of the residual.
+
+        Raises
+        ------
+        UsageError
+            If the rate is outside, or finer than the healthy voxels can tell.
+        """
+        if not 0.0 < false_positive_rate < 1.0:
+            raise UsageError(
+                f"The false-positive rate {false_positive_rate} must lie between 0 and 1, for "
+                "example 0.001."
+            )
+        if false_positive_rate * self.n_voxels < 1.0:
+            raise UsageError(
+                f"The false-positive rate {false_positive_rate} is finer than the model's "
+                f"{self.n_voxels} healthy voxels can tell; give a larger one or a threshold."
+            )
+        return float(np.interp(1.0 - false_positive_rate, self.probabilities, self.residuals))
+
+    def score(self, residual: Floats) -> npt.NDArray[np.float32]:
+        """Fraction of healthy voxels with a smaller residual.
+
+        Parameters
+        ----------
+        residual : ndarray
+            Any shape.
+
+        Returns
+        -------
+        ndarray of float32, same shape
+            In [0, 1], not decreasing in the residual; 0 for the smallest healthy residual.
+        """
+        table = np.asarray(self.residuals)
+        # Many healthy residuals are exactly 0: everything above them exceeds them all.
+        values, from_end = np.unique(table[::-1], return_index=True)
+        reached = np.asarray(self.probabilities)[::-1][from_end]
+        score = np.interp(residual, values, reached)
+        score[np.asarray(residual) <= values[0]] = 0.0
+        single: npt.NDArray[np.float32] = score.astype(np.float32)
+        return single
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "probabilities": list(self.probabilities),
+            "residuals": list(self.residuals),
+            "n_subjects": self.n_subjects,
+            "n_voxels": self.n_voxels,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Calibration of what `to_dict` gave.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If the values are not such a table.
+        """
+        return cls(
+            probabilities=tuple(float(p) for p in values["probabilities"]),
+            residuals=tuple(float(r) for r in values["residuals"]),
+            n_subjects=int(values["n_subjects"]),
+            n_voxels=int(values["n_voxels"]),
+        )
+
+
+def calibrate(residuals: Sequence[Floats]) -> Calibration:
+    """Pool the residuals of held-out healthy subjects.
+
+    Parameters
+    ----------
+    residuals : sequence of ndarray
+        One array of any shape per subject: the examined voxels only.
+
+    Returns
+    -------
+    Calibration
+        Quantiles of all voxels together.
+
+    Raises
+    ------
+    ValueError
+        If there is no voxel, or a value is not finite.
+    """
+    pooled = np.concatenate([np.ravel(r) for r in residuals]) if residuals else np.empty(0)
+    if not pooled.size or not np.isfinite(pooled).all():
+        raise ValueError("Calibration needs finite residuals of at least one healthy subject.")
+    quantiles = np.quantile(pooled.astype(np.float64), _PROBABILITIES)
+    return Calibration(
+        probabilities=tuple(_PROBABILITIES.tolist()),
+        # Interpolation between equal values can be off by one unit in the last place.
+        residuals=tuple(np.maximum.accumulate(quantiles).tolist()),
+        n_subjects=len(residuals),
+        n_voxels=int(pooled.size),
+    )

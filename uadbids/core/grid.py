@@ -1,0 +1,112 @@
+"""Symmetric crop and pad between the template grid and the grid that a model sees."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+TEMPLATE_SHAPE = (170, 204, 170)
+"""Shape of the template grid: RAS axes, 1 mm voxels (paper, section 3)."""
+
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A box on a larger grid; the parts that hang over the grid's edge are padding.
+
+    The paper crops to 160x192x75 (section 3). Four halvings need a multiple of 16, so models
+    see boxes such as 160x192x80 and every cut, pad, way back and affine goes through this class.
+
+    Parameters
+    ----------
+    start : tuple of int
+        First voxel of the box on the larger grid; negative where the box hangs over.
+    shape : tuple of int
+        Size of the box in voxels, at least 1 along each axis.
+
+    Raises
+    ------
+    ValueError
+        If the shape has an axis without voxels or the two tuples do not have three entries.
+    """
+
+    start: Triple
+    shape: Triple
+
+    def __post_init__(self) -> None:
+        if len(self.start) != 3 or len(self.shape) != 3 or min(self.shape) < 1:
+            raise ValueError(f"A crop needs 3 starts and 3 positive sizes: {self}.")
+
+    @classmethod
+    def centred(cls, full_shape: Triple, shape: Triple) -> Self:
+        """Box of the given shape in the middle of a grid; larger axes are padded evenly."""
+        x, y, z = ((full - size) // 2 for full, size in zip(full_shape, shape, strict=True))
+        return cls(start=(x, y, z), shape=shape)
+
+    def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Cut the box out of an array, zeros where it hangs over.
+
+        Parameters
+        ----------
+        array : ndarray, shape (X, Y, Z)
+            Values on the larger grid.
+
+        Returns
+        -------
+        ndarray, shape ``self.shape``
+            A new array of the same type.
+        """
+        cut = np.zeros(self.shape, dtype=array.dtype)
+        outer, inner = self._overlap(array.shape)
+        cut[inner] = array[outer]
+        return cut
+
+    def restore(self, array: npt.NDArray[Any], full_shape: Triple) -> npt.NDArray[Any]:
+        """Put a cut box back where it was, zeros outside.
+
+        Parameters
+        ----------
+        array : ndarray, shape ``self.shape``
+            Values in the box.
+        full_shape : tuple of int
+            Shape of the larger grid.
+
+        Returns
+        -------
+        ndarray, shape ``full_shape``
+            A new array of the same type.
+
+        Raises
+        ------
+        ValueError
+            If the array does not have the shape of the box.
+        """
+        if array.shape != self.shape:
+            raise ValueError(f"Expected an array of shape {self.shape}, got {array.shape}.")
+        full = np.zeros(full_shape, dtype=array.dtype)
+        outer, inner = self._overlap(full_shape)
+        full[outer] = array[inner]
+        return full
+
+    def affine(self, affine: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Voxel-to-world matrix (4, 4) of the box, given that of the larger grid (mm)."""
+        moved = np.array(affine, dtype=float)
+        moved[:3, 3] += moved[:3, :3] @ np.asarray(self.start, dtype=float)
+        return moved
+
+    def mask(self, full_shape: Triple) -> npt.NDArray[np.bool_]:
+        """Voxels of the larger grid that lie in the box: bool, shape ``full_shape``."""
+        return self.restore(np.ones(self.shape, dtype=bool), full_shape)
+
+    def _overlap(self, full_shape: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        outer, inner = [], []
+        for start, size, full in zip(self.start, self.shape, full_shape, strict=True):
+            first = min(max(start, 0), full)
+            last = max(min(start + size, full), first)
+            outer.append(slice(first, last))
+            # A box wholly beyond the grid has an empty overlap: keep both slices empty.
+            offset = first - start if last > first else 0
+            inner.append(slice(offset, offset + last - first))
+        return tuple(outer), tuple(inner)

@@ -1,0 +1,144 @@
+"""Reconstruct a volume and take the residual; choose the device."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+
+from uadbids.core.config import ResidualKind
+from uadbids.core.lesions import robust_z
+from uadbids.core.models import VAE
+from uadbids.core.samples import as_images
+from uadbids.errors import DeviceError
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+# A robust z of 3 keeps a residual as it is; METHOD's trials multiply the two.
+_FULL_Z = 3.0
+# Slices of a 2D model that are decoded together: bounds the memory, costs no time.
+_SLICES_AT_ONCE = 32
+
+
+def resolve_device(name: str) -> torch.device:
+    """Device for 'auto', 'cpu', 'cuda' or 'cuda:N'.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for; 'auto' takes a GPU if there is one.
+
+    Returns
+    -------
+    torch.device
+        A device that is there.
+
+    Raises
+    ------
+    DeviceError
+        If it is not there, or the name is none of these.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or (":" in name and not number.isdecimal()):
+        raise DeviceError(f"The device {name!r} is not known; give auto, cpu, cuda or cuda:N.")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= count:
+        raise DeviceError(
+            f"The device {name!r} was asked for, but {count} CUDA devices can be used here; "
+            "run with --device cpu, or check the driver, CUDA_VISIBLE_DEVICES and, in a "
+            "container, that the GPU is passed in (--gpus all, --nv)."
+        )
+    return torch.device(name)
+
+
+@torch.inference_mode()
+def reconstruct(model: VAE, volume: npt.NDArray[np.floating], device: torch.device) -> Floats:
+    """Healthy-looking version of a volume, from the mean of its code (METHOD 6).
+
+    Parameters
+    ----------
+    model : VAE
+        In evaluation mode, on ``device``.
+    volume : ndarray, shape (X, Y, Z)
+        Intensities in [0, 1], 0 outside the brain. A 2D model sees every axial slice.
+    device : torch.device
+        Where to compute.
+
+    Returns
+    -------
+    ndarray of float32, shape (X, Y, Z)
+        In [0, 1]; the same for the same input.
+    """
+    x = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32)).to(device)[None, None]
+    images = as_images(model.config, x)
+    parts = [model(part).reconstruction for part in torch.split(images, _SLICES_AT_ONCE)]
+    output = torch.cat(parts).float().clamp(0.0, 1.0)[:, 0]
+    # Slices came along the first axis; a 3D batch holds the one volume.
+    folded = output[0] if model.config.dims == 3 else output.movedim(0, -1)
+    return folded.contiguous().cpu().numpy()
+
+
+def residual(
+    volume: npt.NDArray[np.floating],
+    reconstruction: npt.NDArray[np.floating],
+    mask: Bools,
+    kind: ResidualKind = "positive",
+    smoothing_mm: float = 0.0,
+) -> Floats:
+    """Anomaly map ``x - x^`` (paper, section 2.1) on a 1 mm grid.
+
+    The difference is smoothed before its part is taken, so that noise and the light and dark
+    edges of a shifted sulcus cancel. The smoothing is normalised inside the mask: the rim is
+    not darkened by the zeros outside.
+
+    Parameters
+    ----------
+    volume, reconstruction : ndarray, shape (X, Y, Z)
+        Intensities in [0, 1].
+    mask : ndarray of bool, shape (X, Y, Z)
+        Brain.
+    kind : {'positive', 'signed', 'abs', 'hyperintense'}
+        Positive part (lesions are bright on FLAIR), the difference itself, its magnitude, or
+        the positive part times ``clip(z / 3, 0, 2)`` with z the robust z-score of the equally
+        smoothed intensity: only tissue brighter than the scan's own can be abnormal.
+    smoothing_mm : float
+        Standard deviation of the Gaussian; 0 for none.
+
+    Returns
+    -------
+    ndarray of float32, shape (X, Y, Z)
+        0 outside the mask.
+
+    Raises
+    ------
+    ValueError
+        If the kind is not known.
+    """
+    difference = np.where(mask, volume - reconstruction, 0.0).astype(np.float32)
+    difference = _smooth(difference, mask, smoothing_mm)
+    if kind == "signed":
+        return difference
+    if kind == "abs":
+        return np.abs(difference)
+    positive: Floats = np.maximum(difference, 0.0)
+    if kind == "positive":
+        return positive
+    if kind != "hyperintense":
+        raise ValueError(f"The residual kind {kind!r} is not known.")
+    intensity = _smooth(np.where(mask, volume, 0.0).astype(np.float32), mask, smoothing_mm)
+    return positive * np.clip(robust_z(intensity, mask) / _FULL_Z, 0.0, 2.0)
+
+
+def _smooth(values: Floats, mask: Bools, sigma: float) -> Floats:
+    """Gaussian mean over the voxels of the mask alone; values must be 0 outside."""
+    if sigma <= 0:
+        return values
+    share = ndimage.gaussian_filter(mask.astype(np.float32), sigma, mode="constant")
+    total = ndimage.gaussian_filter(values, sigma, mode="constant")
+    smooth = np.zeros_like(values)
+    np.divide(total, share, out=smooth, where=mask)
+    return smooth

@@ -1,0 +1,98 @@
+"""Training samples, and the tensors that a model makes of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from uadbids.core.augment import Batch
+from uadbids.core.config import VAEConfig
+
+# Maps are masked to the brain, so outside it the network only has to stay near 0.
+_BACKGROUND_WEIGHT = 0.05
+
+
+class Sample(NamedTuple):
+    """One healthy scan on the model's crop; lesion voxels are already filled.
+
+    Attributes
+    ----------
+    volume : Tensor, shape (X, Y, Z)
+        uint8 (0 to 255) or float in [0, 1]; 0 outside the brain.
+    mask : Tensor, shape (X, Y, Z)
+        Brain, bool.
+    weight : Tensor, shape (X, Y, Z)
+        bool or uint8; 0 leaves a voxel out of the loss.
+    """
+
+    volume: Tensor
+    mask: Tensor
+    weight: Tensor
+
+
+def stack(samples: Sequence[Sample], device: torch.device) -> Batch:
+    """One float batch of several samples, on a device; background set to 0.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        At least one, all of the same shape and type.
+    device : torch.device
+        Where the tensors go.
+
+    Returns
+    -------
+    Batch
+        Tensors of shape (B, 1, X, Y, Z).
+    """
+
+    def stacked(tensors: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(tensors)).unsqueeze(1).to(device).float()
+
+    volumes = [s.volume for s in samples]
+    scale = 1.0 if volumes[0].is_floating_point() else 1.0 / 255.0
+    mask = stacked([s.mask for s in samples])
+    weight = stacked([s.weight > 0 for s in samples])
+    return Batch(stacked(volumes) * scale * mask, mask, weight)
+
+
+def loss_weight(batch: Batch) -> Tensor:
+    """Voxel weights of the L1 mean: brain 1, left-out voxels 0, background small."""
+    return batch.mask * batch.weight + _BACKGROUND_WEIGHT * (1.0 - batch.mask)
+
+
+def as_images(config: VAEConfig, x: Tensor) -> Tensor:
+    """Volumes as a model wants them: whole in 3D, all axial slices as the batch in 2D.
+
+    Parameters
+    ----------
+    config : VAEConfig
+        The model's.
+    x : Tensor, shape (B, 1, X, Y, Z)
+        Volumes.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, X, Y, Z) or (B * Z, 1, X, Y)
+        A view where possible.
+    """
+    return x if config.dims == 3 else x.movedim(-1, 1).flatten(0, 1)
+
+
+def pick(count: int, first: int, size: int, seed: int) -> list[int]:
+    """Indices of the samples number ``first`` to ``first + size`` of an endless shuffle.
+
+    Every pass over the ``count`` samples has its own order, which depends on the seed and the
+    pass alone: a resumed training needs to remember nothing.
+    """
+    return [
+        _order(count, number // count, seed)[number % count]
+        for number in range(first, first + size)
+    ]
+
+
+def _order(count: int, number: int, seed: int) -> list[int]:
+    generator = torch.Generator().manual_seed(seed + 1_000_003 * number)
+    order: list[int] = torch.randperm(count, generator=generator).tolist()
+    return order

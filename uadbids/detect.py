@@ -1,0 +1,250 @@
+"""A bundle turns a volume on the template grid into a detection."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from uadbids.bundle import Bundle, Card, DetectionConfig
+from uadbids.core.calibration import Calibration
+from uadbids.core.config import ResidualKind
+from uadbids.core.grid import Crop
+from uadbids.core.inference import reconstruct, resolve_device
+from uadbids.core.inference import residual as take_residual
+from uadbids.core.models import VAE
+from uadbids.core.postprocess import erode, segment
+from uadbids.errors import ScanError, UsageError
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+_SPACING = (1.0, 1.0, 1.0)  # of the template grid, mm
+
+
+class Examination(NamedTuple):
+    """What a model says of a volume before any threshold, on the volume's grid.
+
+    Attributes
+    ----------
+    reconstruction : ndarray of float32, shape (X, Y, Z)
+        In [0, 1]; 0 outside the crop and the brain.
+    anomaly_map : ndarray of float32, shape (X, Y, Z)
+        Residual; 0 outside the crop and the brain.
+    examined : ndarray of bool, shape (X, Y, Z)
+        Eroded brain inside the crop: where lesions are looked for.
+    """
+
+    reconstruction: Floats
+    anomaly_map: Floats
+    examined: Bools
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What was found, on the template grid.
+
+    Attributes
+    ----------
+    reconstruction, anomaly_map : ndarray of float32, shape (170, 204, 170)
+        See `Examination`.
+    score : ndarray of float32 in [0, 1], or None
+        Fraction of healthy voxels with a smaller residual; None when the residual is not of
+        the calibrated kind.
+    lesions : ndarray of uint8, shape (170, 204, 170)
+        0 or 1.
+    examined : ndarray of bool, shape (170, 204, 170)
+        Where lesions were looked for.
+    threshold : float
+        On the anomaly map.
+    threshold_source : str
+        Where it came from, in words.
+    residual : str
+        Kind of residual.
+    """
+
+    reconstruction: Floats
+    anomaly_map: Floats
+    score: Floats | None
+    lesions: npt.NDArray[np.uint8]
+    examined: Bools
+    threshold: float
+    threshold_source: str
+    residual: ResidualKind
+
+
+def detect(
+    volume: npt.NDArray[np.floating],
+    mask: npt.NDArray[np.generic],
+    bundle: Bundle,
+    *,
+    device: str | torch.device,
+    threshold: float | None = None,
+    false_positive_rate: float | None = None,
+    residual: ResidualKind | None = None,
+    min_volume_mm3: float | None = None,
+) -> Detection:
+    """Find what a healthy brain would not show (paper, sections 2.1 and 3).
+
+    Parameters
+    ----------
+    volume : ndarray, shape (170, 204, 170)
+        Preprocessed FLAIR on the template grid, scaled as the bundle's card says.
+    mask : ndarray, shape (170, 204, 170)
+        Brain: non-zero inside.
+    bundle : Bundle
+        The model, on ``device``.
+    device : str or torch.device
+        Where to compute.
+    threshold : float, optional
+        On the anomaly map; else calibrated.
+    false_positive_rate : float, optional
+        For the calibrated threshold; else the card's.
+    residual : {'positive', 'signed', 'abs', 'hyperintense'}, optional
+        Else the card's.
+    min_volume_mm3 : float, optional
+        Smallest lesion; else the card's.
+
+    Returns
+    -------
+    Detection
+        Maps and lesions on the grid of the volume.
+
+    Raises
+    ------
+    UsageError
+        If the threshold asked for does not exist or the options contradict each other.
+    ScanError
+        If the volume holds nothing that can be examined.
+    DeviceError
+        If the device is not there.
+    """
+    card = bundle.card
+    kind = residual or card.detection.residual
+    limit, source = _threshold(card, bundle.calibration, kind, threshold, false_positive_rate)
+    place = resolve_device(device) if isinstance(device, str) else device
+    found = examine(volume, mask, bundle.model, card.crop, card.detection, device=place, kind=kind)
+    smallest = card.detection.min_volume_mm3 if min_volume_mm3 is None else min_volume_mm3
+    lesions = segment(
+        found.anomaly_map,
+        found.examined,
+        threshold=limit,
+        min_volume_mm3=smallest,
+        spacing=_SPACING,
+    )
+    score = None
+    if kind == card.detection.residual:
+        seen = card.crop.mask(_shape(volume)) & (mask != 0)
+        score = np.zeros(volume.shape, dtype=np.float32)
+        score[seen] = bundle.calibration.score(found.anomaly_map[seen])
+    return Detection(
+        reconstruction=found.reconstruction,
+        anomaly_map=found.anomaly_map,
+        score=score,
+        lesions=lesions,
+        examined=found.examined,
+        threshold=limit,
+        threshold_source=source,
+        residual=kind,
+    )
+
+
+def examine(
+    volume: npt.NDArray[np.floating],
+    mask: npt.NDArray[np.generic],
+    model: VAE,
+    crop: Crop,
+    settings: DetectionConfig,
+    *,
+    device: torch.device,
+    kind: ResidualKind | None = None,
+) -> Examination:
+    """Reconstruct and take the residual; calibration and detection share this path.
+
+    Parameters
+    ----------
+    volume, mask : ndarray, shape (X, Y, Z)
+        Preprocessed FLAIR in [0, 1] and brain on a 1 mm grid.
+    model : VAE
+        In evaluation mode, on ``device``.
+    crop : Crop
+        What the model sees of the grid.
+    settings : DetectionConfig
+        Smoothing, erosion and kind of residual.
+    device : torch.device
+        Where to compute.
+    kind : str, optional
+        Another kind of residual.
+
+    Returns
+    -------
+    Examination
+        On the grid of the volume.
+
+    Raises
+    ------
+    ScanError
+        If volume and mask differ in shape, values are not finite, or no brain is in the crop.
+    """
+    brain = mask != 0
+    _check(volume, brain, crop)
+    shape = _shape(volume)
+    seen = crop.apply(np.where(brain, volume, 0.0).astype(np.float32))
+    inside = crop.apply(brain)
+    rebuilt = reconstruct(model, seen, device) * inside
+    difference = take_residual(
+        seen, rebuilt, inside, kind or settings.residual, settings.smoothing_mm
+    )
+    examined = erode(brain, settings.erosion_mm, _SPACING) & crop.mask(shape)
+    return Examination(crop.restore(rebuilt, shape), crop.restore(difference, shape), examined)
+
+
+def _threshold(
+    card: Card,
+    calibration: Calibration,
+    kind: ResidualKind,
+    threshold: float | None,
+    false_positive_rate: float | None,
+) -> tuple[float, str]:
+    if threshold is not None:
+        if false_positive_rate is not None:
+            raise UsageError("Give either a threshold or a false-positive rate, not both.")
+        if not math.isfinite(threshold):
+            raise UsageError(f"The threshold {threshold} is not a finite number.")
+        return threshold, "given by the user"
+    if kind != card.detection.residual:
+        raise UsageError(
+            f"The model {card.name} is calibrated for {card.detection.residual} residuals; with "
+            f"{kind} residuals give a threshold too."
+        )
+    rate = (
+        card.detection.false_positive_rate if false_positive_rate is None else false_positive_rate
+    )
+    origin = "the model's default" if false_positive_rate is None else "given by the user"
+    source = (
+        f"false-positive rate of {rate:g} ({origin}) on the voxels of "
+        f"{calibration.n_subjects} held-out healthy scans"
+    )
+    return calibration.threshold(rate), source
+
+
+def _check(volume: npt.NDArray[np.floating], brain: Bools, crop: Crop) -> None:
+    if volume.ndim != 3 or volume.shape != brain.shape:
+        raise ScanError(
+            f"The volume {volume.shape} and its brain mask {brain.shape} are not on one 3D grid; "
+            "make the mask again from this scan."
+        )
+    if not np.isfinite(volume[brain]).all():
+        raise ScanError("The volume has values that are not numbers; repair the scan.")
+    if not crop.apply(brain).any():
+        raise ScanError(
+            "No brain voxel lies in the part of the template that the model sees; look at the "
+            "brain mask and at the registration."
+        )
+
+
+def _shape(volume: npt.NDArray[np.floating]) -> tuple[int, int, int]:
+    x, y, z = volume.shape
+    return x, y, z

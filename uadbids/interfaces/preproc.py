@@ -1,0 +1,172 @@
+"""nipype specs of the preprocessing; each body is one call of a function of `uadbids.preproc`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces.base import BaseInterfaceInputSpec, File, Str, isdefined, traits
+
+from uadbids.interfaces.base import StageInterface, StageOutputSpec
+from uadbids.preproc.brain import choose_method, extract_brain
+from uadbids.preproc.config import PreprocConfig
+from uadbids.preproc.conform import conform
+from uadbids.preproc.grid import Template
+from uadbids.preproc.intensity import scale_intensity
+from uadbids.preproc.n4 import correct_bias
+from uadbids.preproc.registration import register, to_template
+
+
+class _ImageInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc="image")
+
+
+class _MaskedInputSpec(_ImageInputSpec):
+    mask_file = File(exists=True, mandatory=True, desc="brain mask on the image's grid")
+    config = traits.Dict(mandatory=True, desc="PreprocConfig as plain values")
+
+
+class _ImageOutputSpec(StageOutputSpec):
+    out_file = File(exists=True, desc="result")
+
+
+class ConformInputSpec(BaseInterfaceInputSpec):
+    """Inputs of `Conform`."""
+
+    # Without exists=True: `conform` says in words what is wrong with a file that is gone.
+    in_file = File(mandatory=True, desc="scan as it was found")
+
+
+class Conform(StageInterface):
+    """One 3D, finite, RAS image."""
+
+    stage = "conform"
+    input_spec = ConformInputSpec
+    output_spec = _ImageOutputSpec
+
+    def _stage(self, folder: Path) -> dict[str, Any]:
+        out_file = self._new("out_file", folder, "conformed.nii.gz")
+        return conform(Path(self.inputs.in_file), out_file)
+
+
+class ExtractBrainInputSpec(_ImageInputSpec):
+    """Inputs of `ExtractBrain`."""
+
+    wanted = Str(mandatory=True, desc="auto, hd-bet, deepbet, mask or none")
+    metadata = traits.Dict(mandatory=True, desc="sidecar of the scan")
+    hd_bet_weights = traits.Directory(exists=True, desc="folder with HD-BET's weights")
+    given_mask = File(exists=True, desc="brain mask of the dataset")
+    device = Str("cpu", usedefault=True, nohash=True, desc="cpu or cuda[:N]")
+    threads = traits.Int(1, usedefault=True, nohash=True, desc="CPU threads")
+
+
+class ExtractBrainOutputSpec(StageOutputSpec):
+    """Outputs of `ExtractBrain`."""
+
+    out_mask = File(exists=True, desc="brain mask")
+
+
+class ExtractBrain(StageInterface):
+    """Brain mask on the scan's grid."""
+
+    stage = "brain_mask"
+    input_spec = ExtractBrainInputSpec
+    output_spec = ExtractBrainOutputSpec
+
+    def _stage(self, folder: Path) -> dict[str, Any]:
+        weights = _path(self.inputs.hd_bet_weights)
+        given = _path(self.inputs.given_mask)
+        return extract_brain(
+            Path(self.inputs.in_file),
+            self._new("out_mask", folder, "brain.nii.gz"),
+            method=choose_method(self.inputs.wanted, self.inputs.metadata, weights, given),
+            device=self.inputs.device,
+            threads=self.inputs.threads,
+            weights=weights,
+            given_mask=given,
+        )
+
+
+class CorrectBias(StageInterface):
+    """N4 that spares lesions."""
+
+    stage = "n4"
+    input_spec = _MaskedInputSpec
+    output_spec = _ImageOutputSpec
+
+    def _stage(self, folder: Path) -> dict[str, Any]:
+        return correct_bias(
+            Path(self.inputs.in_file),
+            Path(self.inputs.mask_file),
+            self._new("out_file", folder, "corrected.nii.gz"),
+            PreprocConfig.from_dict(self.inputs.config),
+        )
+
+
+class RegisterOutputSpec(StageOutputSpec):
+    """Outputs of `Register`."""
+
+    out_xfm = File(exists=True, desc="ITK transform; maps template points to the scan")
+
+
+class Register(StageInterface):
+    """Rigid transform from the scan to the template."""
+
+    stage = "registration"
+    input_spec = _MaskedInputSpec
+    output_spec = RegisterOutputSpec
+
+    def _stage(self, folder: Path) -> dict[str, Any]:
+        return register(
+            Path(self.inputs.in_file),
+            Path(self.inputs.mask_file),
+            self._new("out_xfm", folder, "to_template.txt"),
+            Template.packaged(),
+            PreprocConfig.from_dict(self.inputs.config),
+        )
+
+
+class ToTemplateInputSpec(_MaskedInputSpec):
+    """Inputs of `ToTemplate`."""
+
+    xfm = File(exists=True, mandatory=True, desc="transform of Register")
+
+
+class ToTemplateOutputSpec(_ImageOutputSpec):
+    """Outputs of `ToTemplate`."""
+
+    out_mask = File(exists=True, desc="brain mask on the template grid")
+
+
+class ToTemplate(StageInterface):
+    """The one interpolation, then grey values in [0, 1]."""
+
+    stage = "to_template"
+    input_spec = ToTemplateInputSpec
+    output_spec = ToTemplateOutputSpec
+
+    def _stage(self, folder: Path) -> dict[str, Any]:
+        template = Template.packaged()
+        out_mask = self._new("out_mask", folder, "brain.nii.gz")
+        resampled = folder / "resampled.nii"
+        to_template(
+            Path(self.inputs.in_file),
+            Path(self.inputs.mask_file),
+            Path(self.inputs.xfm),
+            resampled,
+            out_mask,
+            template,
+        )
+        facts = scale_intensity(
+            resampled,
+            out_mask,
+            self._new("out_file", folder, "volume.nii.gz"),
+            template,
+            PreprocConfig.from_dict(self.inputs.config).intensity,
+        )
+        resampled.unlink()
+        return facts
+
+
+def _path(value: Any) -> Path | None:
+    return Path(value) if isdefined(value) else None

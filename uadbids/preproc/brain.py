@@ -1,0 +1,207 @@
+"""Find the brain: HD-BET where its weights are given, else deepbet, or a mask that is there already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import cc3d
+import nibabel as nib
+import numpy as np
+
+from uadbids.errors import ScanError, UsageError
+from uadbids.preproc.conform import on_grid_of
+
+Method = Literal["hd-bet", "deepbet", "mask", "none"]
+
+BAKED_HD_BET = Path("/opt/uadbids/hd-bet")
+"""Where a container image keeps HD-BET's weights."""
+HD_BET_FILES = ("plans.json", "dataset.json", "fold_all/checkpoint_final.pth")
+# A newborn's brain has about 350 ml, the largest adult brains stay under 2 l.
+PLAUSIBLE_ML = (300.0, 2200.0)
+SMALLEST_ML = 50.0
+
+
+def hd_bet_weights(given: Path | None) -> Path | None:
+    """Return the folder with HD-BET's weights: the given one, the container's, or None.
+
+    Raises
+    ------
+    UsageError
+        When a folder was given and files are missing in it.
+    """
+    for folder in (given, BAKED_HD_BET):
+        if folder is None:
+            continue
+        missing = [name for name in HD_BET_FILES if not (folder / name).is_file()]
+        if not missing:
+            return folder
+        if folder is given:
+            raise UsageError(
+                f"{folder}: HD-BET's weights are not complete ({', '.join(missing)} missing); "
+                "give the folder 'release_2.0.0' that HD-BET unpacks"
+            )
+    return None
+
+
+def choose_method(
+    wanted: str, metadata: Mapping[str, Any], weights: Path | None, given_mask: Path | None
+) -> Method:
+    """Turn ``--skull-strip`` into the method for one scan.
+
+    ``auto`` takes no method where the sidecar says ``SkullStripped: true``, else HD-BET where
+    its weights are there, else deepbet.
+
+    Raises
+    ------
+    ScanError
+        When a mask of the dataset was asked for and there is none.
+    UsageError
+        When HD-BET was asked for without weights.
+    """
+    if wanted == "auto":
+        if metadata.get("SkullStripped") is True:
+            return "none"
+        return "hd-bet" if weights else "deepbet"
+    if wanted == "mask" and given_mask is None:
+        raise ScanError(
+            "no brain mask of this scan was found; '--skull-strip mask' needs a "
+            "..._label-brain_mask or ..._desc-brain_mask file beside the scan or in derivatives/"
+        )
+    if wanted == "hd-bet" and weights is None:
+        raise UsageError("HD-BET's weights were not found; give their folder by --hd-bet-weights")
+    return wanted  # type: ignore[return-value]  # the command line allows these words only
+
+
+def extract_brain(
+    in_file: Path,
+    out_mask: Path,
+    *,
+    method: Method,
+    device: str = "cpu",
+    threads: int = 1,
+    weights: Path | None = None,
+    given_mask: Path | None = None,
+) -> dict[str, Any]:
+    """Write the brain mask of a conformed scan.
+
+    Parameters
+    ----------
+    in_file : Path
+        Conformed scan (RAS).
+    out_mask : Path
+        Where to write the mask: uint8, same grid.
+    method : {"hd-bet", "deepbet", "mask", "none"}
+        ``mask`` takes `given_mask`; ``none`` takes every voxel that differs from the background.
+    device : str
+        Where a network runs: ``cpu`` or ``cuda[:N]``.
+    threads : int
+        CPU threads of a network.
+    weights : Path, optional
+        Folder of HD-BET's weights.
+    given_mask : Path, optional
+        A mask on the scan's own grid.
+
+    Returns
+    -------
+    dict
+        Facts: method, brain volume in ml, warnings.
+
+    Raises
+    ------
+    ScanError
+        When no brain was found or the given mask does not fit the scan.
+    """
+    image = nib.load(in_file)
+    if method == "deepbet":
+        mask = _deepbet(image, in_file, device, threads)
+    elif method == "hd-bet":
+        mask = _hd_bet(in_file, out_mask.parent, weights, device, threads)
+    elif method == "mask":
+        mask = on_grid_of(in_file, _needed(given_mask, in_file))
+    else:
+        mask = _not_background(image)
+    volume = float(mask.sum() * np.prod(image.header.get_zooms()[:3]) / 1000)
+    if volume < SMALLEST_ML:
+        raise ScanError(
+            f"{in_file}: {method} found no brain ({volume:.0f} ml); look at the image, or give "
+            "a mask by --skull-strip mask"
+        )
+    out = nib.Nifti1Image(mask.astype(np.uint8), image.affine, image.header)
+    out.header.set_data_dtype(np.uint8)
+    out.to_filename(out_mask)
+    low, high = PLAUSIBLE_ML
+    implausible = not low <= volume <= high
+    return {
+        "BrainMaskMethod": method,
+        "BrainVolumeMl": round(volume, 1),
+        "Warnings": [f"the brain mask holds {volume:.0f} ml: look at it"] if implausible else [],
+    }
+
+
+def _deepbet(image: nib.Nifti1Image, in_file: Path, device: str, threads: int) -> np.ndarray:
+    """Run deepbet (Fisch et al. 2024); its weights lie inside its wheel."""
+    import torch
+    from deepbet import BrainExtraction
+
+    torch.set_num_threads(threads)
+    try:
+        bet = BrainExtraction(no_gpu=device == "cpu")
+        _, mask, _ = bet.run(image)
+    except (AssertionError, ValueError, IndexError) as error:
+        # deepbet asserts, or takes the maximum of nothing, where it sees no head.
+        raise ScanError(f"{in_file}: deepbet found no brain in it; is this a head?") from error
+    return np.asarray(mask.dataobj) > 0
+
+
+def _hd_bet(
+    in_file: Path, folder: Path, weights: Path | None, device: str, threads: int
+) -> np.ndarray:
+    """Run HD-BET's network (Isensee et al. 2019) in this process, from weights at our path.
+
+    HD-BET itself looks under the home folder and starts worker processes that need shared
+    memory; its nnU-Net predictor needs neither.
+    """
+    try:
+        import torch
+        from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    except ImportError as error:
+        raise UsageError("HD-BET is not installed; run: pip install 'uadbids[hd-bet]'") from error
+    if weights is None:
+        raise UsageError("HD-BET's weights were not found; give their folder by --hd-bet-weights")
+    torch.set_num_threads(threads)
+    predictor = nnUNetPredictor(
+        tile_step_size=0.5,
+        use_mirroring=device != "cpu",
+        perform_everything_on_device=device != "cpu",
+        device=torch.device(device),
+        allow_tqdm=False,
+    )
+    predictor.initialize_from_trained_model_folder(str(weights), ("all",), "checkpoint_final.pth")
+    # nnU-Net wants the modality's number in the name.
+    linked = folder / "hdbet_0000.nii.gz"
+    linked.unlink(missing_ok=True)
+    os.symlink(in_file.absolute(), linked)
+    data, properties = SimpleITKIO().read_images([str(linked)])
+    found = predictor.predict_single_npy_array(data, properties, None, None, False)
+    linked.unlink()
+    return np.ascontiguousarray(np.asarray(found).transpose(2, 1, 0)) > 0
+
+
+def _needed(given_mask: Path | None, in_file: Path) -> Path:
+    if given_mask is None:
+        raise ScanError(f"{in_file}: no brain mask was found for it")
+    return given_mask
+
+
+def _not_background(image: nib.Nifti1Image) -> np.ndarray:
+    """Take the largest piece of what differs from the value that fills the image's faces."""
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    shell = np.ones(data.shape, dtype=bool)
+    shell[1:-1, 1:-1, 1:-1] = False
+    background = float(np.median(data[shell]))
+    labels = cc3d.largest_k(data != background, k=1, connectivity=6)
+    return np.asarray(labels) > 0

@@ -1,0 +1,208 @@
+"""Read whatever a scanner or a converter wrote; write one kind of image for all later steps."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import cc3d
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from uadbids.errors import ScanError
+
+# Two headers that place a voxel further apart than this do not describe one position.
+GEOMETRY_TOLERANCE_MM = 0.1
+# Tools round headers differently; half a millimetre at a corner is still the same voxel.
+MASK_TOLERANCE_MM = 0.5
+# ANTs refuses direction cosines that are not orthonormal; a shear this small is rounding.
+SHEAR_TOLERANCE = 0.01
+# More holes than this inside the head cannot be a scanner's background.
+LARGEST_HOLE_FRACTION = 0.001
+SMALLEST_MATRIX = 8
+
+
+def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
+    """Write a scan as a 3D, finite, non-negative float32 image in RAS order.
+
+    Only axes are flipped and permuted: no voxel is interpolated. Both the sform and the
+    qform of the result hold the one affine that was chosen: the sform where its code is
+    above 0, else the qform, else voxel sizes alone (the order of the NIfTI standard's
+    methods 3, 2, 1).
+
+    Parameters
+    ----------
+    in_file : Path
+        NIfTI image: 3D, or 4D with one volume.
+    out_file : Path
+        Where to write the result.
+
+    Returns
+    -------
+    dict
+        Facts for the sidecars: voxel size, orientation, where the geometry came from, and
+        warnings.
+
+    Raises
+    ------
+    ScanError
+        When the file cannot be read, or is no single finite volume with contrast.
+    """
+    image = _load(in_file)
+    data = _single_volume(_read(image, in_file), in_file)
+    affine, source, warnings = _geometry(image, in_file)
+    data, filled = _finite(data, in_file)
+    if filled:
+        warnings.append(f"{filled} background voxels that were not numbers were set to the minimum")
+    low, high = float(data.min()), float(data.max())
+    if low == high:
+        raise ScanError(f"{in_file}: every voxel has the value {low:g}; there is no image in it")
+    # N4 works on logarithms, and a z-scored image has its background below 0.
+    data -= min(low, 0.0)
+
+    canonical = nib.as_closest_canonical(nib.Nifti1Image(data, affine))
+    out = nib.Nifti1Image(np.ascontiguousarray(canonical.dataobj), canonical.affine)
+    out.header.set_xyzt_units("mm")
+    # strip_shears leaves an orthonormal frame that ITK accepts; _geometry refused real shears.
+    out.set_qform(canonical.affine, code=1, strip_shears=True)
+    out.set_sform(out.get_qform(), code=1)
+    out.to_filename(out_file)
+    return {
+        "SourceVoxelSizeMm": [round(float(v), 4) for v in nib.affines.voxel_sizes(affine)],
+        "SourceOrientation": "".join(nib.aff2axcodes(affine)),
+        "SourceGeometry": source,
+        "Warnings": warnings,
+    }
+
+
+def on_grid_of(conformed: Path, mask_file: Path) -> np.ndarray:
+    """Read a mask that was drawn on a scan, in the voxel order of the conformed scan.
+
+    Parameters
+    ----------
+    conformed : Path
+        Result of `conform`.
+    mask_file : Path
+        Mask on the grid of the scan as it was found.
+
+    Returns
+    -------
+    ndarray of bool, shape of the conformed scan
+        True where the mask is above 0.
+
+    Raises
+    ------
+    ScanError
+        When the mask lies on another grid.
+    """
+    image = nib.load(conformed)
+    mask = nib.as_closest_canonical(_load(mask_file))
+    same_shape = mask.shape == image.shape
+    if not same_shape or _distance(mask.affine, image.affine, image.shape) > MASK_TOLERANCE_MM:
+        raise ScanError(
+            f"{mask_file}: the mask does not lie on the grid of its scan; resample it first"
+        )
+    return np.asarray(mask.dataobj) > 0
+
+
+def _load(in_file: Path) -> nib.Nifti1Image:
+    try:
+        image = nib.load(in_file)
+    except FileNotFoundError as error:
+        raise ScanError(f"{in_file}: the file is not there (a broken link?)") from error
+    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError) as error:
+        raise ScanError(f"{in_file}: this is no readable NIfTI image ({error})") from error
+    if not isinstance(image, nib.Nifti1Image):
+        raise ScanError(f"{in_file}: not a NIfTI image; convert it (for example with dcm2niix)")
+    return image
+
+
+def _read(image: nib.Nifti1Image, in_file: Path) -> np.ndarray:
+    if image.get_data_dtype().kind not in "iuf":
+        raise ScanError(
+            f"{in_file}: voxels of type {image.get_data_dtype()} are no grey values; "
+            "give the magnitude image"
+        )
+    try:
+        return np.asarray(image.dataobj, dtype=np.float32)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise ScanError(
+            f"{in_file}: the file ends before the image does, or is damaged ({error}); copy it again"
+        ) from error
+
+
+def _single_volume(data: np.ndarray, in_file: Path) -> np.ndarray:
+    shape = data.shape
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    if data.ndim != 3:
+        raise ScanError(
+            f"{in_file}: the image has the shape {'x'.join(map(str, shape))}; one 3D volume is "
+            "needed. Split a series into files of its own"
+        )
+    if min(data.shape) < SMALLEST_MATRIX:
+        raise ScanError(
+            f"{in_file}: {'x'.join(map(str, shape))} voxels are too few for a brain "
+            f"(at least {SMALLEST_MATRIX} along each axis are needed)"
+        )
+    return data
+
+
+def _geometry(image: nib.Nifti1Image, in_file: Path) -> tuple[np.ndarray, str, list[str]]:
+    sform, sform_code = image.get_sform(coded=True)
+    qform, qform_code = image.get_qform(coded=True)
+    warnings: list[str] = []
+    if sform_code > 0:
+        affine, source = sform, "sform"
+        if qform_code > 0 and _distance(sform, qform, image.shape[:3]) > GEOMETRY_TOLERANCE_MM:
+            warnings.append("sform and qform place the image differently; the sform was used")
+    elif qform_code > 0:
+        affine, source = qform, "qform"
+    else:
+        affine, source = image.affine, "voxel sizes"
+        warnings.append(
+            "the header has neither sform nor qform: left and right, and the orientation, are guessed"
+        )
+    sizes = nib.affines.voxel_sizes(affine)
+    if not np.isfinite(affine).all() or (sizes < 1e-3).any():
+        raise ScanError(
+            f"{in_file}: the {source} of the header is singular; repair the header "
+            "(for example copy the qform over the sform)"
+        )
+    cosines = affine[:3, :3] / sizes
+    if np.abs(cosines.T @ cosines - np.eye(3)).max() > SHEAR_TOLERANCE:
+        raise ScanError(
+            f"{in_file}: the {source} shears the image; resample it to a straight grid first"
+        )
+    return affine, source, warnings
+
+
+def _distance(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> float:
+    """Return the largest distance in mm between the corners that two affines give."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1).T
+    gap = nib.affines.apply_affine(first, corners) - nib.affines.apply_affine(second, corners)
+    return float(np.linalg.norm(gap, axis=1).max())
+
+
+def _finite(data: np.ndarray, in_file: Path) -> tuple[np.ndarray, int]:
+    """Fill not-a-number voxels of the background; refuse an image that has them in the head."""
+    bad = ~np.isfinite(data)
+    n_bad = int(bad.sum())
+    if n_bad == 0:
+        return data, 0
+    if n_bad == bad.size:
+        raise ScanError(f"{in_file}: no voxel holds a finite number")
+    labels = cc3d.connected_components(bad, connectivity=6)
+    shell = np.ones(bad.shape, dtype=bool)
+    shell[1:-1, 1:-1, 1:-1] = False
+    inside = bad & ~np.isin(labels, np.unique(labels[shell]))
+    if inside.sum() > LARGEST_HOLE_FRACTION * (bad.size - n_bad):
+        raise ScanError(
+            f"{in_file}: {int(inside.sum())} voxels inside the image are not finite numbers; "
+            "convert the scan again"
+        )
+    data[bad] = data[~bad].min()
+    return data, n_bad

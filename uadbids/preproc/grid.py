@@ -1,0 +1,55 @@
+"""The template grid, on which every scan meets the model."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+SHAPE = (170, 204, 170)
+"""Voxels of the template along right, anterior and superior (Lambert et al. 2021, section 3)."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """MNI152 2009a, brain only, cut to 170 x 204 x 170 voxels of 1 mm.
+
+    Attributes
+    ----------
+    t1w, brain_mask : Path
+        uint8 NIfTI images on the same grid, RAS.
+    """
+
+    t1w: Path
+    brain_mask: Path
+
+    @classmethod
+    def packaged(cls) -> Template:
+        """Return the template that comes with the package."""
+        folder = Path(__file__).parents[1] / "data" / "template"
+        return cls(folder / "tpl-UADBIDS_T1w.nii.gz", folder / "tpl-UADBIDS_label-brain_mask.nii.gz")
+
+    @property
+    def affine(self) -> np.ndarray:
+        """Voxel-to-millimetre matrix, shape (4, 4)."""
+        return np.asarray(nib.load(self.t1w).affine)
+
+    def sha256(self) -> str:
+        """Return the hash of the template's voxels and grid, whatever their compression."""
+        digest = hashlib.sha256()
+        for path in (self.t1w, self.brain_mask):
+            image = nib.load(path)
+            digest.update(np.asarray(image.affine, dtype="<f8").tobytes())
+            digest.update(np.ascontiguousarray(image.dataobj, dtype=np.uint8).tobytes())
+        return digest.hexdigest()
+
+    def save(self, data: np.ndarray, out_file: Path) -> None:
+        """Write an array of shape (170, 204, 170) as an image on this grid."""
+        image = nib.Nifti1Image(data, self.affine)
+        image.header.set_xyzt_units("mm")
+        image.set_qform(self.affine, code=1)
+        image.set_sform(self.affine, code=1)
+        image.to_filename(out_file)

@@ -1,0 +1,255 @@
+"""The four figures of a report: what was found, and the three steps that it rests on.
+
+Every function takes NIfTI paths and writes one SVG. Pictures are in radiological convention (the
+patient's left is on the right of the picture) and in true proportions.
+"""
+
+import math
+from pathlib import Path
+
+from uadbids.reports.panels import (
+    BRAIN,
+    LESION,
+    TISSUE,
+    colour_maximum,
+    grey,
+    heat,
+    over,
+    panels,
+    trace,
+    trace_tissue,
+    window,
+)
+from uadbids.reports.slices import (
+    AXIAL,
+    CORONAL,
+    SAGITTAL,
+    bounding_box,
+    choose_slices,
+    head_mask,
+    largest_component,
+    load_like,
+    load_volume,
+    spread,
+)
+from uadbids.reports.svg import ColourBar, Row, Sheet, write_sheet
+
+COUNT = 7
+MIN_GAP_MM = 5
+CONVENTION = (
+    "Radiological convention: the patient's left (L) is on the right of the picture. Positions are "
+    "in the image's own coordinates; x grows to the right of the patient."
+)
+
+
+def draw_detection(
+    flair: Path,
+    anomaly: Path,
+    lesions: Path,
+    out: Path,
+    *,
+    brain_mask: Path | None = None,
+    threshold: float | None = None,
+) -> Path:
+    """Draw the scan with and without the anomaly map and the outlines of the lesions.
+
+    Parameters
+    ----------
+    flair, anomaly, lesions : Path
+        Scan, anomaly map (residual, on the scale of intensities in [0, 1]) and lesion mask on one
+        grid, that of the scan.
+    out : Path
+        SVG file to write; its folder exists.
+    brain_mask : Path, optional
+        Brain mask on the same grid; frames the pictures. Without it the head is framed.
+    threshold : float, optional
+        Threshold of the lesion mask. It fixes the colours (0 to three times the threshold), so that
+        figures of different scans compare; without it the scan's own 99.9th percentile does.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    ScanError
+        If a file cannot be read or the grids differ.
+    """
+    scan = load_volume(flair)
+    unusual = load_like(anomaly, scan)
+    found = load_like(lesions, scan).data > 0
+    brain = load_like(brain_mask, scan).data > 0 if brain_mask else head_mask(scan)
+    box = bounding_box(brain | found, scan.spacing, margin_mm=8)
+    maximum = colour_maximum(unusual.data, threshold)
+    plain = grey(scan, box, window(scan.data, brain))
+    overlay = over(plain, unusual, box, maximum, threshold)
+    outline = (trace(scan, box, found, LESION),)
+
+    gap = math.ceil(MIN_GAP_MM / scan.spacing[AXIAL])
+    views = [(AXIAL, i) for i in choose_slices(found, AXIAL, box[AXIAL], COUNT, gap=gap)]
+    focus = largest_component(found)
+    planes = [
+        (axis, choose_slices(focus, axis, box[axis], 1)[0]) for axis in (SAGITTAL, CORONAL, AXIAL)
+    ]
+    through = "the largest lesion" if found.any() else "the brain (no lesion was found)"
+    rows = (
+        Row("FLAIR, axial", panels(scan, box, views, plain)),
+        Row("The same slices: anomaly, lesions", panels(scan, box, views, overlay, outline)),
+        Row(
+            f"Three planes through {through}",
+            (*panels(scan, box, planes, plain), *panels(scan, box, planes, overlay, outline)),
+        ),
+    )
+    sheet = Sheet(
+        title="FLAIR, anomaly map and lesions in the scan's own space",
+        rows=rows,
+        colour_bar=ColourBar("anomaly (scan minus reconstruction)", maximum, threshold),
+        keys=((LESION, "lesion mask"),),
+        note=CONVENTION,
+    )
+    return write_sheet(sheet, out)
+
+
+def draw_brain_mask(flair: Path, brain_mask: Path, out: Path) -> Path:
+    """Draw the outline of the brain mask on axial, coronal and sagittal slices of the whole head.
+
+    Parameters
+    ----------
+    flair, brain_mask : Path
+        Scan and brain mask on one grid.
+    out : Path
+        SVG file to write; its folder exists.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    ScanError
+        If a file cannot be read or the grids differ.
+    """
+    scan = load_volume(flair)
+    brain = load_like(brain_mask, scan).data > 0
+    # The head frames the pictures, not the mask: a mask that misses half the brain must show it.
+    box = bounding_box(head_mask(scan) | brain, scan.spacing, margin_mm=3)
+    extent = bounding_box(brain, scan.spacing, margin_mm=0) if brain.any() else box
+    plain = grey(scan, box, window(scan.data, brain))
+    outline = (trace(scan, box, brain, BRAIN),)
+    names = ("Sagittal", "Coronal", "Axial")
+    rows = tuple(
+        Row(
+            names[axis],
+            panels(scan, box, [(axis, i) for i in spread(extent[axis], n)], plain, outline),
+        )
+        for axis, n in ((AXIAL, COUNT), (CORONAL, COUNT), (SAGITTAL, COUNT - 1))
+    )
+    keys = ((BRAIN, "brain mask"),)
+    return write_sheet(Sheet("Brain mask", rows, keys=keys, note=CONVENTION), out)
+
+
+def draw_registration(template: Path, template_mask: Path, volume: Path, out: Path) -> Path:
+    """Draw template and aligned scan in pairs, both under the outlines of the template.
+
+    Parameters
+    ----------
+    template, template_mask, volume : Path
+        Template (T1-weighted), its brain mask, and the scan resampled to it, all on one grid.
+    out : Path
+        SVG file to write; its folder exists.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    ScanError
+        If a file cannot be read or the grids differ.
+    """
+    fixed = load_volume(template)
+    inside = load_like(template_mask, fixed).data > 0
+    moved = load_like(volume, fixed)
+    box = bounding_box(inside, fixed.spacing, margin_mm=10)
+    axial = [(AXIAL, i) for i in spread(box[AXIAL], COUNT)]
+    others = [(axis, i) for axis in (CORONAL, SAGITTAL) for i in spread(box[axis], 3)]
+    outlines = (trace(fixed, box, inside, BRAIN), trace_tissue(fixed, box, inside))
+    rows = tuple(
+        Row(f"{name}, {planes}", panels(image, box, views, paint, outlines))
+        for planes, views in (("axial", axial), ("coronal and sagittal", others))
+        for name, image, paint in (
+            ("Template", fixed, grey(fixed, box, window(fixed.data, inside))),
+            ("This scan", moved, grey(moved, box, window(moved.data, inside))),
+        )
+    )
+    sheet = Sheet(
+        title="Alignment to the template",
+        rows=rows,
+        keys=((BRAIN, "brain of the template"), (TISSUE, "ventricles and sulci of the template")),
+        note=CONVENTION,
+    )
+    return write_sheet(sheet, out)
+
+
+def draw_reconstruction(
+    volume: Path,
+    reconstruction: Path,
+    anomaly: Path,
+    lesions: Path,
+    out: Path,
+    *,
+    threshold: float | None = None,
+) -> Path:
+    """Draw input, healthy reconstruction, anomaly map and lesions one beneath the other.
+
+    Only slices that the model saw are drawn (those where the reconstruction is not zero); input and
+    reconstruction share one grey scale.
+
+    Parameters
+    ----------
+    volume, reconstruction, anomaly, lesions : Path
+        Images on the template grid.
+    out : Path
+        SVG file to write; its folder exists.
+    threshold : float, optional
+        As for `draw_detection`.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    ScanError
+        If a file cannot be read or the grids differ.
+    """
+    scan = load_volume(volume)
+    healthy, unusual = load_like(reconstruction, scan), load_like(anomaly, scan)
+    found = load_like(lesions, scan).data > 0
+    seen = healthy.data != 0
+    box = bounding_box(seen if seen.any() else scan.data > 0, scan.spacing, margin_mm=4)
+    greys = window(scan.data, seen)
+    maximum = colour_maximum(unusual.data, threshold)
+    plain = grey(scan, box, greys)
+    extent = bounding_box(seen, scan.spacing, margin_mm=0)[AXIAL]
+    gap = math.ceil(MIN_GAP_MM / scan.spacing[AXIAL])
+    views = [(AXIAL, i) for i in choose_slices(found, AXIAL, extent, COUNT, gap=gap)]
+    outline = (trace(scan, box, found, LESION),)
+    rows = (
+        Row("Scan as the model sees it", panels(scan, box, views, plain)),
+        Row("Healthy reconstruction", panels(scan, box, views, grey(healthy, box, greys))),
+        Row("Anomaly map", panels(scan, box, views, heat(unusual, box, maximum))),
+        Row("Lesion mask", panels(scan, box, views, plain, outline)),
+    )
+    sheet = Sheet(
+        title="Reconstruction and anomaly map in template space",
+        rows=rows,
+        colour_bar=ColourBar("anomaly (scan minus reconstruction)", maximum, threshold),
+        keys=((LESION, "lesion mask"),),
+        note=CONVENTION,
+    )
+    return write_sheet(sheet, out)

@@ -1,0 +1,106 @@
+"""Preprocess a cohort for training: the very graph of the participant level, many times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nipype.pipeline import engine as pe
+
+from uadbids.interfaces.collect import Collect
+from uadbids.preproc.config import PreprocConfig
+from uadbids.workflows.engine import Crash, OnStatus, graph_name, read_crashes, run_graph, set_crash_dir
+from uadbids.workflows.options import RunOptions
+from uadbids.workflows.preproc import init_flair_preproc_wf
+
+
+@dataclass(frozen=True)
+class Source:
+    """One scan of a cohort.
+
+    Attributes
+    ----------
+    name : str
+        BIDS name of the scan, ``sub-01_ses-1``.
+    path : Path
+        The image.
+    metadata : Mapping
+        Its sidecar.
+    lesions : Path or None
+        Mask of voxels that are not healthy, on the image's grid.
+    """
+
+    name: str
+    path: Path
+    metadata: Mapping[str, Any]
+    lesions: Path | None = None
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """A scan on the template grid: paths of volume, brain mask and lesion mask, and facts."""
+
+    name: str
+    volume: Path
+    mask: Path
+    lesions: Path | None
+    facts: Sequence[Mapping[str, Any]]
+
+
+def preprocess_cohort(
+    sources: Sequence[Source],
+    config: PreprocConfig,
+    options: RunOptions,
+    log_dir: Path,
+    on_status: OnStatus,
+) -> tuple[list[Preprocessed], list[Crash]]:
+    """Bring a cohort to the template grid; finished scans of an earlier call are not redone.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        The scans.
+    config : PreprocConfig
+        Settings.
+    options : RunOptions
+        Processes and work directory.
+    log_dir : Path
+        Where crash files go.
+    on_status : callable
+        Told of every step.
+
+    Returns
+    -------
+    list of Preprocessed, list of Crash
+        What is ready, in the order of `sources`, and what failed.
+    """
+    root = pe.Workflow(name="cohort_wf", base_dir=str(options.work_dir))
+    collected: dict[str, Path] = {}
+    for source in sources:
+        workflow = pe.Workflow(name=graph_name(source.name))
+        preproc = init_flair_preproc_wf(config, options)
+        preproc.inputs.inputnode.in_file = str(source.path)
+        preproc.inputs.inputnode.metadata = dict(source.metadata)
+        collect = pe.Node(Collect(), "collect", run_without_submitting=True)
+        if source.lesions is not None:
+            collect.inputs.lesions = str(source.lesions)
+        workflow.connect([
+            (preproc, collect, [("outputnode.volume", "volume"), ("outputnode.mask", "mask"),
+                                ("outputnode.conformed", "conformed"), ("outputnode.xfm", "xfm"),
+                                ("outputnode.facts", "facts")]),
+        ])  # fmt: skip
+        root.add_nodes([workflow])
+        collected[source.name] = Path(root.base_dir, root.name, workflow.name, "collect")
+    set_crash_dir(root, log_dir)
+    run_graph(root, options, on_status)
+    crashes = read_crashes(log_dir)
+    # A record of an earlier run must not stand in for a scan that failed now.
+    failed = {crash.graph for crash in crashes}
+    records = {
+        name: Collect.read(folder)
+        for name, folder in collected.items()
+        if graph_name(name) not in failed
+    }
+    return [Preprocessed(name, **record) for name, record in records.items() if record], crashes

@@ -1,0 +1,125 @@
+"""Run a graph with nipype: every scan to its end, whatever happens to the others."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from nipype import config as nipype_config
+from nipype import logging as nipype_logging
+from nipype.pipeline import engine as pe
+
+from uadbids.errors import UsageError
+from uadbids.workflows.options import RunOptions
+
+Status = Literal["start", "end", "exception"]
+OnStatus = Callable[[str, str, Status], None]
+"""Called with the name of the scan's graph, the name of the step, and what happened to it."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A step that failed.
+
+    Attributes
+    ----------
+    graph : str
+        Name of the scan's graph.
+    step : str
+        Name of the step.
+    reason : str
+        The error's own sentence.
+    crash_file : Path
+        nipype's record, with the traceback.
+    """
+
+    graph: str
+    step: str
+    reason: str
+    crash_file: Path
+
+
+def graph_name(scan_name: str) -> str:
+    """Return the name of a scan's graph: nipype allows letters, digits and underscores."""
+    return re.sub(r"\W", "_", scan_name) + "_wf"
+
+
+def set_crash_dir(workflow: pe.Workflow, folder: Path) -> None:
+    """Let every step of a graph write its crash files to a folder."""
+    workflow.config["execution"] = {"crashdump_dir": str(folder)}
+    for node in workflow._get_all_nodes():
+        node.config = deepcopy(workflow.config)
+
+
+def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -> None:
+    """Run all steps of a graph; a failed step only stops those that need its result.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        Graph of graphs: ``<root>.<scan>...<step>``.
+    options : RunOptions
+        Processes, memory, plugin.
+    on_status : callable
+        Told of every step that starts, ends or fails.
+    """
+    nipype_logging.update_logging(nipype_config)
+    workflow.config["execution"] = {"stop_on_first_crash": str(options.stop_on_first_crash).lower()}
+
+    def told(node: pe.Node, status: Status) -> None:
+        names = node.fullname.split(".")
+        on_status(names[1], names[-1], status)
+
+    plugin, arguments = _plugin(options)
+    arguments["status_callback"] = told
+    # nipype raises the first failure once all is done; the crash files hold every one.
+    with contextlib.suppress(RuntimeError):
+        workflow.run(plugin=plugin, plugin_args=arguments)
+
+
+def _plugin(options: RunOptions) -> tuple[str, dict[str, Any]]:
+    if options.use_plugin is not None:
+        return _read_plugin(options.use_plugin)
+    arguments: dict[str, Any] = {
+        "n_procs": options.nprocs,
+        # Forked children of a process with threads can hang; the fork server has none.
+        "mp_context": "forkserver",
+        "raise_insufficient": False,
+        "scheduler": "tsort",
+    }
+    if options.mem_mb is not None:
+        arguments["memory_gb"] = options.mem_mb / 1024
+    return "MultiProc", arguments
+
+
+def _read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
+    """Read a nipype plugin file as fMRIPrep's users write it: ``plugin`` and ``plugin_args``."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text())
+        return content["plugin"], dict(content.get("plugin_args") or {})
+    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"{path}: this is no plugin file; it needs the keys 'plugin' and 'plugin_args' (YAML)"
+        ) from error
+
+
+def read_crashes(folder: Path) -> list[Crash]:
+    """Read the crash files of one run, oldest first."""
+    return [_read_crash(path) for path in sorted(folder.glob("crash-*.txt"))]
+
+
+def _read_crash(path: Path) -> Crash:
+    lines = path.read_text(errors="replace").splitlines()
+    names = lines[0].removeprefix("Node: ").split(".")
+    # The last line that names an exception is the cause; a ScanError's sentence speaks for itself.
+    raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Killed)\b", line)]
+    kind, _, sentence = (raised[-1] if raised else lines[-1]).partition(": ")
+    ours = kind.startswith("uadbids.errors")
+    return Crash(names[1], names[-1], sentence if ours else f"{kind}: {sentence}", path)

@@ -1,0 +1,57 @@
+"""What has to be in the environment before nipype, ANTs or torch are imported anywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_NIPYPE_CONFIG = """\
+[logging]
+workflow_level = CRITICAL
+interface_level = CRITICAL
+utils_level = CRITICAL
+[execution]
+crashfile_format = txt
+hash_method = content
+poll_sleep_duration = 0.1
+remove_unnecessary_outputs = false
+create_report = false
+check_version = false
+"""
+
+
+def prepare_environment(work_dir: Path, *, random_seed: int, threads: int) -> None:
+    """Set variables that worker processes inherit.
+
+    - nipype reads its settings from the work directory, not from the home folder, which may
+      not exist or not be writable, and never phones home;
+    - ITK uses one thread and one seed, else registration and N4 differ from run to run;
+    - caches of libraries go to the work directory where the home folder cannot be written.
+
+    Parameters
+    ----------
+    work_dir : Path
+        Existing work directory.
+    random_seed : int
+        Seed of ITK's samplers.
+    threads : int
+        Threads of OpenMP in one process.
+    """
+    folder = work_dir / ".nipype"
+    folder.mkdir(exist_ok=True)
+    settings = folder / "nipype.cfg"
+    if not settings.exists() or settings.read_text() != _NIPYPE_CONFIG:
+        settings.write_text(_NIPYPE_CONFIG)
+    os.environ.update(
+        NO_ET="1",
+        NIPYPE_NO_ET="1",
+        NIPYPE_CONFIG_DIR=str(folder),
+        ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1",
+        ANTS_RANDOM_SEED=str(random_seed),
+        OMP_NUM_THREADS=str(threads),
+        MPLBACKEND="Agg",
+    )
+    home = Path(os.path.expanduser("~"))
+    if not os.access(home, os.W_OK):
+        for name, cache in (("MPLCONFIGDIR", "matplotlib"), ("XDG_CACHE_HOME", "cache"), ("TORCH_HOME", "torch")):
+            os.environ.setdefault(name, str(work_dir / ".cache" / cache))
