@@ -14,7 +14,7 @@ from nipype.interfaces.base import (
 )
 
 from uadbids.carry import carry_home
-from uadbids.detect import detect_file
+from uadbids.detect_files import detect_file
 from uadbids.interfaces.base import StageInterface, StageOutputSpec
 from uadbids.preproc.grid import Template
 from uadbids.reports.mosaic import (

@@ -1,0 +1,51 @@
+"""Turn what users of BIDS Apps type into what the command line parser understands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+COMMANDS = ("participant", "train", "models")
+MANY = ("--participant-label", "--session-label", "--session-id", "--output-spaces", "--validation-label")
+"""Options that take several values after one flag."""
+
+_LABEL = re.compile(r"[A-Za-z0-9+-]+")
+
+
+def normalise(argv: Sequence[str]) -> list[str]:
+    """Put the command first, repeat flags that were given several values, spell flags with ``-``.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        Arguments without the program's name, such as
+        ``/data /out participant --participant_label 01 02``.
+
+    Returns
+    -------
+    list of str
+        ``participant /data /out --participant-label 01 --participant-label 02``.
+    """
+    out: list[str] = []
+    many = None
+    for position, token in enumerate(argv):
+        if token == "--":  # noqa: S105 - no password
+            out += argv[position:]
+            break
+        if token.startswith("--"):
+            flag, equals, value = token.partition("=")
+            flag = flag.replace("_", "-")
+            out.append(flag + equals + value)
+            many = flag if flag in MANY and not equals else None
+        elif many and out[-1] != many and token not in COMMANDS and _LABEL.fullmatch(token):
+            out += [many, token]
+        else:
+            if many and out[-1] != many:
+                many = None
+            out.append(token)
+    if out and out[0] not in COMMANDS and not out[0].startswith("-"):
+        level = next((word for word in out[1:] if word in COMMANDS), None)
+        if level:
+            out.remove(level)
+            out.insert(0, level)
+    return out

@@ -1,0 +1,233 @@
+"""Find scans, build the graph, run it, report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from uadbids import __version__
+from uadbids.bids.dataset import check_output_dir, container_from_environment, write_dataset
+from uadbids.bids.derivatives import finished_scans
+from uadbids.bids.masks import BRAIN, find_mask
+from uadbids.bids.names import log_dir
+from uadbids.bids.query import Scan, find_scans, read_filters
+from uadbids.bundle import Card, find_bundle, read_card
+from uadbids.commands.pages import write_pages
+from uadbids.commands.progress import Progress
+from uadbids.commands.setup import is_inside
+from uadbids.errors import BundleError, UsageError
+from uadbids.preproc.config import PreprocConfig
+from uadbids.preproc.grid import Template
+from uadbids.reports.page import Failure
+from uadbids.workflows.options import RunOptions
+
+SPACES = ("orig", "template")
+
+
+@dataclass(frozen=True)
+class ParticipantOptions:
+    """What the participant level was asked for.
+
+    Attributes
+    ----------
+    bids_dir, output_dir : Path
+        Dataset and derivatives.
+    participant_labels, session_labels : tuple of str
+        Selection; empty for all.
+    filter_file, database_dir : Path or None
+        pybids filters and index.
+    model : str
+        Name of a packaged bundle, or a folder.
+    settings : mapping
+        Threshold and the like, where given.
+    spaces : tuple of str
+        ``orig``, ``template``.
+    clean_work_dir : bool
+        Remove the intermediate results of a run without failures.
+    """
+
+    bids_dir: Path
+    output_dir: Path
+    participant_labels: tuple[str, ...] = ()
+    session_labels: tuple[str, ...] = ()
+    filter_file: Path | None = None
+    database_dir: Path | None = None
+    model: str = "dense3d"
+    settings: Mapping[str, Any] | None = None
+    spaces: tuple[str, ...] = SPACES
+    clean_work_dir: bool = False
+
+
+def check(options: ParticipantOptions) -> tuple[Path, Card]:
+    """Refuse what cannot work before anything is computed.
+
+    Returns
+    -------
+    Path, Card
+        The bundle and its card.
+
+    Raises
+    ------
+    UsageError
+        For an output folder in or equal to the dataset, or of another kind; unknown spaces.
+    BundleError
+        For a bundle that is not there, or made for another template.
+    """
+    if is_inside(options.output_dir, options.bids_dir) and not _is_derivatives(options):
+        raise UsageError(
+            f"the output folder {options.output_dir} lies inside the dataset; choose one outside, "
+            f"or below {options.bids_dir / 'derivatives'}"
+        )
+    unknown = set(options.spaces) - set(SPACES)
+    if unknown or not options.spaces:
+        raise UsageError(f"--output-spaces: choose of {', '.join(SPACES)}")
+    check_output_dir(options.output_dir)
+    bundle = find_bundle(options.model)
+    card = read_card(bundle)
+    if card.template_sha256 != Template.packaged().sha256():
+        raise BundleError(
+            f"{bundle}: the model was trained on another template than this version's; use the "
+            "version of uadbids that made it"
+        )
+    return bundle, card
+
+
+def select(options: ParticipantOptions) -> list[Scan]:
+    """Find the FLAIR scans that were asked for."""
+    filters = read_filters(options.filter_file) if options.filter_file else None
+    return find_scans(
+        options.bids_dir,
+        participant_label=options.participant_labels or None,
+        session_label=options.session_labels or None,
+        filters=filters,
+        database_dir=options.database_dir,
+    )
+
+
+def show_plan(scans: Sequence[Scan]) -> None:
+    """Print what a run would do with each scan (``--dry-run``)."""
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table("scan", "run or skip", "why", box=None)
+    for scan in scans:
+        reason = scan.skip_reason
+        table.add_row(scan.name, "skip" if reason else "run", reason or "FLAIR", style=None)
+    console.print(table)
+    console.print(f"{sum(s.skip_reason is None for s in scans)} of {len(scans)} scans would run")
+
+
+def participant(
+    options: ParticipantOptions, scans: Sequence[Scan], bundle: Path, card: Card, run: RunOptions
+) -> int:
+    """Process scans and write derivatives and pages.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 when a scan failed.
+    """
+    from uadbids.workflows.base import OutputOptions, init_uadbids_wf
+    from uadbids.workflows.detect import ModelOptions
+    from uadbids.workflows.engine import graph_name, read_crashes, run_graph
+
+    started = datetime.now(UTC)
+    run_uuid = f"{started:%Y%m%d-%H%M%S}_{uuid.uuid4()}"
+    runnable = [scan for scan in scans if scan.skip_reason is None]
+    progress = Progress({graph_name(scan.name): scan.name for scan in runnable})
+    for scan in scans:
+        if scan.skip_reason is not None:
+            progress.note(f"{scan.name}: skipped, {scan.skip_reason}")
+    _announce(progress, card, run, len(runnable))
+    write_top_level(options, card)
+
+    outputs = OutputOptions(
+        output_dir=options.output_dir.resolve(),
+        spaces=options.spaces,
+        run_uuid=run_uuid,
+        facts={
+            "UadbidsVersion": __version__,
+            "Model": card.name,
+            "ModelSHA256": card.sha256,
+            "RandomSeed": run.random_seed,
+        },
+    )
+    graph = init_uadbids_wf(
+        [(scan, _given_mask(options, scan, run)) for scan in runnable],
+        PreprocConfig.from_dict(card.preproc),
+        ModelOptions(bundle.resolve(), card.identity, dict(options.settings or {})),
+        run,
+        outputs,
+    )
+    with progress:
+        run_graph(graph, run, progress.step)
+
+    failures: dict[str, list[Failure]] = {}
+    names = {graph_name(scan.name): scan for scan in runnable}
+    for subject in sorted({scan.subject for scan in runnable}):
+        folder = options.output_dir / log_dir(subject, run_uuid)
+        for crash in read_crashes(folder):
+            scan = names[crash.graph]
+            link = crash.crash_file.relative_to(options.output_dir)
+            failures.setdefault(subject, []).append(Failure(scan.name, crash.reason, str(link)))
+            progress.note(f"{scan.name}: failed: {crash.reason}\n  crash file: {crash.crash_file}")
+    write_top_level(options, card)
+    write_pages(options.output_dir, card, sorted({s.subject for s in runnable}), failures, started)
+    n_failed = sum(map(len, failures.values()))
+    progress.note(f"{len(runnable) - n_failed} scans done, {n_failed} failed")
+    if options.clean_work_dir and not n_failed:
+        shutil.rmtree(run.work_dir / graph.name, ignore_errors=True)
+    return 1 if n_failed else 0
+
+
+def remake_pages(options: ParticipantOptions, card: Card) -> None:
+    """Make tables and pages again from the outputs that are there (``--reports-only``)."""
+    subjects = sorted({scan.subject for scan in finished_scans(options.output_dir)})
+    if not subjects:
+        raise UsageError(f"{options.output_dir}: there is no finished scan to report on")
+    write_top_level(options, card)
+    write_pages(options.output_dir, card, subjects, {}, datetime.now(UTC))
+
+
+def write_top_level(options: ParticipantOptions, card: Card) -> None:
+    """Write what belongs to no single scan."""
+    template = Template.packaged()
+    write_dataset(
+        options.output_dir,
+        options.bids_dir,
+        version=__version__,
+        card=card.to_dict(),
+        template_t1w=template.t1w,
+        template_mask=template.brain_mask,
+        container=container_from_environment(os.environ),
+    )
+
+
+def _given_mask(options: ParticipantOptions, scan: Scan, run: RunOptions) -> Path | None:
+    return find_mask(options.bids_dir, scan, BRAIN) if run.skull_strip == "mask" else None
+
+
+def _is_derivatives(options: ParticipantOptions) -> bool:
+    """BIDS keeps derivatives in ``derivatives/<pipeline>`` of the dataset; that is no accident."""
+    folder = (options.bids_dir / "derivatives").resolve()
+    return options.output_dir.resolve() != folder and is_inside(options.output_dir, folder)
+
+
+def _announce(progress: Progress, card: Card, run: RunOptions, n_scans: int) -> None:
+    brain = {"auto": "HD-BET" if run.hd_bet_weights else "deepbet"}.get(
+        run.skull_strip, run.skull_strip
+    )
+    progress.note(f"uadbids {__version__}: {n_scans} FLAIR scans, model {card.name}, {run.device}")
+    progress.note(f"brain masks: {brain} (--skull-strip {run.skull_strip})")
+    trained_with = card.training.get("brain_mask_methods", [])
+    if trained_with and brain.lower() not in trained_with:
+        progress.note(f"warning: the model was trained with brain masks of {', '.join(trained_with)}")
+    progress.note("research use only, not a medical device")
+

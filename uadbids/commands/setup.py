@@ -1,0 +1,70 @@
+"""From flags to the options of a run, checked, and with the environment made ready."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from uadbids.errors import UsageError
+from uadbids.preproc.brain import hd_bet_weights
+from uadbids.workflows.environment import prepare_environment
+from uadbids.workflows.options import RunOptions
+
+SKULL_STRIP = ("auto", "hd-bet", "deepbet", "mask", "none")
+
+
+def run_options(
+    bids_dir: Path,
+    work_dir: Path,
+    nprocs: int | None,
+    omp_nthreads: int,
+    skull_strip: str,
+    weights: Path | None,
+    device: str,
+    random_seed: int,
+) -> RunOptions:
+    """Check the flags that every command with a graph shares, and prepare the environment.
+
+    Raises
+    ------
+    UsageError
+        For an unknown way of skull-stripping, weights that are missing, or a work directory
+        inside the dataset or not writable.
+    DeviceError
+        For a GPU that is not there.
+    """
+    if skull_strip not in SKULL_STRIP:
+        raise UsageError(f"--skull-strip {skull_strip}: choose one of {', '.join(SKULL_STRIP)}")
+    if is_inside(work_dir, bids_dir):
+        raise UsageError(
+            f"the work directory {work_dir} lies inside the dataset; choose another by --work-dir"
+        )
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        prepare_environment(work_dir.resolve(), random_seed=random_seed, threads=omp_nthreads)
+    except OSError as error:
+        raise UsageError(
+            f"the work directory {work_dir} cannot be written ({error.strerror}); choose another "
+            "by --work-dir"
+        ) from error
+    found = hd_bet_weights(weights)
+    if skull_strip == "hd-bet" and found is None:
+        raise UsageError("HD-BET's weights were not found; give their folder by --hd-bet-weights")
+    options = RunOptions(
+        work_dir=work_dir.resolve(),
+        skull_strip=skull_strip,
+        hd_bet_weights=found,
+        nprocs=nprocs or len(os.sched_getaffinity(0)),
+        omp_nthreads=omp_nthreads,
+        random_seed=random_seed,
+    )
+    # torch comes in only now: the environment above decides on its threads.
+    from uadbids.core.inference import resolve_device
+
+    return replace(options, device=str(resolve_device(device)))
+
+
+def is_inside(path: Path, parent: Path) -> bool:
+    """Return whether a path is a folder or lies below it, links followed."""
+    return path.resolve().is_relative_to(parent.resolve())

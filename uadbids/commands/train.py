@@ -1,0 +1,296 @@
+"""Healthy scans -> volumes -> fit -> calibrate -> bundle."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from scipy import ndimage
+
+from uadbids import __version__
+from uadbids.bids.masks import LESIONS, find_mask
+from uadbids.bids.query import Scan, find_scans
+from uadbids.bundle import Bundle, Card, save_bundle
+from uadbids.commands.progress import Progress
+from uadbids.core.calibration import Calibration, calibrate
+from uadbids.core.config import MODELS, DetectionConfig, TrainConfig
+from uadbids.core.grid import Crop
+from uadbids.core.inference import resolve_device
+from uadbids.core.lesions import fill, hyperintense
+from uadbids.core.models import VAE
+from uadbids.core.training import Epoch, History, Sample, fit
+from uadbids.detect import examine
+from uadbids.errors import UsageError
+from uadbids.preproc.config import PreprocConfig
+from uadbids.preproc.grid import Template
+from uadbids.workflows.cohort import Preprocessed, Source, preprocess_cohort
+from uadbids.workflows.engine import graph_name
+from uadbids.workflows.options import RunOptions
+
+# The 80 axial slices with the most brain in them (z = -28 to 51 mm); the paper keeps the
+# central 75, "for which brain tissue is abundant", and four halvings need a multiple of 16.
+CROP_START = (5, 6, 52)
+# Around a lesion the residual is not healthy either.
+LESION_MARGIN = 2
+# At 4 as many voxels are taken as in masks of white-matter hyperintensities of the same kind of
+# scan; at 3 three times as many, much of it bright normal cortex that has to be learnt.
+HYPERINTENSE_Z = 4.0
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `train` was asked for.
+
+    Attributes
+    ----------
+    bids_dir, output_dir : Path
+        Healthy cohort, and where the bundle goes (``<output_dir>/<name>``).
+    model : str
+        One of `MODELS`.
+    name : str
+        Name of the bundle.
+    lesion_masks : Path or None
+        BIDS (derivative) dataset with masks of voxels that are not healthy.
+    exclude_hyperintense : bool
+        Leave out voxels that are too bright for healthy tissue where no mask was given.
+    validation_labels : tuple of str
+        Participants held out; empty for a seeded draw of `validation_fraction`.
+    validation_fraction : float
+        Share of participants to hold out.
+    about : mapping
+        What the card shall say: sources, license, limits.
+    config : TrainConfig
+        Steps, seed and so on.
+    run : RunOptions
+        How to preprocess, and on which device to train.
+    """
+
+    bids_dir: Path
+    output_dir: Path
+    model: str
+    name: str
+    lesion_masks: Path | None
+    exclude_hyperintense: bool
+    validation_labels: tuple[str, ...]
+    validation_fraction: float
+    about: Mapping[str, Any]
+    config: TrainConfig
+    run: RunOptions
+
+
+@dataclass(frozen=True)
+class Healthy:
+    """A scan on the model's crop, without its lesions."""
+
+    subject: str
+    volume: np.ndarray
+    mask: np.ndarray
+    excluded: np.ndarray
+
+    def sample(self, crop: Crop) -> Sample:
+        """Tensors for the training: the volume as 8 bits."""
+        volume = np.round(255 * crop.apply(self.volume)).astype(np.uint8)
+        return Sample(
+            torch.from_numpy(volume),
+            torch.from_numpy(crop.apply(self.mask)),
+            torch.from_numpy(~crop.apply(self.excluded)),
+        )
+
+
+def read_about(path: Path | None) -> dict[str, Any]:
+    """Read what the card shall tell: sources, licence, limits.
+
+    Raises
+    ------
+    UsageError
+        When the file is no JSON object.
+    """
+    if path is None:
+        return {}
+    try:
+        about = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(about, dict):
+        raise UsageError(f"{path}: a JSON object is needed")
+    return about
+
+
+def train(options: TrainOptions) -> Path:
+    """Train a model on healthy scans and write its bundle.
+
+    Parameters
+    ----------
+    options : TrainOptions
+        What to train on and how.
+
+    Returns
+    -------
+    Path
+        Folder of the bundle.
+
+    Raises
+    ------
+    UsageError
+        When no scan is left to train on or to hold out.
+    """
+    if options.model not in MODELS:
+        raise UsageError(f"--model {options.model}: choose one of {', '.join(sorted(MODELS))}")
+    preproc, crop = PreprocConfig(), Crop(CROP_START, (160, 192, 80))
+    scans = [scan for scan in find_scans(options.bids_dir) if scan.skip_reason is None]
+    held_out = choose_held_out(scans, options)
+    progress = Progress({graph_name(scan.name): scan.name for scan in scans}, last="collect")
+    with progress:
+        ready = _preprocess(scans, preproc, options, progress)
+    subjects = {scan.name: scan.subject for scan in scans}
+    healthy = [
+        read_healthy(item, subjects[item.name], options.exclude_hyperintense, options.config.seed)
+        for item in ready
+    ]
+    fitted = [item for item in healthy if item.subject not in held_out]
+    kept_back = [item for item in healthy if item.subject in held_out]
+    if not fitted or not kept_back:
+        raise UsageError(f"{options.bids_dir}: no scan is left to train on, or to hold out")
+
+    torch.manual_seed(options.config.seed)
+    torch.set_num_threads(options.run.nprocs)
+    device = resolve_device(options.run.device)
+    model = VAE(MODELS[options.model])
+    history = fit(
+        model,
+        [item.sample(crop) for item in fitted],
+        [item.sample(crop) for item in kept_back],
+        options.config,
+        device=device,
+        checkpoint=options.run.work_dir / f"{options.name}.pt",
+        on_epoch=lambda epoch: progress.note(describe(epoch, options.config)),
+    )
+    detection = DetectionConfig()
+    calibration = calibrate_on(kept_back, model, crop, detection, device)
+    card = Card(
+        name=options.name,
+        config=MODELS[options.model],
+        crop=crop,
+        preproc=preproc.to_dict(),
+        detection=detection,
+        template_sha256=Template.packaged().sha256(),
+        training=_training(options, ready, fitted, kept_back, history),
+        calibration=calibration.to_dict(),
+        results={},
+        limits=tuple(options.about.get("limits", ())),
+        license=str(options.about.get("license", "not stated")),
+    )
+    folder = options.output_dir / options.name
+    options.output_dir.mkdir(parents=True, exist_ok=True)
+    save_bundle(Bundle(card, model, calibration), folder)
+    return folder
+
+
+def choose_held_out(scans: Sequence[Scan], options: TrainOptions) -> frozenset[str]:
+    """Split by participant, so that no brain is on both sides."""
+    subjects = sorted({scan.subject for scan in scans})
+    if options.validation_labels:
+        labels = {label.removeprefix("sub-") for label in options.validation_labels}
+        unknown = ", ".join(sorted(labels - set(subjects)))
+        if unknown:
+            raise UsageError(f"--validation-label: no FLAIR of {unknown} in {options.bids_dir}")
+        return frozenset(labels)
+    count = max(1, round(options.validation_fraction * len(subjects)))
+    return frozenset(random.Random(options.config.seed).sample(subjects, count))
+
+
+def read_healthy(
+    item: Preprocessed, subject: str, exclude_hyperintense: bool, seed: int
+) -> Healthy:
+    """Read a preprocessed scan, fill its lesions and remember where they were."""
+    volume = np.asarray(nib.load(item.volume).dataobj, dtype=np.float32)
+    mask = np.asarray(nib.load(item.mask).dataobj) > 0
+    lesions = np.zeros(mask.shape, dtype=bool)
+    if item.lesions is not None:
+        lesions = np.asarray(nib.load(item.lesions).dataobj) > 0
+    elif exclude_hyperintense:
+        lesions = hyperintense(volume, mask, z=HYPERINTENSE_Z)
+    excluded = ndimage.binary_dilation(lesions, iterations=LESION_MARGIN) & mask
+    filled = fill(volume, mask, excluded, np.random.default_rng(seed))
+    return Healthy(subject, filled, mask, excluded)
+
+
+def calibrate_on(
+    scans: Sequence[Healthy],
+    model: VAE,
+    crop: Crop,
+    detection: DetectionConfig,
+    device: torch.device,
+) -> Calibration:
+    """Pool the residuals of held-out scans where they are healthy."""
+    residuals = []
+    for item in scans:
+        found = examine(item.volume, item.mask, model, crop, detection, device=device)
+        residuals.append(found.anomaly_map[found.examined & ~item.excluded])
+    return replace(calibrate(residuals), n_subjects=len({item.subject for item in scans}))
+
+
+def describe(epoch: Epoch, config: TrainConfig) -> str:
+    """Return one line about an epoch."""
+    left = (config.steps - epoch.step) / config.epoch_steps * epoch.seconds
+    return (
+        f"step {epoch.step}/{config.steps}  L1 {epoch.reconstruction:.4f}  KL {epoch.kl:.4f}  "
+        f"beta {epoch.beta:.2f}  active units {epoch.active_units}  held-out MAE "
+        f"{epoch.val_mae:.4f}  {left:.0f} s left"
+    )
+
+
+def _preprocess(
+    scans: Sequence[Scan], preproc: PreprocConfig, options: TrainOptions, progress: Progress
+) -> list[Preprocessed]:
+    masks = options.lesion_masks
+    sources = [
+        Source(
+            scan.name,
+            scan.path,
+            scan.metadata,
+            None if masks is None else find_mask(masks, scan, LESIONS),
+        )
+        for scan in scans
+    ]
+    log_dir = options.run.work_dir / "log"
+    ready, crashes = preprocess_cohort(sources, preproc, options.run, log_dir, progress.step)
+    for crash in crashes:
+        progress.note(f"left out: {crash.reason} ({crash.crash_file})")
+    return ready
+
+
+def _training(
+    options: TrainOptions,
+    ready: Sequence[Preprocessed],
+    fitted: Sequence[Healthy],
+    kept_back: Sequence[Healthy],
+    history: History,
+) -> dict[str, Any]:
+    methods = sorted({fact["BrainMaskMethod"] for item in ready for fact in item.facts if "BrainMaskMethod" in fact})
+    best = history.epochs[history.best]
+    return {
+        **{key: value for key, value in options.about.items() if key not in ("license", "limits")},
+        "uadbids_version": __version__,
+        "brain_mask_methods": methods,
+        "n_scans": len(fitted),
+        "n_subjects": len({item.subject for item in fitted}),
+        "n_held_out_scans": len(kept_back),
+        "n_held_out_subjects": len({item.subject for item in kept_back}),
+        "lesions_excluded": options.lesion_masks is not None,
+        "hyperintense_excluded": options.exclude_hyperintense,
+        "config": asdict(options.config),
+        "best_step": best.step,
+        "held_out_mae": best.val_mae,
+        "active_units": best.active_units,
+        "collapsed": history.collapsed,
+    }
+
+

@@ -1,0 +1,78 @@
+"""Detection from files to files, for one node of a graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from uadbids.bundle import load_bundle
+from uadbids.core.postprocess import components
+from uadbids.detect import detect
+from uadbids.preproc.grid import Template
+
+
+def detect_file(
+    volume_file: Path,
+    mask_file: Path,
+    bundle_dir: Path,
+    folder: Path,
+    *,
+    device: str,
+    threads: int,
+    **settings: Any,
+) -> tuple[dict[str, Path], dict[str, Any]]:
+    """Detect in a preprocessed volume and write the results on the template grid.
+
+    Parameters
+    ----------
+    volume_file, mask_file : Path
+        Volume in [0, 1] and brain mask, (170, 204, 170) voxels.
+    bundle_dir : Path
+        The model.
+    folder : Path
+        Where to write.
+    device : str
+        ``cpu`` or ``cuda[:N]``.
+    threads : int
+        CPU threads.
+    **settings
+        Threshold and the like: see `detect`.
+
+    Returns
+    -------
+    dict of str to Path
+        ``recon``, ``anomaly``, ``lesions``, ``components`` and, where calibrated, ``score``.
+    dict
+        Facts: threshold and where it came from, kind of residual, share of the brain examined.
+    """
+    torch.set_num_threads(threads)
+    volume = np.asarray(nib.load(volume_file).dataobj, dtype=np.float32)
+    mask = np.asarray(nib.load(mask_file).dataobj)
+    bundle = load_bundle(bundle_dir, device=device)
+    found = detect(volume, mask, bundle, device=device, **settings)
+    labels, _ = components(found.lesions, found.anomaly_map, (1.0, 1.0, 1.0))
+    images = {
+        "recon": found.reconstruction,
+        "anomaly": found.anomaly_map,
+        "score": found.score,
+        "lesions": found.lesions,
+        "components": labels,
+    }
+    template = Template.packaged()
+    files = {}
+    for kind, data in images.items():
+        if data is not None:
+            files[kind] = folder / f"{kind}.nii.gz"
+            template.save(data, files[kind])
+    facts = {
+        "Threshold": round(found.threshold, 6),
+        "ThresholdSource": found.threshold_source,
+        "ResidualKind": found.residual,
+        "Device": device,
+        "ExaminedBrainFraction": round(float(found.examined.sum() / (mask > 0).sum()), 4),
+    }
+    return files, facts
