@@ -80,7 +80,7 @@ def test_bright_lesion_is_found_and_little_else(bundle, mask, lesion):
     dice = 2 * (found.lesions & lesion).sum() / (found.lesions.sum() + lesion.sum())
     assert dice > 0.8
     assert found.threshold == bundle.calibration.threshold(0.01)
-    assert "2 held-out healthy scans" in found.threshold_source
+    assert "2 held-out subjects" in found.threshold_source
     assert found.score is not None
     assert found.score[lesion].mean() > 0.99
     assert found.score.max() <= 1.0

@@ -9,6 +9,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 from uadbids.preproc.registration import to_scan, write_like_source
@@ -78,9 +79,9 @@ def carry_home(
     nib.Nifti1Image(lesions, None, header).to_filename(files["native_lesions"])
     files["native_brain"] = folder / "brain.nii.gz"
     mask = np.asarray(nib.load(brain).dataobj)
-    write_like_source(mask, conformed, source, files["native_brain"])
+    write_like_source(mask, source, files["native_brain"])
 
-    voxel_ml = float(np.prod(nib.affines.voxel_sizes(image.affine)) / 1000)
+    voxel_ml = float(np.prod(voxel_sizes(image.affine)) / 1000)
     scored = np.asarray(nib.load(files["native_anomaly"]).dataobj)
     rows = _rows(found, scored, image.affine, voxel_ml)
     summary = {
@@ -103,7 +104,7 @@ def _rows(
         inside = labels[box] == index
         values = scored[box][inside]
         corner = np.array([axis.start for axis in box])
-        centre = nib.affines.apply_affine(affine, corner + np.argwhere(inside).mean(axis=0))
+        centre = apply_affine(affine, corner + np.argwhere(inside).mean(axis=0))
         volume = float(inside.sum()) * voxel_ml
         x, y, z = (round(float(value), 1) for value in centre)
         rows.append(
@@ -120,4 +121,3 @@ def _rows(
             }
         )
     return rows
-

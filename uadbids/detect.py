@@ -1,6 +1,5 @@
 """A bundle turns a volume on the template grid into a detection."""
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,15 +7,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from uadbids.bundle import Bundle, Card, DetectionConfig
-from uadbids.core.calibration import Calibration
+from uadbids.bundle import Bundle, DetectionConfig
 from uadbids.core.config import ResidualKind
 from uadbids.core.grid import Crop
 from uadbids.core.inference import reconstruct, resolve_device
 from uadbids.core.inference import residual as take_residual
 from uadbids.core.models import VAE
 from uadbids.core.postprocess import erode, segment
-from uadbids.errors import ScanError, UsageError
+from uadbids.core.threshold import choose_threshold
+from uadbids.errors import ScanError
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -122,8 +121,13 @@ def detect(
         If the device is not there.
     """
     card = bundle.card
-    kind = residual or card.detection.residual
-    limit, source = _threshold(card, bundle.calibration, kind, threshold, false_positive_rate)
+    kind, limit, source = choose_threshold(
+        bundle.calibration,
+        card.detection,
+        threshold=threshold,
+        false_positive_rate=false_positive_rate,
+        residual=residual,
+    )
     place = resolve_device(device) if isinstance(device, str) else device
     found = examine(volume, mask, bundle.model, card.crop, card.detection, device=place, kind=kind)
     smallest = card.detection.min_volume_mm3 if min_volume_mm3 is None else min_volume_mm3
@@ -199,35 +203,6 @@ def examine(
     )
     examined = erode(brain, settings.erosion_mm, _SPACING) & crop.mask(shape)
     return Examination(crop.restore(rebuilt, shape), crop.restore(difference, shape), examined)
-
-
-def _threshold(
-    card: Card,
-    calibration: Calibration,
-    kind: ResidualKind,
-    threshold: float | None,
-    false_positive_rate: float | None,
-) -> tuple[float, str]:
-    if threshold is not None:
-        if false_positive_rate is not None:
-            raise UsageError("Give either a threshold or a false-positive rate, not both.")
-        if not math.isfinite(threshold):
-            raise UsageError(f"The threshold {threshold} is not a finite number.")
-        return threshold, "given by the user"
-    if kind != card.detection.residual:
-        raise UsageError(
-            f"The model {card.name} is calibrated for {card.detection.residual} residuals; with "
-            f"{kind} residuals give a threshold too."
-        )
-    rate = (
-        card.detection.false_positive_rate if false_positive_rate is None else false_positive_rate
-    )
-    origin = "the model's default" if false_positive_rate is None else "given by the user"
-    source = (
-        f"false-positive rate of {rate:g} ({origin}) on the voxels of "
-        f"{calibration.n_subjects} held-out healthy scans"
-    )
-    return calibration.threshold(rate), source
 
 
 def _check(volume: npt.NDArray[np.floating], brain: Bools, crop: Crop) -> None:

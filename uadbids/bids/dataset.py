@@ -151,7 +151,7 @@ def raw_link(raw_dir: Path, output_dir: Path) -> str:
     raw, output = os.path.abspath(raw_dir), os.path.abspath(output_dir)
     relative = Path(os.path.relpath(raw, output)).as_posix()
     shared = os.path.commonpath([raw, output])
-    if shared == os.path.sep and len(Path(raw).parts) > 2:  # noqa: PLR2004 (root and one name)
+    if shared == os.path.sep and len(Path(raw).parts) > 2:
         relative = "sourcedata/raw"
     return quote(relative)
 

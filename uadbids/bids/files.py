@@ -93,7 +93,7 @@ def tsv_bytes(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> byte
 
 
 def _cell(value: Any) -> str:
-    if value is None or value == "" or value != value:  # noqa: PLR0124 (NaN)
+    if value is None or value == "" or value != value:
         return "n/a"
     return f"{value:.8g}" if isinstance(value, float) else str(value)
 

@@ -1,4 +1,4 @@
-"""Find masks that others drew on a scan: brain masks and lesion masks of BIDS (derivative) datasets."""
+"""Find masks that others drew on a scan: of the brain or of lesions, in BIDS datasets."""
 
 from collections.abc import Iterator
 from pathlib import Path

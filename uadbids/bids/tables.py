@@ -80,7 +80,7 @@ def participant_tables(output_dir: Path, raw_dir: Path) -> dict[str, bytes]:
 def _capped(column: str, value: str | None) -> str | None:
     """Cap ages at 89, as BIDS wants: higher ones may identify a person."""
     try:
-        return "89" if column == "age" and value and float(value) > 89 else value  # noqa: PLR2004
+        return "89" if column == "age" and value and float(value) > 89 else value
     except ValueError:
         return value
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-COMMANDS = ("participant", "train", "models")
-MANY = ("--participant-label", "--session-label", "--session-id", "--output-spaces", "--validation-label")
+COMMANDS = ("participant", "group", "train", "models")
+MANY = (
+    "--participant-label",
+    "--session-label",
+    "--session-id",
+    "--output-spaces",
+    "--validation-label",
+)
 """Options that take several values after one flag."""
 
-_LABEL = re.compile(r"[A-Za-z0-9+-]+")
+# Not beginning with a hyphen: that is the next flag, ``-w`` for one.
+_LABEL = re.compile(r"[A-Za-z0-9+][A-Za-z0-9+-]*")
 
 
 def normalise(argv: Sequence[str]) -> list[str]:
@@ -43,9 +50,8 @@ def normalise(argv: Sequence[str]) -> list[str]:
             if many and out[-1] != many:
                 many = None
             out.append(token)
-    if out and out[0] not in COMMANDS and not out[0].startswith("-"):
-        level = next((word for word in out[1:] if word in COMMANDS), None)
-        if level:
-            out.remove(level)
-            out.insert(0, level)
+    places = [place for place, word in enumerate(out) if word in COMMANDS]
+    if places and places[0] > 0:
+        # A folder may be called like a command: the third place is where BIDS Apps have theirs.
+        out.insert(0, out.pop(2 if 2 in places else places[0]))
     return out

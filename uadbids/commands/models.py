@@ -21,7 +21,5 @@ def list_models() -> list[str]:
 def show_model(name: str) -> str:
     """Return the card of a bundle as JSON, without its calibration table."""
     card = read_card(find_bundle(name)).to_dict()
-    card["calibration"] = {
-        key: card["calibration"][key] for key in ("n_subjects", "n_voxels")
-    }
+    card["calibration"] = {key: card["calibration"][key] for key in ("n_subjects", "n_voxels")}
     return json.dumps(card, indent=2, ensure_ascii=False)

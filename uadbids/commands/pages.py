@@ -1,4 +1,4 @@
-"""Make the pages of subjects from what lies in the output folder, so that they can be made again."""
+"""Make the pages of subjects from what lies in the output folder; again and again."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from uadbids.bundle import Card, find_bundle, read_card
 from uadbids.commands.pages import write_pages
 from uadbids.commands.progress import Progress
 from uadbids.commands.setup import is_inside
+from uadbids.core.calibration import Calibration
+from uadbids.core.threshold import choose_threshold
 from uadbids.errors import BundleError, UsageError
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.grid import Template
@@ -62,7 +64,7 @@ class ParticipantOptions:
     filter_file: Path | None = None
     database_dir: Path | None = None
     model: str = "dense3d"
-    settings: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     spaces: tuple[str, ...] = SPACES
     clean_work_dir: bool = False
 
@@ -78,7 +80,8 @@ def check(options: ParticipantOptions) -> tuple[Path, Card]:
     Raises
     ------
     UsageError
-        For an output folder in or equal to the dataset, or of another kind; unknown spaces.
+        For an output folder in or equal to the dataset, or of another kind; unknown spaces; a
+        threshold that does not exist.
     BundleError
         For a bundle that is not there, or made for another template.
     """
@@ -98,6 +101,10 @@ def check(options: ParticipantOptions) -> tuple[Path, Card]:
             f"{bundle}: the model was trained on another template than this version's; use the "
             "version of uadbids that made it"
         )
+    # A threshold that cannot be had is a mistake of the command line, not of a hundred scans.
+    choose_threshold(
+        Calibration.from_dict(card.calibration), card.detection, **dict(options.settings)
+    )
     return bundle, card
 
 
@@ -162,7 +169,7 @@ def participant(
     graph = init_uadbids_wf(
         [(scan, _given_mask(options, scan, run)) for scan in runnable],
         PreprocConfig.from_dict(card.preproc),
-        ModelOptions(bundle.resolve(), card.identity, dict(options.settings or {})),
+        ModelOptions(bundle.resolve(), card.identity, dict(options.settings)),
         run,
         outputs,
     )
@@ -228,6 +235,7 @@ def _announce(progress: Progress, card: Card, run: RunOptions, n_scans: int) -> 
     progress.note(f"brain masks: {brain} (--skull-strip {run.skull_strip})")
     trained_with = card.training.get("brain_mask_methods", [])
     if trained_with and brain.lower() not in trained_with:
-        progress.note(f"warning: the model was trained with brain masks of {', '.join(trained_with)}")
+        progress.note(
+            f"warning: the model was trained with brain masks of {', '.join(trained_with)}"
+        )
     progress.note("research use only, not a medical device")
-

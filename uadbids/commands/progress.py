@@ -104,5 +104,3 @@ class Progress:
     def _done(self, graph: str) -> None:
         self._finished.add(graph)
         self._bars.update(self._task, completed=len(self._finished))
-
-

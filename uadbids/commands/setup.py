@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from uadbids.errors import UsageError
-from uadbids.preproc.brain import hd_bet_weights
 from uadbids.workflows.environment import prepare_environment
 from uadbids.workflows.options import RunOptions
 
@@ -17,12 +16,14 @@ SKULL_STRIP = ("auto", "hd-bet", "deepbet", "mask", "none")
 def run_options(
     bids_dir: Path,
     work_dir: Path,
+    *,
     nprocs: int | None,
     omp_nthreads: int,
     skull_strip: str,
     weights: Path | None,
     device: str,
     random_seed: int,
+    verbose: bool = False,
 ) -> RunOptions:
     """Check the flags that every command with a graph shares, and prepare the environment.
 
@@ -42,26 +43,30 @@ def run_options(
         )
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
-        prepare_environment(work_dir.resolve(), random_seed=random_seed, threads=omp_nthreads)
+        prepare_environment(
+            work_dir.resolve(), random_seed=random_seed, threads=omp_nthreads, verbose=verbose
+        )
     except OSError as error:
         raise UsageError(
             f"the work directory {work_dir} cannot be written ({error.strerror}); choose another "
             "by --work-dir"
         ) from error
-    found = hd_bet_weights(weights)
+    # torch comes in only now: the environment above decides on its threads.
+    from uadbids.core.inference import resolve_device
+    from uadbids.preproc.hd_bet import find_weights
+
+    found = find_weights(weights)
     if skull_strip == "hd-bet" and found is None:
         raise UsageError("HD-BET's weights were not found; give their folder by --hd-bet-weights")
     options = RunOptions(
         work_dir=work_dir.resolve(),
         skull_strip=skull_strip,
         hd_bet_weights=found,
+        # What this process may use, which in a container or a cluster job is not the machine.
         nprocs=nprocs or len(os.sched_getaffinity(0)),
         omp_nthreads=omp_nthreads,
         random_seed=random_seed,
     )
-    # torch comes in only now: the environment above decides on its threads.
-    from uadbids.core.inference import resolve_device
-
     return replace(options, device=str(resolve_device(device)))
 
 

@@ -5,29 +5,24 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
 import torch
-from scipy import ndimage
 
 from uadbids import __version__
 from uadbids.bids.masks import LESIONS, find_mask
 from uadbids.bids.query import Scan, find_scans
 from uadbids.bundle import Bundle, Card, save_bundle
 from uadbids.commands.progress import Progress
-from uadbids.core.calibration import Calibration, calibrate
 from uadbids.core.config import MODELS, DetectionConfig, TrainConfig
 from uadbids.core.grid import Crop
 from uadbids.core.inference import resolve_device
-from uadbids.core.lesions import fill, hyperintense
 from uadbids.core.models import VAE
-from uadbids.core.training import Epoch, History, Sample, fit
-from uadbids.detect import examine
+from uadbids.core.training import Epoch, History, fit
 from uadbids.errors import UsageError
+from uadbids.healthy import Healthy, calibrate_on, read_healthy
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.grid import Template
 from uadbids.workflows.cohort import Preprocessed, Source, preprocess_cohort
@@ -37,11 +32,6 @@ from uadbids.workflows.options import RunOptions
 # The 80 axial slices with the most brain in them (z = -28 to 51 mm); the paper keeps the
 # central 75, "for which brain tissue is abundant", and four halvings need a multiple of 16.
 CROP_START = (5, 6, 52)
-# Around a lesion the residual is not healthy either.
-LESION_MARGIN = 2
-# At 4 as many voxels are taken as in masks of white-matter hyperintensities of the same kind of
-# scan; at 3 three times as many, much of it bright normal cortex that has to be learnt.
-HYPERINTENSE_Z = 4.0
 
 
 @dataclass(frozen=True)
@@ -83,25 +73,6 @@ class TrainOptions:
     about: Mapping[str, Any]
     config: TrainConfig
     run: RunOptions
-
-
-@dataclass(frozen=True)
-class Healthy:
-    """A scan on the model's crop, without its lesions."""
-
-    subject: str
-    volume: np.ndarray
-    mask: np.ndarray
-    excluded: np.ndarray
-
-    def sample(self, crop: Crop) -> Sample:
-        """Tensors for the training: the volume as 8 bits."""
-        volume = np.round(255 * crop.apply(self.volume)).astype(np.uint8)
-        return Sample(
-            torch.from_numpy(volume),
-            torch.from_numpy(crop.apply(self.mask)),
-            torch.from_numpy(~crop.apply(self.excluded)),
-        )
 
 
 def read_about(path: Path | None) -> dict[str, Any]:
@@ -206,37 +177,6 @@ def choose_held_out(scans: Sequence[Scan], options: TrainOptions) -> frozenset[s
     return frozenset(random.Random(options.config.seed).sample(subjects, count))
 
 
-def read_healthy(
-    item: Preprocessed, subject: str, exclude_hyperintense: bool, seed: int
-) -> Healthy:
-    """Read a preprocessed scan, fill its lesions and remember where they were."""
-    volume = np.asarray(nib.load(item.volume).dataobj, dtype=np.float32)
-    mask = np.asarray(nib.load(item.mask).dataobj) > 0
-    lesions = np.zeros(mask.shape, dtype=bool)
-    if item.lesions is not None:
-        lesions = np.asarray(nib.load(item.lesions).dataobj) > 0
-    elif exclude_hyperintense:
-        lesions = hyperintense(volume, mask, z=HYPERINTENSE_Z)
-    excluded = ndimage.binary_dilation(lesions, iterations=LESION_MARGIN) & mask
-    filled = fill(volume, mask, excluded, np.random.default_rng(seed))
-    return Healthy(subject, filled, mask, excluded)
-
-
-def calibrate_on(
-    scans: Sequence[Healthy],
-    model: VAE,
-    crop: Crop,
-    detection: DetectionConfig,
-    device: torch.device,
-) -> Calibration:
-    """Pool the residuals of held-out scans where they are healthy."""
-    residuals = []
-    for item in scans:
-        found = examine(item.volume, item.mask, model, crop, detection, device=device)
-        residuals.append(found.anomaly_map[found.examined & ~item.excluded])
-    return replace(calibrate(residuals), n_subjects=len({item.subject for item in scans}))
-
-
 def describe(epoch: Epoch, config: TrainConfig) -> str:
     """Return one line about an epoch."""
     left = (config.steps - epoch.step) / config.epoch_steps * epoch.seconds
@@ -274,12 +214,19 @@ def _training(
     kept_back: Sequence[Healthy],
     history: History,
 ) -> dict[str, Any]:
-    methods = sorted({fact["BrainMaskMethod"] for item in ready for fact in item.facts if "BrainMaskMethod" in fact})
+    methods = sorted(
+        {
+            fact["BrainMaskMethod"]
+            for item in ready
+            for fact in item.facts
+            if "BrainMaskMethod" in fact
+        }
+    )
     best = history.epochs[history.best]
     return {
         **{key: value for key, value in options.about.items() if key not in ("license", "limits")},
         "uadbids_version": __version__,
-        "brain_mask_methods": methods,
+        "brain_mask_methods": sorted(methods),
         "n_scans": len(fitted),
         "n_subjects": len({item.subject for item in fitted}),
         "n_held_out_scans": len(kept_back),
@@ -292,5 +239,3 @@ def _training(
         "active_units": best.active_units,
         "collapsed": history.collapsed,
     }
-
-

@@ -53,7 +53,7 @@ def kl_divergence(mean: Tensor, logvar: Tensor, reduction: Reduction = "mean") -
 
 
 def active_units(mean: Tensor, logvar: Tensor, nats: float = ACTIVE_NATS) -> int:
-    """Number of latent units whose KL, averaged over the batch, is above ``nats``."""
+    """Count the latent units whose KL, averaged over the batch, is above ``nats``."""
     return int((kl_per_unit(mean, logvar) > nats).sum())
 
 
@@ -170,7 +170,7 @@ class CollapseRobustLoss:
         return LossTerms(l1 / sigma + beta * kl, float(l1.detach()), float(kl.detach()), beta)
 
     def state_dict(self) -> dict[str, Any]:
-        """Iteration t and Sigma's buffer, as plain values."""
+        """Return iteration t and Sigma's buffer, as plain values."""
         return {"iteration": self._iteration, "sigma": self._sigma.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ def as_images(config: VAEConfig, x: Tensor) -> Tensor:
 
 
 def pick(count: int, first: int, size: int, seed: int) -> list[int]:
-    """Indices of the samples number ``first`` to ``first + size`` of an endless shuffle.
+    """Return the indices of the samples number ``first`` to ``first + size`` of an endless shuffle.
 
     Every pass over the ``count`` samples has its own order, which depends on the seed and the
     pass alone: a resumed training needs to remember nothing.

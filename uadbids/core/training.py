@@ -179,7 +179,7 @@ class _Run:
         return History(tuple(self._epochs), self._best)
 
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree with."""
+        """Return what a checkpoint must agree with."""
         return {"model": asdict(self.model.config), "training": asdict(self.config)}
 
     def state_dict(self) -> dict[str, Any]:
@@ -224,13 +224,13 @@ class _Run:
         )
         terms = self._loss(output, target, weight)
         self._optimiser.zero_grad(set_to_none=True)
-        terms.total.backward()  # type: ignore[no-untyped-call]
+        terms.total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_norm)
         self._optimiser.step()
         return terms
 
     def _indices(self) -> list[int]:
-        """Scans of this step: passes in random order that depend on seed and step alone."""
+        """Choose the scans of this step: random passes that depend on seed and step alone."""
         first = self.step * self.config.batch_size
         return pick(len(self._train), first, self.config.batch_size, self.config.seed)
 

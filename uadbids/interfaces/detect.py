@@ -25,7 +25,6 @@ from uadbids.reports.mosaic import (
 )
 
 
-
 class DetectInputSpec(BaseInterfaceInputSpec):
     """Inputs of `Detect`."""
 
@@ -159,5 +158,3 @@ class Draw(StageInterface):
             ),
         }
         self._results["figures"] = {kind: str(path) for kind, path in figures.items()}
-
-

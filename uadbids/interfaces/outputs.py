@@ -13,7 +13,6 @@ from uadbids.bids.scan import Scan
 from uadbids.interfaces.base import StageInterface
 
 
-
 class WriteInputSpec(BaseInterfaceInputSpec):
     """Inputs of `Write`."""
 

@@ -1,8 +1,7 @@
-"""Find the brain: HD-BET where its weights are given, else deepbet, or a mask that is there already."""
+"""Find the brain: HD-BET where its weights are, else deepbet, or a mask that is there already."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,40 +9,17 @@ from typing import Any, Literal
 import cc3d
 import nibabel as nib
 import numpy as np
+import torch
 
 from uadbids.errors import ScanError, UsageError
 from uadbids.preproc.conform import on_grid_of
+from uadbids.preproc.hd_bet import run_hd_bet
 
 Method = Literal["hd-bet", "deepbet", "mask", "none"]
 
-BAKED_HD_BET = Path("/opt/uadbids/hd-bet")
-"""Where a container image keeps HD-BET's weights."""
-HD_BET_FILES = ("plans.json", "dataset.json", "fold_all/checkpoint_final.pth")
 # A newborn's brain has about 350 ml, the largest adult brains stay under 2 l.
 PLAUSIBLE_ML = (300.0, 2200.0)
 SMALLEST_ML = 50.0
-
-
-def hd_bet_weights(given: Path | None) -> Path | None:
-    """Return the folder with HD-BET's weights: the given one, the container's, or None.
-
-    Raises
-    ------
-    UsageError
-        When a folder was given and files are missing in it.
-    """
-    for folder in (given, BAKED_HD_BET):
-        if folder is None:
-            continue
-        missing = [name for name in HD_BET_FILES if not (folder / name).is_file()]
-        if not missing:
-            return folder
-        if folder is given:
-            raise UsageError(
-                f"{folder}: HD-BET's weights are not complete ({', '.join(missing)} missing); "
-                "give the folder 'release_2.0.0' that HD-BET unpacks"
-            )
-    return None
 
 
 def choose_method(
@@ -114,13 +90,14 @@ def extract_brain(
     ScanError
         When no brain was found or the given mask does not fit the scan.
     """
+    torch.set_num_threads(threads)
     image = nib.load(in_file)
     if method == "deepbet":
-        mask = _deepbet(image, in_file, device, threads)
+        mask = _deepbet(image, in_file, device)
     elif method == "hd-bet":
-        mask = _hd_bet(in_file, out_mask.parent, weights, device, threads)
+        mask = run_hd_bet(in_file, out_mask.parent, _needed(weights, "HD-BET's weights"), device)
     elif method == "mask":
-        mask = on_grid_of(in_file, _needed(given_mask, in_file))
+        mask = on_grid_of(in_file, _needed(given_mask, f"{in_file}: a brain mask"))
     else:
         mask = _not_background(image)
     volume = float(mask.sum() * np.prod(image.header.get_zooms()[:3]) / 1000)
@@ -141,12 +118,10 @@ def extract_brain(
     }
 
 
-def _deepbet(image: nib.Nifti1Image, in_file: Path, device: str, threads: int) -> np.ndarray:
+def _deepbet(image: nib.Nifti1Image, in_file: Path, device: str) -> np.ndarray:
     """Run deepbet (Fisch et al. 2024); its weights lie inside its wheel."""
-    import torch
     from deepbet import BrainExtraction
 
-    torch.set_num_threads(threads)
     try:
         bet = BrainExtraction(no_gpu=device == "cpu")
         _, mask, _ = bet.run(image)
@@ -156,45 +131,10 @@ def _deepbet(image: nib.Nifti1Image, in_file: Path, device: str, threads: int) -
     return np.asarray(mask.dataobj) > 0
 
 
-def _hd_bet(
-    in_file: Path, folder: Path, weights: Path | None, device: str, threads: int
-) -> np.ndarray:
-    """Run HD-BET's network (Isensee et al. 2019) in this process, from weights at our path.
-
-    HD-BET itself looks under the home folder and starts worker processes that need shared
-    memory; its nnU-Net predictor needs neither.
-    """
-    try:
-        import torch
-        from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
-        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-    except ImportError as error:
-        raise UsageError("HD-BET is not installed; run: pip install 'uadbids[hd-bet]'") from error
-    if weights is None:
-        raise UsageError("HD-BET's weights were not found; give their folder by --hd-bet-weights")
-    torch.set_num_threads(threads)
-    predictor = nnUNetPredictor(
-        tile_step_size=0.5,
-        use_mirroring=device != "cpu",
-        perform_everything_on_device=device != "cpu",
-        device=torch.device(device),
-        allow_tqdm=False,
-    )
-    predictor.initialize_from_trained_model_folder(str(weights), ("all",), "checkpoint_final.pth")
-    # nnU-Net wants the modality's number in the name.
-    linked = folder / "hdbet_0000.nii.gz"
-    linked.unlink(missing_ok=True)
-    os.symlink(in_file.absolute(), linked)
-    data, properties = SimpleITKIO().read_images([str(linked)])
-    found = predictor.predict_single_npy_array(data, properties, None, None, False)
-    linked.unlink()
-    return np.ascontiguousarray(np.asarray(found).transpose(2, 1, 0)) > 0
-
-
-def _needed(given_mask: Path | None, in_file: Path) -> Path:
-    if given_mask is None:
-        raise ScanError(f"{in_file}: no brain mask was found for it")
-    return given_mask
+def _needed(path: Path | None, what: str) -> Path:
+    if path is None:
+        raise ScanError(f"{what} is needed, and was not found")
+    return path
 
 
 def _not_background(image: nib.Nifti1Image) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import cc3d
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
@@ -21,7 +22,7 @@ MASK_TOLERANCE_MM = 0.5
 # ANTs refuses direction cosines that are not orthonormal; a shear this small is rounding.
 SHEAR_TOLERANCE = 0.01
 # More holes than this inside the head cannot be a scanner's background.
-LARGEST_HOLE_FRACTION = 0.001
+LARGEST_HOLE_FRACTION = 1e-4
 SMALLEST_MATRIX = 8
 
 
@@ -66,12 +67,11 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
     canonical = nib.as_closest_canonical(nib.Nifti1Image(data, affine))
     out = nib.Nifti1Image(np.ascontiguousarray(canonical.dataobj), canonical.affine)
     out.header.set_xyzt_units("mm")
-    # strip_shears leaves an orthonormal frame that ITK accepts; _geometry refused real shears.
-    out.set_qform(canonical.affine, code=1, strip_shears=True)
-    out.set_sform(out.get_qform(), code=1)
+    out.set_qform(canonical.affine, code=1)
+    out.set_sform(_straight(canonical.affine), code=1)
     out.to_filename(out_file)
     return {
-        "SourceVoxelSizeMm": [round(float(v), 4) for v in nib.affines.voxel_sizes(affine)],
+        "SourceVoxelSizeMm": [round(float(v), 4) for v in voxel_sizes(affine)],
         "SourceOrientation": "".join(nib.aff2axcodes(affine)),
         "SourceGeometry": source,
         "Warnings": warnings,
@@ -96,12 +96,15 @@ def on_grid_of(conformed: Path, mask_file: Path) -> np.ndarray:
     Raises
     ------
     ScanError
-        When the mask lies on another grid.
+        When the mask lies on another grid or cannot be read.
     """
     image = nib.load(conformed)
-    mask = nib.as_closest_canonical(_load(mask_file))
-    same_shape = mask.shape == image.shape
-    if not same_shape or _distance(mask.affine, image.affine, image.shape) > MASK_TOLERANCE_MM:
+    found = _load(mask_file)
+    data = _single_volume(_read(found, mask_file), mask_file)
+    affine, _, _ = _geometry(found, mask_file)
+    mask = nib.as_closest_canonical(nib.Nifti1Image(data, affine))
+    gap = _distance(_straight(mask.affine), image.affine, image.shape)
+    if mask.shape != image.shape or gap > MASK_TOLERANCE_MM:
         raise ScanError(
             f"{mask_file}: the mask does not lie on the grid of its scan; resample it first"
         )
@@ -130,7 +133,8 @@ def _read(image: nib.Nifti1Image, in_file: Path) -> np.ndarray:
         return np.asarray(image.dataobj, dtype=np.float32)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise ScanError(
-            f"{in_file}: the file ends before the image does, or is damaged ({error}); copy it again"
+            f"{in_file}: the file ends before the image does, or is damaged ({error}); "
+            "copy it again"
         ) from error
 
 
@@ -153,20 +157,21 @@ def _single_volume(data: np.ndarray, in_file: Path) -> np.ndarray:
 
 def _geometry(image: nib.Nifti1Image, in_file: Path) -> tuple[np.ndarray, str, list[str]]:
     sform, sform_code = image.get_sform(coded=True)
-    qform, qform_code = image.get_qform(coded=True)
+    qform = _qform(image)
     warnings: list[str] = []
     if sform_code > 0:
         affine, source = sform, "sform"
-        if qform_code > 0 and _distance(sform, qform, image.shape[:3]) > GEOMETRY_TOLERANCE_MM:
+        if qform is not None and _distance(sform, qform, image.shape[:3]) > GEOMETRY_TOLERANCE_MM:
             warnings.append("sform and qform place the image differently; the sform was used")
-    elif qform_code > 0:
+    elif qform is not None:
         affine, source = qform, "qform"
     else:
         affine, source = image.affine, "voxel sizes"
         warnings.append(
-            "the header has neither sform nor qform: left and right, and the orientation, are guessed"
+            "the header has neither sform nor qform: "
+            "left and right, and the orientation, are guessed"
         )
-    sizes = nib.affines.voxel_sizes(affine)
+    sizes = voxel_sizes(affine)
     if not np.isfinite(affine).all() or (sizes < 1e-3).any():
         raise ScanError(
             f"{in_file}: the {source} of the header is singular; repair the header "
@@ -180,10 +185,26 @@ def _geometry(image: nib.Nifti1Image, in_file: Path) -> tuple[np.ndarray, str, l
     return affine, source, warnings
 
 
+def _qform(image: nib.Nifti1Image) -> np.ndarray | None:
+    """Read the qform; one whose quaternion is no rotation counts as not there."""
+    try:
+        affine, _ = image.get_qform(coded=True)
+    except (HeaderDataError, ValueError):
+        return None
+    return affine
+
+
+def _straight(affine: np.ndarray) -> np.ndarray:
+    """Take out the rounding shear that `_geometry` lets pass: ITK wants an orthonormal frame."""
+    header = nib.Nifti1Header()
+    header.set_qform(affine, code=1, strip_shears=True)
+    return header.get_qform()
+
+
 def _distance(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> float:
     """Return the largest distance in mm between the corners that two affines give."""
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1).T
-    gap = nib.affines.apply_affine(first, corners) - nib.affines.apply_affine(second, corners)
+    gap = apply_affine(first, corners) - apply_affine(second, corners)
     return float(np.linalg.norm(gap, axis=1).max())
 
 

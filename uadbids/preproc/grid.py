@@ -30,7 +30,9 @@ class Template:
     def packaged(cls) -> Template:
         """Return the template that comes with the package."""
         folder = Path(__file__).parents[1] / "data" / "template"
-        return cls(folder / "tpl-UADBIDS_T1w.nii.gz", folder / "tpl-UADBIDS_label-brain_mask.nii.gz")
+        return cls(
+            folder / "tpl-UADBIDS_T1w.nii.gz", folder / "tpl-UADBIDS_label-brain_mask.nii.gz"
+        )
 
     @property
     def affine(self) -> np.ndarray:

@@ -46,7 +46,7 @@ def scale_intensity(
     """
     data = np.asarray(nib.load(in_file).dataobj, dtype=np.float32)
     brain = np.asarray(nib.load(mask_file).dataobj) > 0
-    top = top_value(data[brain], scale)
+    top = top_value(data[brain], scale) if brain.any() else 0.0
     if not top > 0:
         raise ScanError(f"{in_file}: the brain has no signal above 0; is the brain mask right?")
     scaled = np.where(brain, np.clip(data / top, 0, 1), 0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Bias-field correction that leaves lesions bright (Tustison et al. 2010; METHOD: N4 spares lesions).
+"""Bias-field correction that leaves lesions bright (Tustison et al. 2010).
 
 With ANTs' usual four fitting levels the field follows a tumour and takes its contrast away.
 Two things keep it stiff: two fitting levels, and no weight for the brightest part of the brain.

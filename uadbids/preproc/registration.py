@@ -9,6 +9,7 @@ from typing import Any, Literal
 import ants
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 
 from uadbids.errors import ScanError
 from uadbids.preproc.config import PreprocConfig
@@ -19,6 +20,7 @@ from uadbids.preproc.grid import Template
 POOR_OVERLAP = 0.75
 POINT_STEP = 997
 """Every how many voxels of the template's brain the rigid fit looks."""
+RAS = nib.orientations.axcodes2ornt("RAS")
 
 _SEARCH: dict[str, Any] = {
     "type_of_transform": "Affine",
@@ -70,7 +72,9 @@ def register(
             found = ants.registration(fixed, moving, outprefix=f"{folder}/", **_SEARCH)
             affine = ants.read_transform(found["fwdtransforms"][0])
         except (RuntimeError, IndexError) as error:
-            raise ScanError(f"{in_file}: could not be aligned with the template ({error})") from error
+            raise ScanError(
+                f"{in_file}: could not be aligned with the template ({error})"
+            ) from error
     rotation, offset = _nearest_rigid(affine, template)
     rigid = ants.create_ants_transform(
         transform_type="AffineTransform", dimension=3, matrix=rotation, offset=offset
@@ -81,7 +85,8 @@ def register(
     warnings = []
     if overlap < POOR_OVERLAP:
         warnings.append(
-            f"the brain overlaps the template's by {overlap:.2f} only: look at the registration figure"
+            f"the brain overlaps the template's by {overlap:.2f} only: "
+            "look at the registration figure"
         )
     angle = np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
     return {
@@ -92,10 +97,10 @@ def register(
 
 
 def _nearest_rigid(affine: ants.ANTsTransform, template: Template) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rotation (3, 3) and shift (3,) in mm (LPS) that move the brain most like `affine`."""
+    """Return rotation (3, 3) and shift (3,) in mm (LPS) that move the brain most like `affine`."""
     image = nib.load(template.brain_mask)
     voxels = np.argwhere(np.asarray(image.dataobj) > 0)[::POINT_STEP]
-    points = nib.affines.apply_affine(image.affine, voxels) * (-1, -1, 1)
+    points = apply_affine(image.affine, voxels) * (-1, -1, 1)
     moved = np.array([affine.apply_to_point(point) for point in points])
     centre, moved_centre = points.mean(axis=0), moved.mean(axis=0)
     u, _, vt = np.linalg.svd((points - centre).T @ (moved - moved_centre))
@@ -204,10 +209,10 @@ def to_scan(
         )
     )
     dtype = np.dtype(np.float32 if kind == "map" else np.int32)
-    write_like_source(moved.numpy().astype(dtype), conformed, source, out_file)
+    write_like_source(moved.numpy().astype(dtype), source, out_file)
 
 
-def write_like_source(data: np.ndarray, conformed: Path, source: Path, out_file: Path) -> None:
+def write_like_source(data: np.ndarray, source: Path, out_file: Path) -> None:
     """Write an array of the conformed (RAS) grid in the voxel order and geometry of the source.
 
     Only the geometry of the source header is repeated (qform, sform, codes, voxel sizes):
@@ -216,13 +221,14 @@ def write_like_source(data: np.ndarray, conformed: Path, source: Path, out_file:
     Parameters
     ----------
     data : ndarray, shape of the conformed image
-    conformed, source, out_file : Path
-        Conformed scan, scan as it was found, and result.
+        Voxels in RAS order.
+    source, out_file : Path
+        Scan as it was found, and result.
     """
     original = nib.load(source)
-    back = nib.orientations.ornt_transform(
-        nib.io_orientation(nib.load(conformed).affine), nib.io_orientation(_chosen_affine(original))
-    )
+    # nibabel prefers sform, qform and voxel sizes in the order of `conform`. RAS is what the
+    # conformed voxels were put in; of an affine at 45 degrees it could not be read again.
+    back = nib.orientations.ornt_transform(RAS, nib.io_orientation(original.affine))
     data = np.ascontiguousarray(nib.orientations.apply_orientation(data, back))
     header = nib.Nifti1Header()
     header.set_data_dtype(data.dtype)
@@ -235,11 +241,6 @@ def write_like_source(data: np.ndarray, conformed: Path, source: Path, out_file:
     header["pixdim"] = pixdim
     header.set_xyzt_units("mm")
     nib.Nifti1Image(data, None, header).to_filename(out_file)
-
-
-def _chosen_affine(image: nib.Nifti1Image) -> np.ndarray:
-    """Return the affine that `conform` chose: nibabel's order is the same."""
-    return image.header.get_best_affine()
 
 
 def _dice(first: np.ndarray, second: np.ndarray) -> float:

@@ -11,7 +11,14 @@ from nipype.pipeline import engine as pe
 
 from uadbids.interfaces.collect import Collect
 from uadbids.preproc.config import PreprocConfig
-from uadbids.workflows.engine import Crash, OnStatus, graph_name, read_crashes, run_graph, set_crash_dir
+from uadbids.workflows.engine import (
+    Crash,
+    OnStatus,
+    graph_name,
+    read_crashes,
+    run_graph,
+    set_crash_dir,
+)
 from uadbids.workflows.options import RunOptions
 from uadbids.workflows.preproc import init_flair_preproc_wf
 

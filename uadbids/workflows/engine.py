@@ -17,6 +17,10 @@ from nipype.pipeline import engine as pe
 from uadbids.errors import UsageError
 from uadbids.workflows.options import RunOptions
 
+_RAISED = re.compile(
+    r"^\t?([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Killed)): (.+)$", re.MULTILINE
+)
+
 Status = Literal["start", "end", "exception"]
 OnStatus = Callable[[str, str, Status], None]
 """Called with the name of the scan's graph, the name of the step, and what happened to it."""
@@ -71,6 +75,10 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
     nipype_logging.update_logging(nipype_config)
     workflow.config["execution"] = {"stop_on_first_crash": str(options.stop_on_first_crash).lower()}
 
+    if options.write_graph:
+        # Only the text: pictures need graphviz, which not every machine has.
+        workflow.write_hierarchical_dotfile(f"{options.work_dir}/graph.dot")
+
     def told(node: pe.Node, status: Status) -> None:
         names = node.fullname.split(".")
         on_status(names[1], names[-1], status)
@@ -116,10 +124,11 @@ def read_crashes(folder: Path) -> list[Crash]:
 
 
 def _read_crash(path: Path) -> Crash:
-    lines = path.read_text(errors="replace").splitlines()
-    names = lines[0].removeprefix("Node: ").split(".")
-    # The last line that names an exception is the cause; a ScanError's sentence speaks for itself.
-    raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Killed)\b", line)]
-    kind, _, sentence = (raised[-1] if raised else lines[-1]).partition(": ")
+    text = path.read_text(errors="replace")
+    names = text.partition("\n")[0].removeprefix("Node: ").split(".")
+    # nipype wraps the error of an interface; the last exception that is named is the cause.
+    raised = _RAISED.findall(text)
+    kind, sentence = raised[-1] if raised else ("", text.strip().rpartition("\n")[2])
     ours = kind.startswith("uadbids.errors")
-    return Crash(names[1], names[-1], sentence if ours else f"{kind}: {sentence}", path)
+    reason = sentence if ours or not kind else f"{kind}: {sentence}"
+    return Crash(names[1], names[-1], reason, path)

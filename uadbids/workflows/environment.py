@@ -7,9 +7,9 @@ from pathlib import Path
 
 _NIPYPE_CONFIG = """\
 [logging]
-workflow_level = CRITICAL
-interface_level = CRITICAL
-utils_level = CRITICAL
+workflow_level = {level}
+interface_level = {level}
+utils_level = {level}
 [execution]
 crashfile_format = txt
 hash_method = content
@@ -20,7 +20,9 @@ check_version = false
 """
 
 
-def prepare_environment(work_dir: Path, *, random_seed: int, threads: int) -> None:
+def prepare_environment(
+    work_dir: Path, *, random_seed: int, threads: int, verbose: bool = False
+) -> None:
     """Set variables that worker processes inherit.
 
     - nipype reads its settings from the work directory, not from the home folder, which may
@@ -36,12 +38,13 @@ def prepare_environment(work_dir: Path, *, random_seed: int, threads: int) -> No
         Seed of ITK's samplers.
     threads : int
         Threads of OpenMP in one process.
+    verbose : bool
+        Let nipype tell of every step.
     """
     folder = work_dir / ".nipype"
     folder.mkdir(exist_ok=True)
     settings = folder / "nipype.cfg"
-    if not settings.exists() or settings.read_text() != _NIPYPE_CONFIG:
-        settings.write_text(_NIPYPE_CONFIG)
+    settings.write_text(_NIPYPE_CONFIG.format(level="INFO" if verbose else "CRITICAL"))
     os.environ.update(
         NO_ET="1",
         NIPYPE_NO_ET="1",
@@ -53,5 +56,5 @@ def prepare_environment(work_dir: Path, *, random_seed: int, threads: int) -> No
     )
     home = Path(os.path.expanduser("~"))
     if not os.access(home, os.W_OK):
-        for name, cache in (("MPLCONFIGDIR", "matplotlib"), ("XDG_CACHE_HOME", "cache"), ("TORCH_HOME", "torch")):
-            os.environ.setdefault(name, str(work_dir / ".cache" / cache))
+        for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME", "TORCH_HOME"):
+            os.environ.setdefault(name, str(work_dir / ".cache"))

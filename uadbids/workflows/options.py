@@ -32,6 +32,8 @@ class RunOptions:
         Seed of ITK's samplers.
     stop_on_first_crash : bool
         End the run at the first failure.
+    write_graph : bool
+        Write the graph of steps into the work directory.
     """
 
     work_dir: Path
@@ -44,3 +46,4 @@ class RunOptions:
     use_plugin: Path | None = None
     random_seed: int = 20210301
     stop_on_first_crash: bool = False
+    write_graph: bool = False

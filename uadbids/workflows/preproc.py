@@ -35,9 +35,7 @@ def init_flair_preproc_wf(
         ``mask`` (template grid), ``conformed``, ``brain`` (scan grid), ``xfm``, ``facts``.
     """
     workflow = pe.Workflow(name=name)
-    inputnode = pe.Node(
-        niu.IdentityInterface(["in_file", "metadata", "given_mask"]), "inputnode"
-    )
+    inputnode = pe.Node(niu.IdentityInterface(["in_file", "metadata", "given_mask"]), "inputnode")
     outputnode = pe.Node(
         niu.IdentityInterface(["volume", "mask", "conformed", "brain", "xfm", "facts"]),
         "outputnode",

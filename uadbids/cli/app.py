@@ -10,8 +10,21 @@ from typing import Annotated
 import typer
 
 from uadbids import __version__
+from uadbids.cli.flags import (
+    DEFAULT_SEED,
+    BidsDir,
+    ConfigFile,
+    Device,
+    HdBetWeights,
+    OutputDir,
+    Procs,
+    Seed,
+    SkullStrip,
+    Verbose,
+    WorkDir,
+)
 from uadbids.commands.argv import normalise
-from uadbids.errors import UadbidsError
+from uadbids.errors import UadbidsError, UsageError
 
 app = typer.Typer(
     add_completion=False,
@@ -20,31 +33,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-BidsDir = Annotated[Path, typer.Argument(help="Root of the BIDS dataset.")]
-OutputDir = Annotated[Path, typer.Argument(help="Where the outputs go.")]
-WorkDir = Annotated[
-    Path,
-    typer.Option("--work-dir", "-w", help="Intermediate results; a second run goes on from them."),
-]
-Procs = Annotated[
-    int | None,
-    typer.Option("--nprocs", "--nthreads", "--n-cpus", min=1, help="Steps at the same time."),
-]
-Seed = Annotated[int, typer.Option("--random-seed", help="Seed of every random choice.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda[:N].")]
-SkullStrip = Annotated[
-    str,
-    typer.Option(
-        "--skull-strip",
-        help="auto, hd-bet, deepbet, mask (given in the dataset) or none. auto: none where the "
-        "sidecar says SkullStripped, else HD-BET where its weights are, else deepbet.",
-    ),
-]
-HdBetWeights = Annotated[
-    Path | None, typer.Option("--hd-bet-weights", help="Folder with HD-BET's weights.")
-]
-DEFAULT_SEED = 20210301
 
 
 @app.command()
@@ -75,7 +63,8 @@ def participant(
         float | None, typer.Option(help="Share of healthy voxels above the calibrated threshold.")
     ] = None,
     residual: Annotated[
-        str | None, typer.Option(help="positive, signed, abs or hyperintense; default: the model's.")
+        str | None,
+        typer.Option(help="positive, signed, abs or hyperintense."),
     ] = None,
     min_size_mm3: Annotated[
         float | None, typer.Option(min=0, help="Smallest lesion; default: the model's.")
@@ -100,6 +89,11 @@ def participant(
         bool, typer.Option("--stop-on-first-crash", help="End the run at the first failure.")
     ] = False,
     random_seed: Seed = DEFAULT_SEED,
+    config_file: ConfigFile = None,
+    verbose: Verbose = False,
+    write_graph: Annotated[
+        bool, typer.Option("--write-graph", help="Write the graph of steps (.dot) and go on.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run, and why not; compute nothing.")
     ] = False,
@@ -142,12 +136,33 @@ def participant(
     from uadbids.commands.setup import run_options
 
     run = run_options(
-        bids_dir, work_dir, nprocs, omp_nthreads, skull_strip, hd_bet_weights, device, random_seed
+        bids_dir,
+        work_dir,
+        nprocs=nprocs,
+        omp_nthreads=omp_nthreads,
+        skull_strip=skull_strip,
+        weights=hd_bet_weights,
+        device=device,
+        random_seed=random_seed,
+        verbose=verbose,
     )
     run = replace(
-        run, mem_mb=mem_mb, use_plugin=use_plugin, stop_on_first_crash=stop_on_first_crash
+        run,
+        mem_mb=mem_mb,
+        use_plugin=use_plugin,
+        stop_on_first_crash=stop_on_first_crash,
+        write_graph=write_graph,
     )
     raise typer.Exit(command.participant(options, scans, bundle, card, run))
+
+
+@app.command(hidden=True)
+def group(bids_dir: BidsDir, output_dir: OutputDir) -> None:
+    """Gather a study: not there yet."""
+    raise UsageError(
+        "the group level is not there yet; volumes of all scans lie in the *_scans.tsv tables of "
+        f"{output_dir}"
+    )
 
 
 @app.command()
@@ -165,8 +180,12 @@ def models(
 def train(
     bids_dir: BidsDir,
     output_dir: OutputDir,
-    model: Annotated[str, typer.Option(help="dense3d, dense2d, spatial3d or spatial2d.")] = "dense3d",
-    name: Annotated[str | None, typer.Option(help="Name of the bundle; default: the model.")] = None,
+    model: Annotated[
+        str, typer.Option(help="dense3d, dense2d, spatial3d or spatial2d.")
+    ] = "dense3d",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the bundle; default: the model.")
+    ] = None,
     lesion_masks: Annotated[
         Path | None,
         typer.Option(help="BIDS dataset with masks of lesions, which are not learnt as healthy."),
@@ -192,12 +211,22 @@ def train(
     hd_bet_weights: HdBetWeights = None,
     device: Device = "auto",
     random_seed: Seed = DEFAULT_SEED,
+    config_file: ConfigFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Train a model on a healthy BIDS cohort and write its bundle."""
     from uadbids.commands.setup import run_options
 
     run = run_options(
-        bids_dir, work_dir, nprocs, 1, skull_strip, hd_bet_weights, device, random_seed
+        bids_dir,
+        work_dir,
+        nprocs=nprocs,
+        omp_nthreads=1,
+        skull_strip=skull_strip,
+        weights=hd_bet_weights,
+        device=device,
+        random_seed=random_seed,
+        verbose=verbose,
     )
     from uadbids.commands.train import TrainOptions, read_about, train
     from uadbids.core.config import TrainConfig

@@ -1,0 +1,56 @@
+# `make demo` and `make test` work in a fresh clone: python3 (3.11 to 3.13), make and git suffice.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+EXAMPLE := uadbids/data/example
+
+# Steps run side by side, hence one thread in each.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test fast check format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.dev ## a virtual environment in .venv, with everything for development
+
+demo: $(VENV)/.run ## detect anomalies in the packaged example scan
+	$(BIN)/uadbids $(EXAMPLE) demo/out participant --work-dir demo/work
+	@for page in demo/out/sub-*.html; do test -s "$$page" && echo "Report: $(CURDIR)/$$page"; done
+
+test: check ## what CI runs: all checks and all tests, the slow ones included
+	$(BIN)/python -m pytest --cov=uadbids
+
+fast: install ## the quick tests
+	$(BIN)/python -m pytest -m "not slow"
+
+check: install ## lint, format, floors of the architecture, types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: install ## put the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove what make made
+	rm -rf $(VENV) demo build dist .coverage .pytest_cache .ruff_cache .mypy_cache .hypothesis \
+	  .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "Installing the tools for development"
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	  echo "uadbids needs Python 3.11, 3.12 or 3.13, and this is $$($(PYTHON) --version 2>&1):" \
+	    "name another by 'make ... PYTHON=python3.12'" >&2; exit 1; }
+	@echo "Installing uadbids into $(VENV) (some minutes the first time)"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	@touch $@

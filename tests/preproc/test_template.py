@@ -1,0 +1,43 @@
+import gzip
+
+import nibabel as nib
+import numpy as np
+
+from uadbids.preproc.grid import SHAPE, Template
+
+
+def test_the_packaged_template_is_one_ras_grid_of_one_millimetre(template):
+    for path in (template.t1w, template.brain_mask):
+        image = nib.load(path)
+        assert image.shape == SHAPE == (170, 204, 170)
+        np.testing.assert_array_equal(image.affine[:3, :3], np.eye(3))
+        np.testing.assert_array_equal(image.affine, template.affine)
+    brain = np.asarray(nib.load(template.brain_mask).dataobj) > 0
+    assert 1.2e6 < brain.sum() < 2.2e6
+    assert (np.asarray(nib.load(template.t1w).dataobj)[brain] > 0).mean() > 0.99
+
+
+def test_the_hash_is_of_voxels_and_grid_whatever_the_compression(template, tmp_path):
+    plain = tmp_path / "t1w.nii"
+    plain.write_bytes(gzip.decompress(template.t1w.read_bytes()))
+    assert Template(plain, template.brain_mask).sha256() == template.sha256()
+
+    image = nib.load(plain)
+    data = np.asarray(image.dataobj).copy()
+    data[85, 100, 85] += 1
+    nib.Nifti1Image(data, image.affine).to_filename(tmp_path / "value.nii")
+    moved = image.affine.copy()
+    moved[0, 3] += 1
+    nib.Nifti1Image(np.asarray(image.dataobj), moved).to_filename(tmp_path / "moved.nii")
+    hashes = {
+        Template(tmp_path / n, template.brain_mask).sha256() for n in ("value.nii", "moved.nii")
+    }
+    assert len(hashes | {template.sha256()}) == 3
+
+
+def test_what_is_saved_lies_on_the_templates_grid(template, tmp_path):
+    template.save(np.ones(SHAPE, np.uint8), tmp_path / "ones.nii.gz")
+    image = nib.load(tmp_path / "ones.nii.gz")
+    np.testing.assert_array_equal(image.affine, template.affine)
+    assert image.get_qform(coded=True)[1] == image.get_sform(coded=True)[1] == 1
+    assert image.header.get_xyzt_units()[0] == "mm" and image.get_data_dtype() == np.uint8

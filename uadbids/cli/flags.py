@@ -1,0 +1,67 @@
+"""Flags that more than one command has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uadbids.errors import UsageError
+
+BidsDir = Annotated[Path, typer.Argument(help="Root of the BIDS dataset.")]
+OutputDir = Annotated[Path, typer.Argument(help="Where the outputs go.")]
+WorkDir = Annotated[
+    Path,
+    typer.Option("--work-dir", "-w", help="Intermediate results; a second run goes on from them."),
+]
+Procs = Annotated[
+    int | None,
+    typer.Option("--nprocs", "--nthreads", "--n-cpus", min=1, help="Steps at the same time."),
+]
+Seed = Annotated[int, typer.Option("--random-seed", help="Seed of every random choice.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda[:N].")]
+SkullStrip = Annotated[
+    str,
+    typer.Option(
+        "--skull-strip",
+        help="auto, hd-bet, deepbet, mask (given in the dataset) or none. auto: none where the "
+        "sidecar says SkullStripped, else HD-BET where its weights are, else deepbet.",
+    ),
+]
+HdBetWeights = Annotated[
+    Path | None, typer.Option("--hd-bet-weights", help="Folder with HD-BET's weights.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", "--debug", help="Show what nipype does, step by step.")
+]
+DEFAULT_SEED = 20210301
+
+
+def _read_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Take defaults from a TOML file; what is typed wins."""
+    if path is not None:
+        import tomllib
+
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--config-file {path}: cannot be read as TOML ({error})") from error
+        known = {parameter.name for parameter in context.command.params}
+        named = {key.replace("-", "_"): value for key, value in values.items()}
+        unknown = ", ".join(sorted(named.keys() - known))
+        if unknown:
+            raise UsageError(f"--config-file {path}: there are no such flags: {unknown}")
+        context.default_map = named
+    return path
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config-file",
+        callback=_read_config,
+        is_eager=True,
+        help="TOML file with flags, for example model = 'dense3d'; what is typed wins.",
+    ),
+]

@@ -1,0 +1,154 @@
+"""HD-BET (Isensee et al. 2019) in this process, from weights at a path of ours.
+
+HD-BET itself looks for its weights under the home folder, downloads them, and starts worker
+processes that need shared memory. Its network is one of nnU-Net's, whose predictor needs none of
+that. nnU-Net would unpickle the checkpoint; here it is read as data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from uadbids.errors import UsageError
+
+if TYPE_CHECKING:
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+BAKED = Path("/opt/uadbids/hd-bet")
+"""Where a container image keeps HD-BET's weights."""
+CHECKPOINT = "fold_all/checkpoint_final.pth"
+FILES = ("plans.json", "dataset.json", CHECKPOINT)
+
+
+def find_weights(given: Path | None) -> Path | None:
+    """Return the folder with HD-BET's weights: the given one, the container's, or None.
+
+    Raises
+    ------
+    UsageError
+        When a folder was given and files are missing in it.
+    """
+    for folder in (given, BAKED):
+        if folder is None:
+            continue
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if not missing:
+            return folder.resolve()
+        if folder is given:
+            raise UsageError(
+                f"{folder}: HD-BET's weights are not complete ({', '.join(missing)} missing); "
+                "give the folder 'release_2.0.0' that HD-BET unpacks"
+            )
+    return None
+
+
+def run_hd_bet(in_file: Path, folder: Path, weights: Path, device: str) -> np.ndarray:
+    """Segment the brain of a conformed scan.
+
+    Parameters
+    ----------
+    in_file : Path
+        Conformed scan.
+    folder : Path
+        For intermediate files.
+    weights : Path
+        Folder of `find_weights`.
+    device : str
+        ``cpu`` or ``cuda[:N]``; test-time mirroring is used on a GPU only.
+
+    Returns
+    -------
+    ndarray of bool, shape of the scan
+
+    Raises
+    ------
+    UsageError
+        When HD-BET is not installed, or its weights cannot be read.
+    """
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        # Unset, nnU-Net prints three warnings about folders that only its training needs.
+        os.environ.setdefault(name, str(folder))
+    # nnU-Net reports by print; progress is told elsewhere.
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+        except ImportError as error:
+            raise UsageError(
+                "HD-BET is not installed; run: pip install 'uadbids[hd-bet]'"
+            ) from error
+        predictor = _predictor(weights, device)
+        images = SimpleITKIO()
+        data, properties = images.read_images([str(in_file)])
+        found = predictor.predict_single_npy_array(data, properties)
+        # Written and read again: the order of the axes is then nobody's guess.
+        out_file = folder / "hd_bet.nii.gz"
+        images.write_seg(found, str(out_file), properties)
+    mask = np.asarray(nib.load(out_file).dataobj) > 0
+    out_file.unlink()
+    return mask
+
+
+def _predictor(weights: Path, device: str) -> nnUNetPredictor:
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    on_gpu = device != "cpu"
+    predictor = nnUNetPredictor(
+        use_mirroring=on_gpu,
+        perform_everything_on_device=on_gpu,
+        device=torch.device(device),
+        allow_tqdm=False,
+    )
+    checkpoint = _read_checkpoint(weights / CHECKPOINT)
+    dataset = json.loads((weights / "dataset.json").read_text())
+    plans = PlansManager(json.loads((weights / "plans.json").read_text()))
+    configuration = plans.get_configuration(checkpoint["init_args"]["configuration"])
+    network = nnUNetTrainer.build_network_architecture(
+        configuration.network_arch_class_name,
+        configuration.network_arch_init_kwargs,
+        configuration.network_arch_init_kwargs_req_import,
+        determine_num_input_channels(plans, configuration, dataset),
+        plans.get_label_manager(dataset).num_segmentation_heads,
+        enable_deep_supervision=False,
+    )
+    network.load_state_dict(checkpoint["network_weights"])
+    predictor.manual_initialization(
+        network,
+        plans,
+        configuration,
+        [checkpoint["network_weights"]],
+        dataset,
+        checkpoint["trainer_name"],
+        checkpoint.get("inference_allowed_mirroring_axes"),
+    )
+    return predictor
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read tensors and plain values; of pickled objects only NumPy's numbers, which logs hold."""
+    harmless = [
+        np._core.multiarray.scalar,  # type: ignore[attr-defined]
+        np.dtype,
+        *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")),
+    ]
+    try:
+        with torch.serialization.safe_globals(harmless):
+            checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise UsageError(
+            f"{path}: HD-BET's checkpoint cannot be read as plain data; fetch it again, or use "
+            "--skull-strip deepbet"
+        ) from error
+    return checkpoint
