@@ -43,7 +43,7 @@ clean: ## remove what make made
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing the tools for development"
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev,hd-bet]'
 	@touch $@
 
 $(VENV)/.run: pyproject.toml constraints.txt

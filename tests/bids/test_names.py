@@ -55,7 +55,7 @@ def test_names_are_unique_over_kinds_and_scans(a: dict[str, str], b: dict[str, s
 
 @given(entities)
 def test_names_are_legal(values: dict[str, str]) -> None:
-    order = [*ENTITIES][:-1] + ["space", "chunk", "seg", "label", "desc", "from", "to", "mode"]
+    order = [*[*ENTITIES][:-1], "space", "chunk", "seg", "label", "desc", "from", "to", "mode"]
     for path in every_path(scan_of(values)):
         stem, _, suffix = path.name.rpartition("_")
         found = [part.split("-")[0] for part in stem.split("_")]

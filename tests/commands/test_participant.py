@@ -262,7 +262,7 @@ REASONS = {
 def test_broken_scans_do_not_stop_the_good_one(broken):
     assert broken.status == 1
     assert (broken.out / "sub-good/anat/sub-good_space-orig_label-anomaly_mask.nii.gz").is_file()
-    assert "1 scans done, 4 failed" in broken.text
+    assert "done: 1 of 5, failed: 4" in broken.text
     assert "Traceback" not in broken.text
 
 

@@ -20,10 +20,6 @@ from uadbids.preproc.conform import conform
 from uadbids.preproc.grid import Template
 from uadbids.preproc.n4 import correct_bias
 
-EXAMPLE = (
-    Path(__file__).parents[2] / "uadbids/data/example/sub-20/ses-2/anat/sub-20_ses-2_FLAIR.nii.gz"
-)
-
 
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[..., Path]:
@@ -86,23 +82,17 @@ def affine_of() -> Callable[..., np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def example_source() -> Path:
-    """The packaged example scan as it was found: LPS, 0.9 x 0.9 x 3 mm, oblique."""
-    return EXAMPLE
-
-
-@pytest.fixture(scope="session")
 def template() -> Template:
     """The packaged template."""
     return Template.packaged()
 
 
 @pytest.fixture(scope="session")
-def example(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def example(example_flair: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The example scan conformed, its brain (deepbet) and its bias-corrected image."""
     folder = tmp_path_factory.mktemp("example")
     conformed, brain, corrected = (folder / f"{n}.nii.gz" for n in ("conformed", "brain", "n4"))
-    conform(EXAMPLE, conformed)
+    conform(example_flair, conformed)
     facts = extract_brain(conformed, brain, method="deepbet")
     correct_bias(conformed, brain, corrected, PreprocConfig())
     return {"conformed": conformed, "brain": brain, "corrected": corrected, "brain_facts": facts}

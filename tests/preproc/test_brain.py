@@ -1,12 +1,9 @@
-import sys
-
 import nibabel as nib
 import numpy as np
 import pytest
 
 from uadbids.errors import ScanError, UsageError
-from uadbids.preproc import brain
-from uadbids.preproc.brain import HD_BET_FILES, choose_method, extract_brain, hd_bet_weights
+from uadbids.preproc.brain import choose_method, extract_brain
 from uadbids.preproc.conform import conform
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
@@ -65,33 +62,6 @@ def test_hd_bet_without_weights_is_an_error_of_usage():
         choose_method("hd-bet", {}, None, None)
 
 
-# --- HD-BET's weights
-
-
-def test_a_complete_folder_of_weights_is_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr(brain, "BAKED_HD_BET", tmp_path / "baked")
-    assert hd_bet_weights(None) is None
-    for name in HD_BET_FILES:
-        for folder in ("given", "baked"):
-            path = tmp_path / folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    assert hd_bet_weights(None) == tmp_path / "baked"
-    assert hd_bet_weights(tmp_path / "given") == tmp_path / "given"
-
-
-def test_missing_weights_are_named(tmp_path):
-    (tmp_path / "plans.json").touch()
-    with pytest.raises(UsageError, match=r"dataset.json, fold_all/checkpoint_final.pth missing"):
-        hd_bet_weights(tmp_path)
-
-
-def test_hd_bet_that_is_not_installed_tells_how_to_install_it(stripped, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "nnunetv2", None)  # what Python itself sees: not there
-    with pytest.raises(UsageError, match=r"pip install 'uadbids\[hd-bet\]'"):
-        extract_brain(stripped, tmp_path / "mask.nii.gz", method="hd-bet", weights=tmp_path)
-
-
 # --- masks that need no network
 
 
@@ -125,7 +95,9 @@ def test_a_given_mask_on_another_grid_is_refused(stripped, save, affine_of, tmp_
     given = save(ball().astype(np.uint8), affine_of("LPS", (4, 4, 5)), name="other.nii")
     with pytest.raises(ScanError, match=r"other.nii: the mask does not lie on the grid"):
         extract_brain(stripped, tmp_path / "out.nii.gz", method="mask", given_mask=given)
-    with pytest.raises(ScanError, match=r"conformed.nii.gz: no brain mask was found for it"):
+    with pytest.raises(
+        ScanError, match=r"conformed.nii.gz: a brain mask is needed, and was not found"
+    ):
         extract_brain(stripped, tmp_path / "out.nii.gz", method="mask")
 
 

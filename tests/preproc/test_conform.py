@@ -46,14 +46,14 @@ def assert_same_places(image, data, affine, tolerance=0.02):
     np.testing.assert_allclose(here, at[found], atol=tolerance)
 
 
-def test_the_example_scan_becomes_one_ras_image(example_source, tmp_path):
-    facts = conform(example_source, tmp_path / "out.nii.gz")
+def test_the_example_scan_becomes_one_ras_image(example_flair, tmp_path):
+    facts = conform(example_flair, tmp_path / "out.nii.gz")
     image = nib.load(tmp_path / "out.nii.gz")
     assert facts["SourceOrientation"] == "LPS" and facts["SourceGeometry"] == "sform"
     assert facts["SourceVoxelSizeMm"] == [0.8984, 0.8984, 2.9985] and facts["Warnings"] == []
     assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
     assert image.get_data_dtype() == np.float32 and image.shape == (256, 256, 44)
-    source = nib.load(example_source)
+    source = nib.load(example_flair)
     np.testing.assert_array_equal(
         np.sort(np.asarray(image.dataobj), axis=None), np.sort(source.dataobj, axis=None)
     )

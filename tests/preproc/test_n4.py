@@ -52,7 +52,7 @@ def test_a_tumour_keeps_its_contrast_where_four_levels_take_it_away(example, tmp
     data = np.asarray(image.dataobj).copy()
     brain = np.asarray(nib.load(example["brain"]).dataobj) > 0
     places = apply_affine(image.affine, np.argwhere(np.ones(data.shape))).reshape(*data.shape, 3)
-    centre = places[brain].mean(axis=0) + (28, -5, 12)
+    centre = places[brain].mean(axis=0) + np.array([28, -5, 12])
     lesion = (((places - centre) / (20, 17, 15)) ** 2).sum(axis=-1) < 1
     assert (lesion & brain).sum() / lesion.sum() > 0.95
     lesion &= brain

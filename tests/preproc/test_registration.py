@@ -95,7 +95,7 @@ def test_the_nearest_rigid_transform_of_an_affine_one_is_its_rotation(template, 
     rotation, offset = _nearest_rigid(ants.read_transform(str(path)), template)
     np.testing.assert_allclose(rotation, LPS[:, None] * move[:3, :3] * LPS, atol=1e-4)
     moved = (rotation @ (centre * LPS) + offset) * LPS
-    np.testing.assert_allclose(moved, centre + (3, 8, -12), atol=0.01)
+    np.testing.assert_allclose(moved - centre, (3, 8, -12), atol=0.01)
 
 
 def test_a_mirror_image_never_passes_as_a_rotation(template, tmp_path):
@@ -104,12 +104,9 @@ def test_a_mirror_image_never_passes_as_a_rotation(template, tmp_path):
     assert np.linalg.det(rotation) == pytest.approx(1)
 
 
-@pytest.mark.parametrize(
-    ("degrees", "shift"), [((12, 0, 0), (0, 0, 20)), ((-6, 8, 10), (-15, 9, 4))]
-)
-def test_a_known_move_is_found_again(degrees, shift, template, save, tmp_path):
+def test_a_known_move_is_found_again(template, save, tmp_path):
     """The template itself, at 2 x 2 x 3 mm and turned: the true transform is known."""
-    move = rigid(degrees, shift, centre=(0, -18, 10))
+    move = rigid((-10, 7, 8), (-14, 9, 11), centre=(0, -18, 10))
     image = nib.load(template.t1w)
     affine = move @ image.affine @ np.diag([2, 2, 3, 1])
     data = np.asarray(image.dataobj)[::2, ::2, ::3].astype(np.float32)
@@ -142,7 +139,7 @@ def test_a_scrap_of_brain_is_aligned_with_a_warning(template, save, tmp_path):
         save(mask, affine, name="mask.nii"),
         tmp_path / "xfm.txt",
         template,
-        COARSE,
+        PreprocConfig(registration_spacing_mm=6.0),
     )
     assert facts["RegistrationOverlap"] < 0.75
     assert "look at the registration figure" in facts["Warnings"][0]

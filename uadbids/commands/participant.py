@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -31,6 +31,9 @@ from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.grid import Template
 from uadbids.reports.page import Failure
 from uadbids.workflows.options import RunOptions
+
+if TYPE_CHECKING:
+    from uadbids.workflows.engine import Crash
 
 SPACES = ("orig", "template")
 
@@ -174,24 +177,33 @@ def participant(
         outputs,
     )
     with progress:
-        run_graph(graph, run, progress.step)
+        outcome = run_graph(graph, run, progress.step)
 
     failures: dict[str, list[Failure]] = {}
-    names = {graph_name(scan.name): scan for scan in runnable}
-    for subject in sorted({scan.subject for scan in runnable}):
-        folder = options.output_dir / log_dir(subject, run_uuid)
-        for crash in read_crashes(folder):
-            scan = names[crash.graph]
-            link = crash.crash_file.relative_to(options.output_dir)
-            failures.setdefault(subject, []).append(Failure(scan.name, crash.reason, str(link)))
-            progress.note(f"{scan.name}: failed: {crash.reason}\n  crash file: {crash.crash_file}")
+    for scan in runnable:
+        if (graph_name(scan.name), "write") in outcome.ended:
+            continue
+        folder = options.output_dir / log_dir(scan.subject, run_uuid)
+        crashes = [c for c in read_crashes(folder) if c.graph == graph_name(scan.name)]
+        failure = _failure(scan, crashes, outcome.error, options.output_dir)
+        failures.setdefault(scan.subject, []).append(failure)
+        progress.note(f"{scan.name}: failed: {failure.reason}")
+        for crash in crashes:
+            progress.note(f"  crash file: {crash.crash_file}")
     write_top_level(options, card)
     write_pages(options.output_dir, card, sorted({s.subject for s in runnable}), failures, started)
     n_failed = sum(map(len, failures.values()))
-    progress.note(f"{len(runnable) - n_failed} scans done, {n_failed} failed")
+    progress.note(f"done: {len(runnable) - n_failed} of {len(runnable)}, failed: {n_failed}")
     if options.clean_work_dir and not n_failed:
         shutil.rmtree(run.work_dir / graph.name, ignore_errors=True)
     return 1 if n_failed else 0
+
+
+def _failure(scan: Scan, crashes: Sequence[Crash], error: str, output_dir: Path) -> Failure:
+    if not crashes:
+        return Failure(scan.name, error or "the run ended before this scan was done")
+    link = crashes[0].crash_file.relative_to(output_dir)
+    return Failure(scan.name, crashes[0].reason, str(link))
 
 
 def remake_pages(options: ParticipantOptions, card: Card) -> None:
@@ -231,7 +243,8 @@ def _announce(progress: Progress, card: Card, run: RunOptions, n_scans: int) -> 
     brain = {"auto": "HD-BET" if run.hd_bet_weights else "deepbet"}.get(
         run.skull_strip, run.skull_strip
     )
-    progress.note(f"uadbids {__version__}: {n_scans} FLAIR scans, model {card.name}, {run.device}")
+    progress.note(f"uadbids {__version__}")
+    progress.note(f"FLAIR scans: {n_scans}, model: {card.name}, device: {run.device}")
     progress.note(f"brain masks: {brain} (--skull-strip {run.skull_strip})")
     trained_with = card.training.get("brain_mask_methods", [])
     if trained_with and brain.lower() not in trained_with:

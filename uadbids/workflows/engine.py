@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from nipype import config as nipype_config
 from nipype import logging as nipype_logging
 from nipype.pipeline import engine as pe
+from nipype.pipeline.plugins.multiproc import MultiProcPlugin
 
 from uadbids.errors import UsageError
 from uadbids.workflows.options import RunOptions
@@ -60,7 +60,23 @@ def set_crash_dir(workflow: pe.Workflow, folder: Path) -> None:
         node.config = deepcopy(workflow.config)
 
 
-def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -> None:
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes
+    ----------
+    ended : frozenset of (str, str)
+        Graph and step of every step that came to its end.
+    error : str
+        What nipype raised first; empty where all went well.
+    """
+
+    ended: frozenset[tuple[str, str]]
+    error: str
+
+
+def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -> Outcome:
     """Run all steps of a graph; a failed step only stops those that need its result.
 
     Parameters
@@ -71,6 +87,11 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
         Processes, memory, plugin.
     on_status : callable
         Told of every step that starts, ends or fails.
+
+    Returns
+    -------
+    Outcome
+        Steps that ended. One that did not, and left no crash file, was never started.
     """
     nipype_logging.update_logging(nipype_config)
     workflow.config["execution"] = {"stop_on_first_crash": str(options.stop_on_first_crash).lower()}
@@ -79,30 +100,59 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
         # Only the text: pictures need graphviz, which not every machine has.
         workflow.write_hierarchical_dotfile(f"{options.work_dir}/graph.dot")
 
+    ended: set[tuple[str, str]] = set()
+
     def told(node: pe.Node, status: Status) -> None:
         names = node.fullname.split(".")
+        if status == "end":
+            ended.add((names[1], names[-1]))
         on_status(names[1], names[-1], status)
 
-    plugin, arguments = _plugin(options)
-    arguments["status_callback"] = told
+    plugin, arguments = _plugin(options, told)
     # nipype raises the first failure once all is done; the crash files hold every one.
-    with contextlib.suppress(RuntimeError):
+    error = ""
+    try:
         workflow.run(plugin=plugin, plugin_args=arguments)
+    except RuntimeError as raised:
+        error = str(raised).strip().rpartition("\n")[2]
+    return Outcome(frozenset(ended), error)
 
 
-def _plugin(options: RunOptions) -> tuple[str, dict[str, Any]]:
+class ScanByScan(MultiProcPlugin):
+    """nipype's MultiProc that finishes one scan before it begins the next.
+
+    In nipype's own order the first step of every scan comes before the second of any: a study
+    that is interrupted half-way would have no result at all.
+    """
+
+    def _sort_jobs(self, jobids: Iterable[int], scheduler: str | None = None) -> list[int]:
+        return sorted(jobids, key=lambda job: (self._rank[self._scan(job)], job))
+
+    def _generate_dependency_list(self, graph: Any) -> None:
+        super()._generate_dependency_list(graph)
+        scans = dict.fromkeys(self._scan(job) for job in range(len(self.procs)))
+        self._rank = {scan: place for place, scan in enumerate(sorted(scans))}
+
+    def _scan(self, job: int) -> str:
+        return str(self.procs[job].fullname).split(".")[1]
+
+
+def _plugin(
+    options: RunOptions, told: Callable[[pe.Node, Status], None]
+) -> tuple[str | ScanByScan, dict[str, Any]]:
     if options.use_plugin is not None:
-        return _read_plugin(options.use_plugin)
+        name, given = _read_plugin(options.use_plugin)
+        return name, {**given, "status_callback": told}
     arguments: dict[str, Any] = {
+        "status_callback": told,
         "n_procs": options.nprocs,
         # Forked children of a process with threads can hang; the fork server has none.
         "mp_context": "forkserver",
         "raise_insufficient": False,
-        "scheduler": "tsort",
     }
     if options.mem_mb is not None:
         arguments["memory_gb"] = options.mem_mb / 1024
-    return "MultiProc", arguments
+    return ScanByScan(arguments), {}
 
 
 def _read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
