@@ -70,7 +70,7 @@ def participant(
         float | None, typer.Option(min=0, help="Smallest lesion; default: the model's.")
     ] = None,
     output_spaces: Annotated[
-        list[str] | None, typer.Option(help="orig, template or both (default).")
+        list[str] | None, typer.Option(help="orig (always written), and template (default: both).")
     ] = None,
     skull_strip: SkullStrip = "auto",
     hd_bet_weights: HdBetWeights = None,

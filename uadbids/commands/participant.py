@@ -55,7 +55,7 @@ class ParticipantOptions:
     settings : mapping
         Threshold and the like, where given.
     spaces : tuple of str
-        ``orig``, ``template``.
+        ``orig`` (always written), ``template``.
     clean_work_dir : bool
         Remove the intermediate results of a run without failures.
     """
@@ -93,8 +93,7 @@ def check(options: ParticipantOptions) -> tuple[Path, Card]:
             f"the output folder {options.output_dir} lies inside the dataset; choose one outside, "
             f"or below {options.bids_dir / 'derivatives'}"
         )
-    unknown = set(options.spaces) - set(SPACES)
-    if unknown or not options.spaces:
+    if set(options.spaces) - set(SPACES):
         raise UsageError(f"--output-spaces: choose of {', '.join(SPACES)}")
     check_output_dir(options.output_dir)
     bundle = find_bundle(options.model)

@@ -89,7 +89,8 @@ def preprocess_cohort(
         workflow = pe.Workflow(name=graph_name(source.name))
         preproc = init_flair_preproc_wf(config, options)
         preproc.inputs.inputnode.in_file = str(source.path)
-        preproc.inputs.inputnode.metadata = dict(source.metadata)
+        stripped = source.metadata.get("SkullStripped", False)
+        preproc.inputs.inputnode.metadata = {"SkullStripped": stripped}
         collect = pe.Node(Collect(), "collect", run_without_submitting=True)
         if source.lesions is not None:
             collect.inputs.lesions = str(source.lesions)

@@ -1,0 +1,128 @@
+"""What a person sees who types something wrong, or asks for help."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "uadbids"]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom uadbids.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'ants', 'nipype', 'bids', 'nibabel', 'matplotlib', 'numpy'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Not a medical" in done.stdout
+
+
+@pytest.mark.slow
+def test_help_comes_in_under_a_second():
+    run("--help")
+    started = time.monotonic()
+    assert run("--help").returncode == 0
+    assert time.monotonic() - started < 1.0
+
+
+def test_version():
+    assert run("--version").stdout.startswith("uadbids 0.")
+
+
+def test_dry_run_shows_scans_and_writes_nothing(example_dataset, tmp_path):
+    done = run(example_dataset, tmp_path / "out", "participant", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "sub-20_ses-2" in done.stdout
+    assert "1 of 1 scans would run" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_are_listed_and_shown():
+    listed = run("models")
+    assert listed.stdout.startswith("dense3d\tdense 3D")
+    card = json.loads(run("models", "dense3d").stdout)
+    assert card["config"]["bottleneck"] == "dense"
+    assert card["training"]["sources"] and card["limits"] and card["results"]
+
+
+WRONG = {
+    "no such dataset": (["{tmp}/nothing", "{tmp}/out", "participant"], "does not exist"),
+    "unknown participant": (
+        ["{data}", "{tmp}/out", "participant", "--participant-label", "99"],
+        "There are: 20",
+    ),
+    "output inside the dataset": (["{data}", "{data}", "participant"], "lies inside the dataset"),
+    "work inside the dataset": (
+        ["{data}", "{tmp}/out", "participant", "-w", "{data}/work"],
+        "choose another by --work-dir",
+    ),
+    "unknown model": (["{data}", "{tmp}/out", "participant", "--model", "x"], "No model bundle"),
+    "no GPU": (["{data}", "{tmp}/out", "participant", "--device", "cuda:7"], "--device cpu"),
+    "no HD-BET weights": (
+        ["{data}", "{tmp}/out", "participant", "--skull-strip", "hd-bet"],
+        "--hd-bet-weights",
+    ),
+    "no such way of skull-stripping": (
+        ["{data}", "{tmp}/out", "participant", "--skull-strip", "bet"],
+        "choose one of auto",
+    ),
+    "residual without threshold": (
+        ["{data}", "{tmp}/out", "participant", "--residual", "abs"],
+        "give a threshold too",
+    ),
+    "two thresholds": (
+        ["{data}", "{tmp}/out", "participant", "--threshold", "1", "--false-positive-rate", "0.1"],
+        "not both",
+    ),
+    "unknown space": (
+        ["{data}", "{tmp}/out", "participant", "--output-spaces", "MNI"],
+        "choose of orig, template",
+    ),
+    "group": (["{data}", "{tmp}/out", "group"], "not there yet"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), WRONG.values(), ids=WRONG.keys())
+def test_mistakes_end_in_one_sentence(arguments, sentence, example_dataset, tmp_path):
+    typed = [text.format(tmp=tmp_path, data=example_dataset) for text in arguments]
+    done = run(*typed, *([] if "-w" in typed or "group" in typed else ["-w", tmp_path / "work"]))
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert done.stderr.startswith("uadbids: ")
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_config_file_gives_defaults_and_typed_flags_win(example_dataset, tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text('dry-run = true\nmodel = "nowhere"\n')
+    arguments = (example_dataset, tmp_path / "out", "participant", "--config-file", config)
+    assert "No model bundle 'nowhere'" in run(*arguments).stderr
+    assert run(*arguments, "--model", "dense3d").returncode == 0
+
+
+def test_config_file_with_an_unknown_flag_is_refused(example_dataset, tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text("nprocz = 2\n")
+    done = run(example_dataset, tmp_path / "out", "participant", "--config-file", config)
+    assert done.returncode == 2
+    assert "nprocz" in done.stderr
+
+
+def test_foreign_output_folder_is_refused(example_dataset, tmp_path):
+    about = {"Name": "x", "BIDSVersion": "1.10.0", "GeneratedBy": [{"Name": "fMRIPrep"}]}
+    (tmp_path / "dataset_description.json").write_text(json.dumps(about))
+    done = run(example_dataset, tmp_path, "participant")
+    assert done.returncode == 2
+    assert "did not make" in done.stderr

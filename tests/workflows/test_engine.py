@@ -1,0 +1,85 @@
+"""How runs of nipype are started, and how their failures are read."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uadbids.errors import UsageError
+from uadbids.workflows.engine import _read_plugin, graph_name, read_crashes
+from uadbids.workflows.environment import prepare_environment
+
+WRAPPED = """\
+Node: uadbids_wf.sub_01_wf.flair_preproc_wf.conform
+Working directory: /work
+
+Node inputs:
+
+in_file = /data/x.nii.gz
+
+Traceback (most recent call last):
+  File "nodes.py", line 787, in _run_command
+    raise NodeExecutionError(msg)
+nipype.pipeline.engine.nodes.NodeExecutionError: Exception raised while executing Node conform.
+
+Traceback:
+\tTraceback (most recent call last):
+\t  File "conform.py", line 142, in _single_volume
+\t    raise ScanError(
+\t{error}
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("uadbids.errors.ScanError: x.nii.gz: no image: really", "x.nii.gz: no image: really"),
+        ("MemoryError: Unable to allocate 3 GiB", "MemoryError: Unable to allocate 3 GiB"),
+    ],
+)
+def test_crash_file_gives_the_innermost_sentence(tmp_path, error, reason):
+    (tmp_path / "crash-20260101-x.txt").write_text(WRAPPED.format(error=error))
+    (crash,) = read_crashes(tmp_path)
+    assert (crash.graph, crash.step, crash.reason) == ("sub_01_wf", "conform", reason)
+
+
+def test_crash_file_without_exception_gives_its_last_line(tmp_path):
+    text = "Node: a.sub_01_wf.n4\nWorking directory: /w\nthe worker was lost\n"
+    (tmp_path / "crash-1.txt").write_text(text)
+    assert read_crashes(tmp_path)[0].reason == "the worker was lost"
+
+
+labels = st.text("abcXYZ019", min_size=1, max_size=6)
+
+
+@given(st.lists(st.tuples(labels, labels), unique=True, min_size=2, max_size=5))
+def test_graph_names_are_legal_and_differ(scans):
+    names = {graph_name(f"sub-{subject}_ses-{session}") for subject, session in scans}
+    assert len(names) == len(scans)
+    assert all(name.isidentifier() for name in names)
+
+
+def test_plugin_file_is_read(tmp_path):
+    path = tmp_path / "plugin.yml"
+    path.write_text("plugin: SLURM\nplugin_args:\n  sbatch_args: --mem=4G\n")
+    assert _read_plugin(path) == ("SLURM", {"sbatch_args": "--mem=4G"})
+
+
+@pytest.mark.parametrize("text", ["", "plugin_args: {}", "- a\n- b", "{"])
+def test_other_files_are_no_plugin_files(tmp_path, text):
+    path = tmp_path / "plugin.yml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="no plugin file"):
+        _read_plugin(path)
+
+
+def test_environment_keeps_nipype_out_of_home(tmp_path, monkeypatch):
+    for name in ("NIPYPE_CONFIG_DIR", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "NO_ET"):
+        monkeypatch.setenv(name, "before")
+    prepare_environment(tmp_path, random_seed=7, threads=1)
+    import os
+
+    assert os.environ["NIPYPE_CONFIG_DIR"] == str(tmp_path / ".nipype")
+    assert os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] == "1"
+    assert os.environ["ANTS_RANDOM_SEED"] == "7"
+    assert "check_version = false" in (tmp_path / ".nipype" / "nipype.cfg").read_text()
