@@ -115,7 +115,8 @@ def measure(
     calibration = calibrate(healthy)
     exams = [examine_scan(case.volume, case.mask) for case in cases]
     pooled = np.concatenate([e.anomaly_map[e.examined][::50] for e in exams])
-    grid = np.quantile(pooled[pooled > 0], 1 - np.logspace(-3.3, -0.9, 10))
+    cuts = [calibration.threshold(rate) for rate in RATES]
+    grid = [*cuts, *np.quantile(pooled[pooled > 0], 1 - np.logspace(-3.3, -0.9, 10))]
     rows: dict[str, dict[str, float]] = {}
     for group in dict.fromkeys(case.group for case in cases):
         members = [(c, e) for c, e in zip(cases, exams, strict=True) if c.group == group]

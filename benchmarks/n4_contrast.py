@@ -17,7 +17,10 @@ VARIANTS = {
     "four levels, bright fifth spared": {"n4_iterations": (50,) * 4},
     "two levels, bright fifth spared (ours)": {},
 }
-CASES = (("brats2013", "derivatives/experts", ""), ("isbi-ms", "derivatives/raters", "rater1"))
+CASES = (
+    ("brats2013", "derivatives/experts", "*_mask.nii.gz"),
+    ("isbi-ms", "derivatives/raters", "*rater1_mask.nii.gz"),
+)
 
 
 def main(sources: Path, folder: Path) -> None:
@@ -37,11 +40,10 @@ def main(sources: Path, folder: Path) -> None:
         return float(np.median(values[lesions]) / np.median(values[brain & ~lesions]))
 
     print("| scan | N4 | contrast before | after | change | seconds |\n|---|---|---|---|---|---|")
-    for dataset, derivatives, rater in CASES:
+    for dataset, derivatives, pattern in CASES:
         for scan in find_scans(sources / dataset):
-            masks = sorted(
-                (sources / dataset / derivatives).glob(f"sub-{scan.subject}/anat/*{rater}*.nii.gz")
-            )
+            folder_of_masks = sources / dataset / derivatives / f"sub-{scan.subject}" / "anat"
+            masks = sorted(folder_of_masks.glob(pattern))
             if not masks:
                 continue
             conformed, brain_file, out = (folder / f"{n}.nii.gz" for n in ("c", "b", "n4"))

@@ -15,7 +15,7 @@ from uadbids.errors import DeviceError, ScanError, UsageError
 CROP = Crop((69, 86, 69), (32, 32, 32))
 CONFIG = VAEConfig(3, "dense", CROP.shape, channels=(8, 16, 16), latent=8)
 # Unsmoothed: against so little noise the blurred seam of a lesion would count as lesion.
-SETTINGS = DetectionConfig(false_positive_rate=0.01, smoothing_mm=0.0)
+SETTINGS = DetectionConfig(residual="positive", false_positive_rate=0.01, smoothing_mm=0.0)
 CPU = torch.device("cpu")
 
 

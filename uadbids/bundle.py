@@ -32,6 +32,7 @@ __all__ = [
     "load_bundle",
     "packaged_bundles",
     "read_card",
+    "refuse_foreign",
     "save_bundle",
 ]
 
@@ -203,7 +204,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> Card:
     from safetensors.torch import save
 
     folder = Path(folder)
-    _refuse_foreign(folder)
+    refuse_foreign(folder)
     halves = {name: t.detach().cpu().half() for name, t in bundle.model.state_dict().items()}
     if not all(bool(tensor.isfinite().all()) for tensor in halves.values()):
         raise BundleError(f"The weights for {folder} are not finite in half precision.")
@@ -255,7 +256,14 @@ def _tensors(path: Path, content: bytes, model: VAE) -> dict[str, torch.Tensor]:
     return {name: tensor.float() for name, tensor in found.items()}
 
 
-def _refuse_foreign(folder: Path) -> None:
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that a bundle must not replace.
+
+    Raises
+    ------
+    BundleError
+        If it holds anything but a bundle.
+    """
     if not folder.exists():
         return
     foreign = not folder.is_dir() or {p.name for p in folder.iterdir()} - {CARD_FILE, WEIGHTS_FILE}

@@ -49,3 +49,8 @@ def test_missing_values_and_files(tmp_path: Path) -> None:
     assert read_json(tmp_path / "absent.json") is None
     (tmp_path / "bad.json").write_text("{")
     assert read_json(tmp_path / "bad.json") is None
+
+
+def test_table_in_another_encoding_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_bytes("participant_id\tcity\nsub-01\tKöln\n".encode("latin-1"))
+    assert read_tsv(tmp_path / "t.tsv")[0]["participant_id"] == "sub-01"

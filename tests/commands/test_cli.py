@@ -21,7 +21,7 @@ def test_help_imports_nothing_heavy():
         "import sys\nfrom uadbids.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "heavy = {'torch', 'ants', 'nipype', 'bids', 'nibabel', 'matplotlib', 'numpy'}\n"
-        "sys.exit(', '.join(heavy & set(sys.modules)))"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -89,6 +89,17 @@ WRONG = {
         ["{data}", "{tmp}/out", "participant", "--output-spaces", "MNI"],
         "choose of orig, template",
     ),
+    "output below a file": (
+        ["{data}", "{data}/../../__init__.py/out", "participant"],
+        "cannot be written",
+    ),
+    "steps that do not divide": (
+        ["train", "{data}", "{tmp}/out", "--steps", "100"],
+        "must be a multiple of epoch_steps",
+    ),
+    "name that is none": (["train", "{data}", "{tmp}/out", "--name", "a b"], "give letters"),
+    "one participant to train on": (["train", "{data}", "{tmp}/out"], "at least two participants"),
+    "bundle inside the dataset": (["train", "{data}", "{data}/out"], "lies inside the dataset"),
     "group": (["{data}", "{tmp}/out", "group"], "not there yet"),
 }
 
@@ -126,3 +137,28 @@ def test_foreign_output_folder_is_refused(example_dataset, tmp_path):
     done = run(example_dataset, tmp_path, "participant")
     assert done.returncode == 2
     assert "did not make" in done.stderr
+
+
+def test_dataset_without_one_usable_scan_is_refused(tmp_path):
+    anat = tmp_path / "raw" / "sub-01" / "anat"
+    anat.mkdir(parents=True)
+    (tmp_path / "raw" / "dataset_description.json").write_text('{"Name": "x"}')
+    (anat / "sub-01_FLAIR.nii.gz").symlink_to("not-fetched")
+    done = run(tmp_path / "raw", tmp_path / "out", "participant", "-w", tmp_path / "work")
+    assert done.returncode == 2
+    assert "fetch it" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_pages_made_again_tell_of_the_model_that_made_the_outputs(example_dataset, tmp_path):
+    card = json.loads(run("models", "dense3d").stdout) | {"name": "mine"}
+    card["calibration"] |= {"probabilities": [0, 1], "residuals": [0, 1]}
+    told = tmp_path / "sub-20/ses-2/anat/sub-20_ses-2_space-orig_label-anomaly_mask.json"
+    for path, content in ((told, {}), (tmp_path / "code" / "model" / "model_card.json", card)):
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(content))
+    done = run(example_dataset, tmp_path, "participant", "--reports-only")
+    assert done.returncode == 0, done.stderr
+    assert "The model: mine" in (tmp_path / "sub-20.html").read_text()
+    assert json.loads((tmp_path / "code/model/model_card.json").read_text())["name"] == "mine"

@@ -110,8 +110,10 @@ def test_finished_training_is_not_repeated(scans, tmp_path):
 def test_checkpoint_of_another_training_is_refused(scans, tmp_path):
     path = tmp_path / "checkpoint.pt"
     fit(build(), scans, scans[:1], QUICK, device="cpu", checkpoint=path)
-    with pytest.raises(UsageError, match="other settings"):
-        fit(build(), scans, [], replace(QUICK, seed=1), device="cpu", checkpoint=path)
+    others = [scans[0]._replace(volume=scans[0].volume + 1), *scans[1:]]
+    for train, config in ((scans, replace(QUICK, seed=1)), (others, QUICK)):
+        with pytest.raises(UsageError, match="other scans"):
+            fit(build(), train, scans[:1], config, device="cpu", checkpoint=path)
     path.write_bytes(b"damaged")
     with pytest.raises(UsageError, match="cannot be read"):
         fit(build(), scans, [], QUICK, device="cpu", checkpoint=path)

@@ -3,10 +3,20 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
 
 from uadbids.errors import UsageError
-from uadbids.workflows.engine import _read_plugin, graph_name, read_crashes
+from uadbids.workflows.engine import (
+    _read_plugin,
+    graph_name,
+    new_root,
+    read_crashes,
+    run_graph,
+    set_crash_dir,
+)
 from uadbids.workflows.environment import prepare_environment
+from uadbids.workflows.options import RunOptions
 
 WRAPPED = """\
 Node: uadbids_wf.sub_01_wf.flair_preproc_wf.conform
@@ -83,3 +93,36 @@ def test_environment_keeps_nipype_out_of_home(tmp_path, monkeypatch):
     assert os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] == "1"
     assert os.environ["ANTS_RANDOM_SEED"] == "7"
     assert "check_version = false" in (tmp_path / ".nipype" / "nipype.cfg").read_text()
+
+
+def test_unknown_plugin_is_refused(tmp_path):
+    path = tmp_path / "plugin.yml"
+    path.write_text("plugin: Slurmm\n")
+    with pytest.raises(UsageError, match="no plugin 'Slurmm'"):
+        _read_plugin(path)
+
+
+def _killed():
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _well():
+    return 1
+
+
+@pytest.mark.slow
+def test_killed_process_fails_its_scan_and_the_next_one_runs(tmp_path):
+    root = new_root("uadbids", tmp_path)
+    for name, body in (("sub_01_wf", _killed), ("sub_02_wf", _well)):
+        workflow = pe.Workflow(name=name)
+        workflow.add_nodes([pe.Node(niu.Function(function=body, output_names=["out"]), "write")])
+        set_crash_dir(workflow, tmp_path / "log")
+        root.add_nodes([workflow])
+    outcome = run_graph(root, RunOptions(work_dir=tmp_path), lambda *_: None)
+    assert outcome.ended == {("sub_02_wf", "write")}
+    (crash,) = read_crashes(tmp_path / "log")
+    assert crash.graph == "sub_01_wf"
+    assert "want of memory" in crash.reason

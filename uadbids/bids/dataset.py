@@ -13,6 +13,7 @@ from uadbids.errors import UsageError
 
 BIDS_VERSION = "1.10.0"
 NAME = "uadbids"
+MODEL_CARD = "code/model/model_card.json"
 
 _IGNORED = ("*.html", "figures", "log", "*_xfm.*", "group_*")
 _README = """# {name}: anomalies on FLAIR
@@ -27,7 +28,7 @@ may be diagnosed or treated on their account.
 ## The model
 {model}
 
-The whole card is `code/model/model_card.json`.
+The whole card is `{card}`.
 
 ## Where to look
 - `sub-*.html`: one page a participant, with pictures.
@@ -125,13 +126,18 @@ def write_dataset(
     link = raw_link(raw_dir, output_dir)
     description = _description(raw, link, version, container)
     readme = _README.format(
-        name=NAME, version=version, link=link, space=TEMPLATE_SPACE, model=_model_text(card)
+        name=NAME,
+        version=version,
+        link=link,
+        space=TEMPLATE_SPACE,
+        card=MODEL_CARD,
+        model=_model_text(card),
     )
     contents = {
         "dataset_description.json": json_bytes(description),
         "README.md": readme.encode(),
         ".bidsignore": "".join(f"{line}\n" for line in _IGNORED).encode(),
-        "code/model/model_card.json": json_bytes(card),
+        MODEL_CARD: json_bytes(card),
         **description_tables(),
         **_template_files(template_t1w, template_mask),
         **participant_tables(output_dir, raw_dir),

@@ -101,7 +101,8 @@ def _cell(value: Any) -> str:
 def read_tsv(path: Path) -> list[dict[str, str]]:
     """Read the rows of a BIDS table; none when the file is missing."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        # Tables of the raw dataset may be in another encoding; labels and numbers survive that.
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except FileNotFoundError:
         return []
     return list(csv.DictReader(io.StringIO(text), delimiter="\t"))

@@ -228,22 +228,20 @@ def train(
         random_seed=random_seed,
         verbose=verbose,
     )
-    from uadbids.commands.train import TrainOptions, read_about, train
-    from uadbids.core.config import TrainConfig
+    from uadbids.commands.train import TrainOptions, read_about, train, train_config
 
     options = TrainOptions(
-        bids_dir=bids_dir,
-        output_dir=output_dir,
+        bids_dir=bids_dir.absolute(),
+        output_dir=output_dir.absolute(),
         model=model,
         name=name or model,
-        lesion_masks=lesion_masks,
+        # The steps run in folders of their own: there a relative path leads nowhere.
+        lesion_masks=lesion_masks.absolute() if lesion_masks else None,
         exclude_hyperintense=exclude_hyperintense,
         validation_labels=tuple(validation_label or ()),
         validation_fraction=validation_fraction,
         about=read_about(about),
-        config=TrainConfig(
-            steps=steps, epoch_steps=epoch_steps, corruption=corruption, seed=random_seed
-        ),
+        config=train_config(steps, epoch_steps, corruption, random_seed),
         run=run,
     )
     typer.echo(train(options))

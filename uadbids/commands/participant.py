@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from uadbids import __version__
-from uadbids.bids.dataset import check_output_dir, container_from_environment, write_dataset
+from uadbids.bids.dataset import (
+    MODEL_CARD,
+    check_output_dir,
+    container_from_environment,
+    write_dataset,
+)
 from uadbids.bids.derivatives import finished_scans
+from uadbids.bids.files import read_json
 from uadbids.bids.masks import BRAIN, find_mask
 from uadbids.bids.names import log_dir
 from uadbids.bids.query import Scan, find_scans, read_filters
@@ -25,6 +32,7 @@ from uadbids.commands.pages import write_pages
 from uadbids.commands.progress import Progress
 from uadbids.commands.setup import is_inside
 from uadbids.core.calibration import Calibration
+from uadbids.core.card import parse_card
 from uadbids.core.threshold import choose_threshold
 from uadbids.errors import BundleError, UsageError
 from uadbids.preproc.config import PreprocConfig
@@ -103,6 +111,7 @@ def check(options: ParticipantOptions) -> tuple[Path, Card]:
             f"{bundle}: the model was trained on another template than this version's; use the "
             "version of uadbids that made it"
         )
+    PreprocConfig.from_dict(card.preproc)
     # A threshold that cannot be had is a mistake of the command line, not of a hundred scans.
     choose_threshold(
         Calibration.from_dict(card.calibration), card.detection, **dict(options.settings)
@@ -147,6 +156,12 @@ def participant(
     from uadbids.workflows.detect import ModelOptions
     from uadbids.workflows.engine import graph_name, read_crashes, run_graph
 
+    if all(scan.skip_reason for scan in scans):
+        raise UsageError(
+            f"none of the {len(scans)} FLAIR scans can be processed (the first, {scans[0].name}: "
+            f"{scans[0].skip_reason}); --dry-run tells why of each"
+        )
+    write_top_level(options, card)
     started = datetime.now(UTC)
     run_uuid = f"{started:%Y%m%d-%H%M%S}_{uuid.uuid4()}"
     runnable = [scan for scan in scans if scan.skip_reason is None]
@@ -155,7 +170,6 @@ def participant(
         if scan.skip_reason is not None:
             progress.note(f"{scan.name}: skipped, {scan.skip_reason}")
     _announce(progress, card, run, len(runnable))
-    write_top_level(options, card)
 
     outputs = OutputOptions(
         output_dir=options.output_dir.resolve(),
@@ -206,7 +220,12 @@ def _failure(scan: Scan, crashes: Sequence[Crash], error: str, output_dir: Path)
 
 
 def remake_pages(options: ParticipantOptions, card: Card) -> None:
-    """Make tables and pages again from the outputs that are there (``--reports-only``)."""
+    """Make tables and pages again from the outputs that are there (``--reports-only``).
+
+    They tell of the model that made the outputs, whichever `card` this run would have taken.
+    """
+    with suppress(KeyError, TypeError, ValueError, AttributeError):
+        card = parse_card(read_json(options.output_dir / MODEL_CARD))
     subjects = sorted({scan.subject for scan in finished_scans(options.output_dir)})
     if not subjects:
         raise UsageError(f"{options.output_dir}: there is no finished scan to report on")
@@ -215,17 +234,29 @@ def remake_pages(options: ParticipantOptions, card: Card) -> None:
 
 
 def write_top_level(options: ParticipantOptions, card: Card) -> None:
-    """Write what belongs to no single scan."""
+    """Write what belongs to no single scan.
+
+    Raises
+    ------
+    UsageError
+        When the output folder cannot be written.
+    """
     template = Template.packaged()
-    write_dataset(
-        options.output_dir,
-        options.bids_dir,
-        version=__version__,
-        card=card.to_dict(),
-        template_t1w=template.t1w,
-        template_mask=template.brain_mask,
-        container=container_from_environment(os.environ),
-    )
+    try:
+        write_dataset(
+            options.output_dir,
+            options.bids_dir,
+            version=__version__,
+            card=card.to_dict(),
+            template_t1w=template.t1w,
+            template_mask=template.brain_mask,
+            container=container_from_environment(os.environ),
+        )
+    except OSError as error:
+        raise UsageError(
+            f"the output folder {options.output_dir} cannot be written "
+            f"({error.strerror}: {error.filename})"
+        ) from error
 
 
 def _given_mask(options: ParticipantOptions, scan: Scan, run: RunOptions) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from uadbids.errors import UsageError
@@ -58,6 +59,11 @@ def run_options(
     found = find_weights(weights)
     if skull_strip == "hd-bet" and found is None:
         raise UsageError("HD-BET's weights were not found; give their folder by --hd-bet-weights")
+    if skull_strip in ("auto", "hd-bet") and found and find_spec("nnunetv2") is None:
+        raise UsageError(
+            f"HD-BET's weights are in {found}, but HD-BET is not installed; run "
+            "pip install 'uadbids[hd-bet]', or choose --skull-strip deepbet"
+        )
     options = RunOptions(
         work_dir=work_dir.resolve(),
         skull_strip=skull_strip,

@@ -14,8 +14,10 @@ import torch
 from uadbids import __version__
 from uadbids.bids.masks import LESIONS, find_mask
 from uadbids.bids.query import Scan, find_scans
-from uadbids.bundle import Bundle, Card, save_bundle
+from uadbids.bundle import Bundle, Card, refuse_foreign, save_bundle
 from uadbids.commands.progress import Progress
+from uadbids.commands.setup import is_inside
+from uadbids.core.card import NAME
 from uadbids.core.config import MODELS, DetectionConfig, TrainConfig
 from uadbids.core.grid import Crop
 from uadbids.core.inference import resolve_device
@@ -91,7 +93,23 @@ def read_about(path: Path | None) -> dict[str, Any]:
         raise UsageError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(about, dict):
         raise UsageError(f"{path}: a JSON object is needed")
+    if not isinstance(about.get("limits", []), list):
+        raise UsageError(f"{path}: 'limits' must be a list of sentences")
     return about
+
+
+def train_config(steps: int, epoch_steps: int, corruption: bool, seed: int) -> TrainConfig:
+    """Return the settings of a training.
+
+    Raises
+    ------
+    UsageError
+        When the numbers of steps do not divide.
+    """
+    try:
+        return TrainConfig(steps=steps, epoch_steps=epoch_steps, corruption=corruption, seed=seed)
+    except ValueError as error:
+        raise UsageError(f"--steps, --epoch-steps: {error}") from error
 
 
 def train(options: TrainOptions) -> Path:
@@ -110,16 +128,19 @@ def train(options: TrainOptions) -> Path:
     Raises
     ------
     UsageError
-        When no scan is left to train on or to hold out.
+        When no scan is left to train on or to hold out, or no lesion mask fits a scan.
+    BundleError
+        When other things than a bundle lie where the bundle is to go.
     """
-    if options.model not in MODELS:
-        raise UsageError(f"--model {options.model}: choose one of {', '.join(sorted(MODELS))}")
+    folder = options.output_dir / options.name
+    _check(options, folder)
     preproc, crop = PreprocConfig(), Crop(CROP_START, (160, 192, 80))
     scans = [scan for scan in find_scans(options.bids_dir) if scan.skip_reason is None]
     held_out = choose_held_out(scans, options)
+    sources = _sources(scans, options)
     progress = Progress({graph_name(scan.name): scan.name for scan in scans}, last="collect")
     with progress:
-        ready = _preprocess(scans, preproc, options, progress)
+        ready = _preprocess(sources, preproc, options, progress)
     subjects = {scan.name: scan.subject for scan in scans}
     healthy = [
         read_healthy(item, subjects[item.name], options.exclude_hyperintense, options.config.seed)
@@ -158,7 +179,6 @@ def train(options: TrainOptions) -> Path:
         limits=tuple(options.about.get("limits", ())),
         license=str(options.about.get("license", "not stated")),
     )
-    folder = options.output_dir / options.name
     options.output_dir.mkdir(parents=True, exist_ok=True)
     save_bundle(Bundle(card, model, calibration), folder)
     return folder
@@ -172,8 +192,14 @@ def choose_held_out(scans: Sequence[Scan], options: TrainOptions) -> frozenset[s
         unknown = ", ".join(sorted(labels - set(subjects)))
         if unknown:
             raise UsageError(f"--validation-label: no FLAIR of {unknown} in {options.bids_dir}")
+        if labels == set(subjects):
+            raise UsageError("--validation-label: nobody is left to train on")
         return frozenset(labels)
-    count = max(1, round(options.validation_fraction * len(subjects)))
+    if len(subjects) < 2:
+        raise UsageError(
+            f"{options.bids_dir}: at least two participants are needed, one of them to hold out"
+        )
+    count = min(max(1, round(options.validation_fraction * len(subjects))), len(subjects) - 1)
     return frozenset(random.Random(options.config.seed).sample(subjects, count))
 
 
@@ -187,9 +213,18 @@ def describe(epoch: Epoch, config: TrainConfig) -> str:
     )
 
 
-def _preprocess(
-    scans: Sequence[Scan], preproc: PreprocConfig, options: TrainOptions, progress: Progress
-) -> list[Preprocessed]:
+def _check(options: TrainOptions, folder: Path) -> None:
+    """Refuse before hours of training what would fail at their end."""
+    if options.model not in MODELS:
+        raise UsageError(f"--model {options.model}: choose one of {', '.join(sorted(MODELS))}")
+    if not NAME.fullmatch(options.name):
+        raise UsageError(f"--name {options.name!r}: give letters, digits, '.', '_' and '-'")
+    if is_inside(options.output_dir, options.bids_dir):
+        raise UsageError(f"the output folder {options.output_dir} lies inside the dataset")
+    refuse_foreign(folder)
+
+
+def _sources(scans: Sequence[Scan], options: TrainOptions) -> list[Source]:
     masks = options.lesion_masks
     sources = [
         Source(
@@ -200,6 +235,14 @@ def _preprocess(
         )
         for scan in scans
     ]
+    if masks is not None and not any(source.lesions for source in sources):
+        raise UsageError(f"--lesion-masks {masks}: there is no lesion mask of any scan in it")
+    return sources
+
+
+def _preprocess(
+    sources: Sequence[Source], preproc: PreprocConfig, options: TrainOptions, progress: Progress
+) -> list[Preprocessed]:
     log_dir = options.run.work_dir / "log"
     ready, crashes = preprocess_cohort(sources, preproc, options.run, log_dir, progress.step)
     for crash in crashes:

@@ -66,8 +66,8 @@ def load_checkpoint(path: Path, identity: dict[str, Any], device: torch.device) 
         ) from error
     if found != identity:
         raise UsageError(
-            f"The checkpoint {path} was written by a training with another model or other "
-            "settings; give another file, or remove it to start again."
+            f"The checkpoint {path} was written by a training with another model, other "
+            "settings or other scans; give another file, or remove it to start again."
         )
     return dict(state)
 

@@ -1,5 +1,6 @@
 """Training samples, and the tensors that a model makes of them."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,6 +30,14 @@ class Sample(NamedTuple):
     volume: Tensor
     mask: Tensor
     weight: Tensor
+
+
+def fingerprint(samples: Sequence[Sample]) -> str:
+    """SHA-256 over all tensors of the samples, in their order."""
+    digest = hashlib.sha256()
+    for tensor in (tensor for sample in samples for tensor in sample):
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def stack(samples: Sequence[Sample], device: torch.device) -> Batch:

@@ -16,7 +16,7 @@ from uadbids.core.checkpoint import load_checkpoint, save_checkpoint, stop_reque
 from uadbids.core.config import TrainConfig
 from uadbids.core.losses import ACTIVE_NATS, CollapseRobustLoss, LossTerms, kl_per_unit
 from uadbids.core.models import VAE
-from uadbids.core.samples import Sample, as_images, loss_weight, pick, stack
+from uadbids.core.samples import Sample, as_images, fingerprint, loss_weight, pick, stack
 
 __all__ = ["Epoch", "History", "Sample", "TrainConfig", "fit"]
 
@@ -115,7 +115,7 @@ def fit(
     ValueError
         If there is no training scan.
     UsageError
-        If the checkpoint belongs to another model or configuration.
+        If the checkpoint belongs to another model, configuration or cohort.
     KeyboardInterrupt
         After the checkpoint was written, when the training was told to stop.
     """
@@ -150,6 +150,8 @@ class _Run:
     ) -> None:
         self.model, self.config, self.device = model.to(device), config, device
         self._train, self._val = train, val
+        # Weights that have seen other scans, perhaps those held out now, must not be continued.
+        self._data = [fingerprint(samples) for samples in (train, val)]
         self._optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
         self._loss = CollapseRobustLoss(config.period, config.window, config.kl_reduction)
         self._generator = torch.Generator(device).manual_seed(config.seed)
@@ -180,7 +182,11 @@ class _Run:
 
     def identity(self) -> dict[str, Any]:
         """Return what a checkpoint must agree with."""
-        return {"model": asdict(self.model.config), "training": asdict(self.config)}
+        return {
+            "model": asdict(self.model.config),
+            "training": asdict(self.config),
+            "data": self._data,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         return {

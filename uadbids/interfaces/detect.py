@@ -33,7 +33,7 @@ class DetectInputSpec(BaseInterfaceInputSpec):
     bundle = Directory(exists=True, mandatory=True, desc="model bundle")
     identity = Str(mandatory=True, desc="hash of the bundle: another model is another result")
     settings = traits.Dict(mandatory=True, desc="threshold and the like, where they were asked for")
-    device = Str("cpu", usedefault=True, nohash=True, desc="cpu or cuda[:N]")
+    device = Str("cpu", usedefault=True, desc="cpu or cuda[:N]")
     threads = traits.Int(1, usedefault=True, nohash=True, desc="CPU threads")
 
 

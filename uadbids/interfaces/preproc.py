@@ -56,7 +56,8 @@ class ExtractBrainInputSpec(_ImageInputSpec):
     metadata = traits.Dict(mandatory=True, desc="sidecar of the scan")
     hd_bet_weights = traits.Directory(exists=True, desc="folder with HD-BET's weights")
     given_mask = File(exists=True, desc="brain mask of the dataset")
-    device = Str("cpu", usedefault=True, nohash=True, desc="cpu or cuda[:N]")
+    # Hashed: on a GPU, HD-BET also looks at mirror images.
+    device = Str("cpu", usedefault=True, desc="cpu or cuda[:N]")
     threads = traits.Int(1, usedefault=True, nohash=True, desc="CPU threads")
 
 
@@ -103,6 +104,13 @@ class CorrectBias(StageInterface):
         )
 
 
+class RegisterInputSpec(_MaskedInputSpec):
+    """Inputs of `Register`."""
+
+    # ITK takes it from the environment; here it tells the cache that the result is another one.
+    seed = traits.Int(mandatory=True, desc="seed of ITK's samplers")
+
+
 class RegisterOutputSpec(StageOutputSpec):
     """Outputs of `Register`."""
 
@@ -113,7 +121,7 @@ class Register(StageInterface):
     """Rigid transform from the scan to the template."""
 
     stage = "registration"
-    input_spec = _MaskedInputSpec
+    input_spec = RegisterInputSpec
     output_spec = RegisterOutputSpec
 
     def _stage(self, folder: Path) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def draw_detection(
     sheet = Sheet(
         title="FLAIR, anomaly map and lesions in the scan's own space",
         rows=rows,
-        colour_bar=ColourBar("anomaly (scan minus reconstruction)", maximum, threshold),
+        colour_bar=ColourBar("anomaly map", maximum, threshold),
         keys=((LESION, "lesion mask"),),
         note=CONVENTION,
     )
@@ -248,7 +248,7 @@ def draw_reconstruction(
     sheet = Sheet(
         title="Reconstruction and anomaly map in template space",
         rows=rows,
-        colour_bar=ColourBar("anomaly (scan minus reconstruction)", maximum, threshold),
+        colour_bar=ColourBar("anomaly map", maximum, threshold),
         keys=((LESION, "lesion mask"),),
         note=CONVENTION,
     )

@@ -45,8 +45,9 @@ FIGURES = {
     "detection": FigureText(
         "What was found",
         "The scan as acquired, without and with the anomaly map. Colour is how far the "
-        "scan lies above the model's healthy reconstruction; outlined is what exceeds threshold "
-        "and minimum size. Parts outside the examined brain carry no colour.",
+        "scan lies above the model's healthy reconstruction (a 'hyperintense' residual counts it "
+        "only where the voxel is also bright for this scan's own tissue); outlined is what "
+        "exceeds threshold and minimum size. Parts outside the examined brain carry no colour.",
     ),
     "reconstruction": FigureText(
         "How it was found",

@@ -66,7 +66,8 @@ def load_volume(path: Path) -> Volume:
         raise ScanError(
             f"Cannot draw {path}: it is not a readable NIfTI image ({error})."
         ) from error
-    data = data[..., 0] if data.ndim == 4 and data.shape[3] == 1 else data
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
     if data.ndim != 3:
         raise ScanError(f"Cannot draw {path}: expected one 3D image, found shape {data.shape}.")
     finite = np.nan_to_num(data.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)

@@ -15,7 +15,7 @@ from uadbids.bids.scan import Scan
 from uadbids.interfaces.outputs import Write
 from uadbids.preproc.config import PreprocConfig
 from uadbids.workflows.detect import ModelOptions, init_detect_wf
-from uadbids.workflows.engine import graph_name, set_crash_dir
+from uadbids.workflows.engine import graph_name, new_root, set_crash_dir
 from uadbids.workflows.options import RunOptions
 from uadbids.workflows.preproc import init_flair_preproc_wf
 
@@ -63,11 +63,9 @@ def init_uadbids_wf(
     Returns
     -------
     Workflow
-        ``uadbids_wf.<scan>_wf``.
+        ``<root>.<scan>_wf``.
     """
-    # The version names the folder: results of other code are never taken for ours.
-    version = str(outputs.facts["UadbidsVersion"]).replace(".", "_")
-    root = pe.Workflow(name=f"uadbids_{version}_wf", base_dir=str(options.work_dir))
+    root = new_root("uadbids", options.work_dir)
     for scan, given_mask in scans:
         root.add_nodes([init_single_scan_wf(scan, given_mask, config, model, options, outputs)])
     return root

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from nipype.pipeline import engine as pe
 
@@ -15,6 +16,7 @@ from uadbids.workflows.engine import (
     Crash,
     OnStatus,
     graph_name,
+    new_root,
     read_crashes,
     run_graph,
     set_crash_dir,
@@ -74,7 +76,7 @@ def preprocess_cohort(
     options : RunOptions
         Processes and work directory.
     log_dir : Path
-        Where crash files go.
+        Where crash files go, in a folder of this call alone.
     on_status : callable
         Told of every step.
 
@@ -83,7 +85,7 @@ def preprocess_cohort(
     list of Preprocessed, list of Crash
         What is ready, in the order of `sources`, and what failed.
     """
-    root = pe.Workflow(name="cohort_wf", base_dir=str(options.work_dir))
+    root = new_root("cohort", options.work_dir)
     collected: dict[str, Path] = {}
     for source in sources:
         workflow = pe.Workflow(name=graph_name(source.name))
@@ -101,14 +103,16 @@ def preprocess_cohort(
         ])  # fmt: skip
         root.add_nodes([workflow])
         collected[source.name] = Path(root.base_dir, root.name, workflow.name, "collect")
+    # A crash file of an earlier run must not leave out a scan that is well now ...
+    log_dir = log_dir / uuid4().hex
     set_crash_dir(root, log_dir)
-    run_graph(root, options, on_status)
+    outcome = run_graph(root, options, on_status)
     crashes = read_crashes(log_dir)
-    # A record of an earlier run must not stand in for a scan that failed now.
+    # ... and a record of an earlier run must not stand in for one that failed now.
     failed = {crash.graph for crash in crashes}
     records = {
         name: Collect.read(folder)
         for name, folder in collected.items()
-        if graph_name(name) not in failed
+        if graph_name(name) not in failed and (graph_name(name), "collect") in outcome.ended
     }
     return [Preprocessed(name, **record) for name, record in records.items() if record], crashes

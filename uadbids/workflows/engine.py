@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from copy import deepcopy
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
 from nipype import config as nipype_config
 from nipype import logging as nipype_logging
 from nipype.pipeline import engine as pe
-from nipype.pipeline.plugins.multiproc import MultiProcPlugin
+from nipype.pipeline import plugins
+from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
+from uadbids import __version__
 from uadbids.errors import UsageError
 from uadbids.workflows.options import RunOptions
 
 _RAISED = re.compile(
     r"^\t?([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Killed)): (.+)$", re.MULTILINE
+)
+
+_LOST = (
+    "uadbids.errors.ScanError: the process of this step, or of one beside it, was ended from "
+    "outside, most likely for want of memory; run again with a smaller --nprocs"
 )
 
 Status = Literal["start", "end", "exception"]
@@ -53,9 +63,15 @@ def graph_name(scan_name: str) -> str:
     return re.sub(r"\W", "_", scan_name) + "_wf"
 
 
+def new_root(prefix: str, work_dir: Path) -> pe.Workflow:
+    """Make an empty graph; the version names its folder, so results of other code stay unused."""
+    version = re.sub(r"\W", "_", __version__)
+    return pe.Workflow(name=f"{prefix}_{version}_wf", base_dir=str(work_dir))
+
+
 def set_crash_dir(workflow: pe.Workflow, folder: Path) -> None:
     """Let every step of a graph write its crash files to a folder."""
-    workflow.config["execution"] = {"crashdump_dir": str(folder)}
+    workflow.config["execution"] = {"crashdump_dir": str(folder), "crashfile_format": "txt"}
     for node in workflow._get_all_nodes():
         node.config = deepcopy(workflow.config)
 
@@ -122,8 +138,33 @@ class ScanByScan(MultiProcPlugin):
     """nipype's MultiProc that finishes one scan before it begins the next.
 
     In nipype's own order the first step of every scan comes before the second of any: a study
-    that is interrupted half-way would have no result at all.
+    that is interrupted half-way would have no result at all. And where a process is killed, for
+    want of memory in the main, nipype waits for its result for ever; here the step has failed.
     """
+
+    def _async_callback(self, args: Future[Any]) -> None:
+        if args.exception() is None:
+            super()._async_callback(args)
+
+    def _get_result(self, taskid: int) -> dict[str, Any] | None:
+        future = self._task_obj[taskid]
+        if future.done() and future.exception() is not None:
+            return {"result": None, "traceback": [f"{_LOST}\n"], "taskid": taskid}
+        result: dict[str, Any] | None = super()._get_result(taskid)
+        return result
+
+    def _submit_job(self, node: pe.Node, updatehash: bool = False) -> int:
+        try:
+            return int(super()._submit_job(node, updatehash))
+        except BrokenProcessPool:
+            # One lost process ends its whole pool; the other scans get a new one.
+            self.pool = ProcessPoolExecutor(
+                max_workers=self.processors,
+                initializer=process_initializer,
+                initargs=(self._cwd,),
+                mp_context=get_context(self.plugin_args["mp_context"]),
+            )
+            return int(super()._submit_job(node, updatehash))
 
     def _sort_jobs(self, jobids: Iterable[int], scheduler: str | None = None) -> list[int]:
         return sorted(jobids, key=lambda job: (self._rank[self._scan(job)], job))
@@ -140,8 +181,10 @@ class ScanByScan(MultiProcPlugin):
 def _plugin(
     options: RunOptions, told: Callable[[pe.Node, Status], None]
 ) -> tuple[str | ScanByScan, dict[str, Any]]:
-    if options.use_plugin is not None:
-        name, given = _read_plugin(options.use_plugin)
+    nothing: dict[str, Any] = {}
+    chosen = options.use_plugin
+    name, given = ("MultiProc", nothing) if chosen is None else _read_plugin(chosen)
+    if name != "MultiProc":
         return name, {**given, "status_callback": told}
     arguments: dict[str, Any] = {
         "status_callback": told,
@@ -152,7 +195,7 @@ def _plugin(
     }
     if options.mem_mb is not None:
         arguments["memory_gb"] = options.mem_mb / 1024
-    return ScanByScan(arguments), {}
+    return ScanByScan({**arguments, **given}), {}
 
 
 def _read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
@@ -161,11 +204,14 @@ def _read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
 
     try:
         content = yaml.safe_load(path.read_text())
-        return content["plugin"], dict(content.get("plugin_args") or {})
-    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        name, arguments = content["plugin"], dict(content.get("plugin_args") or {})
+    except (OSError, yaml.YAMLError, TypeError, ValueError, KeyError) as error:
         raise UsageError(
             f"{path}: this is no plugin file; it needs the keys 'plugin' and 'plugin_args' (YAML)"
         ) from error
+    if not hasattr(plugins, f"{name}Plugin"):
+        raise UsageError(f"{path}: nipype has no plugin {name!r}")
+    return name, arguments
 
 
 def read_crashes(folder: Path) -> list[Crash]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from uadbids.bids.files import write_bytes
+
 _NIPYPE_CONFIG = """\
 [logging]
 workflow_level = {level}
@@ -44,7 +46,9 @@ def prepare_environment(
     folder = work_dir / ".nipype"
     folder.mkdir(exist_ok=True)
     settings = folder / "nipype.cfg"
-    settings.write_text(_NIPYPE_CONFIG.format(level="INFO" if verbose else "CRITICAL"))
+    # Whole or not at all: another run may share the work directory and read it right now.
+    text = _NIPYPE_CONFIG.format(level="INFO" if verbose else "CRITICAL")
+    write_bytes(settings, text.encode())
     os.environ.update(
         NO_ET="1",
         NIPYPE_NO_ET="1",

@@ -53,7 +53,9 @@ def init_flair_preproc_wf(
     if options.hd_bet_weights is not None:
         brain_mask.inputs.hd_bet_weights = str(options.hd_bet_weights)
     n4 = pe.Node(CorrectBias(config=values), "n4", mem_gb=1.0)
-    registration = pe.Node(Register(config=values), "registration", mem_gb=1.0)
+    registration = pe.Node(
+        Register(config=values, seed=options.random_seed), "registration", mem_gb=1.0
+    )
     to_template = pe.Node(ToTemplate(config=values), "to_template", mem_gb=1.0)
     facts = pe.Node(niu.Merge(len(STAGES)), "facts", run_without_submitting=True)
 
