@@ -88,7 +88,6 @@ def carry_home(
         "LesionVolumeMl": round(sum(row["volume_ml"] for row in rows), 4),
         "LesionCount": len(rows),
         "LargestLesionMl": max((row["volume_ml"] for row in rows), default=0.0),
-        "BrainVolumeMl": round(float((mask > 0).sum()) * voxel_ml, 2),
     }
     return Home(files, rows, summary)
 

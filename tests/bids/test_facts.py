@@ -1,4 +1,6 @@
-from uadbids.bids.facts import join_facts
+import pytest
+
+from uadbids.bids.facts import brain_mask_warnings, join_facts
 
 
 def test_warnings_and_seconds_of_all_steps_are_kept():
@@ -35,3 +37,13 @@ def test_the_reports_themselves_stay_as_they_are():
 
 def test_no_report_gives_empty_facts():
     assert join_facts([]) == ({"Warnings": [], "StageSeconds": {}}, {})
+
+
+@pytest.mark.parametrize(
+    ("method", "trained_with", "expected"),
+    [("deepbet", ["deepbet"], 0), ("deepbet", [], 0), ("none", ["deepbet"], 1)],
+)
+def test_other_brain_masks_than_in_training_are_told(method, trained_with, expected):
+    found = brain_mask_warnings({"BrainMaskMethod": method}, trained_with)
+    assert len(found) == expected
+    assert all("trained with brain masks by deepbet" in sentence for sentence in found)

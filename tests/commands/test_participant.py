@@ -207,8 +207,10 @@ def test_second_run_redoes_nothing(example_run, example_dataset):
     seconds = time.monotonic() - started
     assert again.status == 0, again.text
     assert hashes(example_run.out) == before
-    nodes = sorted(example_run.work.glob("uadbids_*/**/brain_mask/result_brain_mask.pklz"))
-    assert nodes and all(node.stat().st_mtime < time.time() - seconds for node in nodes)
+    results = sorted(example_run.work.glob("uadbids_*/**/result_*.pklz"))
+    redone = {path.name for path in results if path.stat().st_mtime > time.time() - seconds}
+    assert len(results) > 8
+    assert redone == {"result_write.pklz"}
 
 
 def test_killed_run_goes_on_to_the_same_bytes(example_run, example_dataset, tmp_path):

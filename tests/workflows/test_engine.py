@@ -1,5 +1,7 @@
 """How runs of nipype are started, and how their failures are read."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,11 +86,8 @@ def test_other_files_are_no_plugin_files(tmp_path, text):
 
 
 def test_environment_keeps_nipype_out_of_home(tmp_path, monkeypatch):
-    for name in ("NIPYPE_CONFIG_DIR", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "NO_ET"):
-        monkeypatch.setenv(name, "before")
+    monkeypatch.setattr(os, "environ", dict(os.environ))
     prepare_environment(tmp_path, random_seed=7, threads=1)
-    import os
-
     assert os.environ["NIPYPE_CONFIG_DIR"] == str(tmp_path / ".nipype")
     assert os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] == "1"
     assert os.environ["ANTS_RANDOM_SEED"] == "7"

@@ -1,6 +1,6 @@
 """Join what the steps of a scan reported into what its sidecars tell."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # Results of the scan, as against how they came about: told once, beside the lesion mask.
@@ -38,3 +38,27 @@ def join_facts(reports: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], di
                 facts[key] = value
     summary = {key: facts.pop(key) for key in SUMMARY if key in facts}
     return facts, summary
+
+
+def brain_mask_warnings(facts: Mapping[str, Any], trained_with: Sequence[str]) -> list[str]:
+    """Warn where a model sees brains that were cut out in another way than in its training.
+
+    Parameters
+    ----------
+    facts : Mapping
+        With ``BrainMaskMethod``.
+    trained_with : sequence of str
+        Methods of the training; empty where the card does not tell.
+
+    Returns
+    -------
+    list of str
+        No or one sentence.
+    """
+    method = facts.get("BrainMaskMethod")
+    if not trained_with or method in trained_with:
+        return []
+    return [
+        f"the model was trained with brain masks by {', '.join(trained_with)}, this one is by "
+        f"{method}: look at the rim"
+    ]

@@ -22,7 +22,7 @@ from uadbids.bids.dataset import (
     container_from_environment,
     write_dataset,
 )
-from uadbids.bids.derivatives import finished_scans
+from uadbids.bids.derivatives import finished_scans, is_finished
 from uadbids.bids.files import read_json
 from uadbids.bids.masks import BRAIN, find_mask
 from uadbids.bids.names import log_dir
@@ -181,6 +181,7 @@ def participant(
             "ModelSHA256": card.sha256,
             "RandomSeed": run.random_seed,
         },
+        trained_with=tuple(card.training.get("brain_mask_methods", ())),
     )
     graph = init_uadbids_wf(
         [(scan, _given_mask(options, scan, run)) for scan in runnable],
@@ -213,10 +214,11 @@ def participant(
 
 
 def _failure(scan: Scan, crashes: Sequence[Crash], error: str, output_dir: Path) -> Failure:
-    if not crashes:
-        return Failure(scan.name, error or "the run ended before this scan was done")
-    link = crashes[0].crash_file.relative_to(output_dir)
-    return Failure(scan.name, crashes[0].reason, str(link))
+    reason = crashes[0].reason if crashes else error or "the run ended before this scan was done"
+    if is_finished(output_dir, scan):
+        reason += " (its outputs of an earlier run were left in place)"
+    link = str(crashes[0].crash_file.relative_to(output_dir)) if crashes else None
+    return Failure(scan.name, reason, link)
 
 
 def remake_pages(options: ParticipantOptions, card: Card) -> None:

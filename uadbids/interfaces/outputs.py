@@ -8,7 +8,7 @@ from typing import Any
 from nipype.interfaces.base import BaseInterfaceInputSpec, Directory, File, traits
 
 from uadbids.bids.derivatives import write_scan
-from uadbids.bids.facts import join_facts
+from uadbids.bids.facts import brain_mask_warnings, join_facts
 from uadbids.bids.scan import Scan
 from uadbids.interfaces.base import StageInterface
 
@@ -24,6 +24,7 @@ class WriteInputSpec(BaseInterfaceInputSpec):
     mask = File(exists=True, mandatory=True, desc="brain mask on the template grid")
     xfm = File(exists=True, mandatory=True, desc="transform of Register")
     facts = traits.List(mandatory=True, desc="facts of all steps")
+    trained_with = traits.List(mandatory=True, desc="brain mask methods of the training")
     run_facts = traits.Dict(mandatory=True, desc="facts of the run: version, model, seed")
     summary = traits.Dict(mandatory=True, desc="volumes and counts")
     components = traits.List(mandatory=True, desc="rows of the component table")
@@ -40,6 +41,7 @@ class Write(StageInterface):
 
     def _stage(self, folder: Path) -> None:
         facts, summary = join_facts([self.inputs.run_facts, *self.inputs.facts])
+        facts["Warnings"] += brain_mask_warnings(facts, self.inputs.trained_with)
         write_scan(
             Path(self.inputs.output_dir),
             Scan(**{**self.inputs.scan, "path": Path(self.inputs.scan["path"])}),

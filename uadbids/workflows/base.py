@@ -34,12 +34,15 @@ class OutputOptions:
         Names the folder of this run's crash files.
     facts : dict
         Facts of the run for every sidecar: version, model, seed.
+    trained_with : tuple of str
+        Brain mask methods of the model's training.
     """
 
     output_dir: Path
     spaces: tuple[str, ...]
     run_uuid: str
     facts: dict[str, Any]
+    trained_with: tuple[str, ...] = ()
 
 
 def init_uadbids_wf(
@@ -94,6 +97,7 @@ def init_single_scan_wf(
             output_dir=str(outputs.output_dir),
             scan={"path": str(scan.path), "entities": dict(scan.entities)},
             run_facts=outputs.facts,
+            trained_with=list(outputs.trained_with),
             spaces=list(outputs.spaces),
         ),
         "write",
