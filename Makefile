@@ -21,7 +21,7 @@ demo: $(VENV)/.run ## detect anomalies in the packaged example scan
 	@for page in demo/out/sub-*.html; do test -s "$$page" && echo "Report: $(CURDIR)/$$page"; done
 
 test: check ## what CI runs: all checks and all tests, the slow ones included
-	$(BIN)/python -m pytest --cov=uadbids
+	$(BIN)/python -m pytest
 
 fast: install ## the quick tests
 	$(BIN)/python -m pytest -m "not slow"
@@ -37,7 +37,7 @@ format: install ## put the code into shape
 	$(BIN)/ruff format
 
 clean: ## remove what make made
-	rm -rf $(VENV) demo build dist .coverage .pytest_cache .ruff_cache .mypy_cache .hypothesis \
+	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis \
 	  .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
