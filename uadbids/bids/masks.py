@@ -40,7 +40,7 @@ def find_mask(root: Path, scan: Scan, labels: frozenset[str]) -> Path | None:
     """
     found = [path for path in _masks(root, scan) if _fits(path, scan, labels)]
     if len(found) > 1:
-        names = ", ".join(sorted(path.name for path in found))
+        names = ", ".join(sorted(str(path.relative_to(root)) for path in found))
         raise UsageError(f"{scan.path}: more than one mask fits ({names}); keep one of them")
     return found[0] if found else None
 

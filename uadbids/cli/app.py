@@ -247,6 +247,10 @@ def train(
     typer.echo(train(options))
 
 
+# What typer makes of Ctrl-C.
+STOPPED = 130
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"uadbids {__version__}")
@@ -273,6 +277,7 @@ def main(argv: list[str] | None = None) -> None:
     except UadbidsError as error:
         typer.echo(f"uadbids: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("uadbids: stopped; the same command goes on from here", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == STOPPED:
+            typer.echo("uadbids: stopped; the same command goes on from here", err=True)
+        raise

@@ -183,8 +183,9 @@ def participant(
         },
         trained_with=tuple(card.training.get("brain_mask_methods", ())),
     )
+    ready, unclear = _given_masks(options, runnable, run)
     graph = init_uadbids_wf(
-        [(scan, _given_mask(options, scan, run)) for scan in runnable],
+        ready,
         PreprocConfig.from_dict(card.preproc),
         ModelOptions(bundle.resolve(), card.identity, dict(options.settings)),
         run,
@@ -199,7 +200,8 @@ def participant(
             continue
         folder = options.output_dir / log_dir(scan.subject, run_uuid)
         crashes = [c for c in read_crashes(folder) if c.graph == graph_name(scan.name)]
-        failure = _failure(scan, crashes, outcome.error, options.output_dir)
+        error = unclear.get(scan.name, outcome.error)
+        failure = _failure(scan, crashes, error, options.output_dir)
         failures.setdefault(scan.subject, []).append(failure)
         progress.note(f"{scan.name}: failed: {failure.reason}")
         for crash in crashes:
@@ -261,8 +263,19 @@ def write_top_level(options: ParticipantOptions, card: Card) -> None:
         ) from error
 
 
-def _given_mask(options: ParticipantOptions, scan: Scan, run: RunOptions) -> Path | None:
-    return find_mask(options.bids_dir, scan, BRAIN) if run.skull_strip == "mask" else None
+def _given_masks(
+    options: ParticipantOptions, scans: Sequence[Scan], run: RunOptions
+) -> tuple[list[tuple[Scan, Path | None]], dict[str, str]]:
+    """Pair scans with the brain masks of the dataset; tell where more than one mask fits."""
+    ready: list[tuple[Scan, Path | None]] = []
+    unclear: dict[str, str] = {}
+    for scan in scans:
+        try:
+            wanted = run.skull_strip == "mask"
+            ready.append((scan, find_mask(options.bids_dir, scan, BRAIN) if wanted else None))
+        except UsageError as error:
+            unclear[scan.name] = str(error)
+    return ready, unclear
 
 
 def _is_derivatives(options: ParticipantOptions) -> bool:

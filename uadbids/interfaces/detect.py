@@ -34,6 +34,7 @@ class DetectInputSpec(BaseInterfaceInputSpec):
     identity = Str(mandatory=True, desc="hash of the bundle: another model is another result")
     settings = traits.Dict(mandatory=True, desc="threshold and the like, where they were asked for")
     device = Str("cpu", usedefault=True, desc="cpu or cuda[:N]")
+    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc="takes a place on the GPU")
     threads = traits.Int(1, usedefault=True, nohash=True, desc="CPU threads")
 
 

@@ -58,6 +58,7 @@ class ExtractBrainInputSpec(_ImageInputSpec):
     given_mask = File(exists=True, desc="brain mask of the dataset")
     # Hashed: on a GPU, HD-BET also looks at mirror images.
     device = Str("cpu", usedefault=True, desc="cpu or cuda[:N]")
+    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc="takes a place on the GPU")
     threads = traits.Int(1, usedefault=True, nohash=True, desc="CPU threads")
 
 

@@ -64,6 +64,7 @@ def init_detect_wf(
             identity=model.identity,
             settings=model.settings,
             device=options.device,
+            use_gpu=options.device != "cpu",
             threads=options.omp_nthreads,
         ),
         "detect",

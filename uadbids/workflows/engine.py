@@ -192,6 +192,8 @@ def _plugin(
         # Forked children of a process with threads can hang; the fork server has none.
         "mp_context": "forkserver",
         "raise_insufficient": False,
+        # One network at a time on the GPU, however many scans run: memory there is the limit.
+        "n_gpu_procs": 1,
     }
     if options.mem_mb is not None:
         arguments["memory_gb"] = options.mem_mb / 1024

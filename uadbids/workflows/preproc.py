@@ -44,7 +44,10 @@ def init_flair_preproc_wf(
     conform = pe.Node(Conform(), "conform", mem_gb=0.5)
     brain_mask = pe.Node(
         ExtractBrain(
-            wanted=options.skull_strip, device=options.device, threads=options.omp_nthreads
+            wanted=options.skull_strip,
+            device=options.device,
+            use_gpu=options.device != "cpu",
+            threads=options.omp_nthreads,
         ),
         "brain_mask",
         mem_gb=3.0,
