@@ -75,7 +75,8 @@ def test_two_masks_are_not_guessed_between(root, scan, save_image):
             root / f"derivatives/r{rater}/{ANAT}/sub-01_ses-1_label-lesion_desc-{rater}_mask.nii.gz"
         )
     message = (
-        r"run-1_FLAIR.nii.gz: more than one mask fits \(sub-01_.*1_mask.nii.gz, sub-01_.*2_mask"
+        r"run-1_FLAIR.nii.gz: more than one mask fits "
+        r"\(derivatives/r1/sub-01/.*1_mask.nii.gz, derivatives/r2/sub-01/.*2_mask"
     )
     with pytest.raises(UsageError, match=message):
         find_mask(root, scan, LESIONS)
