@@ -102,7 +102,7 @@ def calibrate_on(
     detection: DetectionConfig,
     device: torch.device,
 ) -> Calibration:
-    """Pool the residuals of held-out scans where they are healthy (METHOD 8).
+    """Pool the residuals of held-out scans where they are healthy (docs/method.md, 8).
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def augment(batch: Batch, config: AugmentConfig, generator: torch.Generator) -> 
 
 
 def corrupt(batch: Batch, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Input with coarse noise or smooth blobs of random size inside the brain (METHOD).
+    """Input with coarse noise or smooth blobs of random size inside the brain (docs/method.md, 11).
 
     A network that must give the clean volume back learns to leave lesion-like changes out.
 

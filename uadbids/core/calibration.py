@@ -19,7 +19,7 @@ _PROBABILITIES = np.concatenate(
 
 @dataclass(frozen=True)
 class Calibration:
-    """Distribution of residuals in held-out healthy brains (METHOD 8).
+    """Distribution of residuals in held-out healthy brains (docs/method.md, 8).
 
     Attributes
     ----------

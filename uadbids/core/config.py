@@ -58,7 +58,7 @@ class VAEConfig:
         return tuple(size // 2 ** len(self.channels) for size in self.shape)
 
 
-# METHOD: 64 latent channels when spatial, 256 values when dense; 80 slices, because four
+# 64 latent channels when spatial, 256 values when dense; 80 slices, because four
 # halvings of the paper's 75 do not come out even.
 MODELS: Mapping[str, VAEConfig] = MappingProxyType(
     {

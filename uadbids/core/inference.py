@@ -14,7 +14,7 @@ from uadbids.errors import DeviceError
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-# A robust z of 3 keeps a residual as it is; METHOD's trials multiply the two.
+# A robust z of 3 keeps a residual as it is (docs/method.md, 7).
 _FULL_Z = 3.0
 # Slices of a 2D model that are decoded together: bounds the memory, costs no time.
 _SLICES_AT_ONCE = 32
@@ -57,7 +57,7 @@ def resolve_device(name: str) -> torch.device:
 
 @torch.inference_mode()
 def reconstruct(model: VAE, volume: npt.NDArray[np.floating], device: torch.device) -> Floats:
-    """Healthy-looking version of a volume, from the mean of its code (METHOD 6).
+    """Healthy-looking version of a volume, from the mean of its code (docs/method.md, 6).
 
     Parameters
     ----------

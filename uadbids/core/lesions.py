@@ -17,7 +17,7 @@ _ISOTROPIC = (1.0, 1.0, 1.0)
 
 
 def robust_z(volume: npt.NDArray[np.floating], mask: Bools) -> Floats:
-    """Intensity as a robust z-score of the scan's own tissue (METHOD, baselines).
+    """Intensity as a robust z-score of the scan's own tissue (docs/method.md, 10).
 
     ``(x - median) / (1.4826 * MAD)``, both of tissue: brain voxels above 0.7 of the brain's
     median.
@@ -53,7 +53,7 @@ def hyperintense(
     rim_mm: float = 4.0,
     min_voxels: int = 10,
 ) -> Bools:
-    """Voxels that are too bright to be learnt as healthy (METHOD 14), on a 1 mm grid.
+    """Voxels that are too bright to be learnt as healthy (docs/method.md, 12), on a 1 mm grid.
 
     Components above ``z`` that do not touch the rim of the brain, where bright voxels are
     mostly cortex or skull; grown by up to three voxels into what is above ``z / 2``, then by

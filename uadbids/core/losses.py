@@ -10,7 +10,7 @@ from uadbids.core.config import Reduction
 from uadbids.core.models import VAEOutput
 
 ACTIVE_NATS = 0.01
-"""A latent unit whose KL stays below this many nats carries nothing (METHOD 1)."""
+"""A latent unit whose KL stays below this many nats carries nothing (docs/method.md, 1)."""
 
 
 def kl_per_unit(mean: Tensor, logvar: Tensor) -> Tensor:

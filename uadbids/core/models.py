@@ -106,7 +106,7 @@ def _draw(mean: Tensor, logvar: Tensor, generator: torch.Generator | None) -> Te
 
 
 def _activated(layer: nn.Module, channels: int) -> nn.Sequential:
-    # Batches are small, so groups of channels are normalised, not batches (METHOD 4).
+    # Batches are small, so groups of channels are normalised, not batches (docs/method.md, 4).
     norm = nn.GroupNorm(math.gcd(8, channels), channels)
     return nn.Sequential(layer, norm, nn.LeakyReLU(_SLOPE, inplace=True))
 

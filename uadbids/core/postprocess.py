@@ -1,4 +1,4 @@
-"""From an anomaly map to lesions: erosion, threshold, median, components (METHOD 9)."""
+"""From an anomaly map to lesions: erosion, threshold, median, components (docs/method.md, 9)."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One training: seeded, resumable, and kept at full KL weight only (METHOD 3)."""
+"""One training: seeded, resumable, and kept at full KL weight only (docs/method.md, 3)."""
 
 import copy
 import math
@@ -67,7 +67,7 @@ class History:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the kept model's code carries nothing (METHOD 1)."""
+        """Whether the kept model's code carries nothing (docs/method.md, 1)."""
         return self.epochs[self.best].active_units == 0
 
     def to_dict(self) -> dict[str, Any]:
