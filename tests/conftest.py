@@ -1,10 +1,15 @@
-"""The scan that comes with the package, for tests of any room."""
+"""What tests of any room share: the packaged scan, and how hypothesis runs."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import uadbids
+
+# How long an example takes says more about the machine's load than about the code.
+settings.register_profile("uadbids", deadline=None)
+settings.load_profile("uadbids")
 
 
 @pytest.fixture(scope="session")
