@@ -1,11 +1,21 @@
+import os
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uadbids.bids.files import read_json, read_tsv, tsv_bytes, write_bytes
+from uadbids.bids.files import (
+    ABANDONED_SECONDS,
+    read_json,
+    read_tsv,
+    replace_together,
+    temporary_name,
+    tsv_bytes,
+    write_bytes,
+)
 
 text = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1)
 
@@ -54,3 +64,19 @@ def test_missing_values_and_files(tmp_path: Path) -> None:
 def test_table_in_another_encoding_is_read(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_bytes("participant_id\tcity\nsub-01\tKöln\n".encode("latin-1"))
     assert read_tsv(tmp_path / "t.tsv")[0]["participant_id"] == "sub-01"
+
+
+def test_what_a_killed_process_left_is_swept_but_not_what_is_being_written(tmp_path: Path) -> None:
+    target = tmp_path / "sub-01_FLAIR.json"
+    abandoned, fresh = temporary_name(target), temporary_name(target)
+    other = tmp_path / ".0123456789ab_sub-02_FLAIR.json"
+    for path in (abandoned, fresh, other):
+        path.write_bytes(b"half")
+    long_ago = time.time() - ABANDONED_SECONDS - 1
+    for path in (abandoned, other):
+        os.utime(path, (long_ago, long_ago))
+    replace_together({target: b"whole"}, last=target)
+    assert target.read_bytes() == b"whole"
+    assert not abandoned.exists()
+    assert fresh.exists()
+    assert other.exists()

@@ -5,10 +5,15 @@ import io
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+ABANDONED_SECONDS = 3600
 
 
 def temporary_name(target: Path) -> Path:
@@ -53,6 +58,7 @@ def replace_together(
     try:
         for target, content in targets.items():
             target.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(target)
             staged[target] = temporary_name(target)
             if isinstance(content, bytes):
                 staged[target].write_bytes(content)
@@ -67,6 +73,14 @@ def replace_together(
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what a killed process left; a file of the last hour may be somebody's at work."""
+    for left in target.parent.glob(f".{'[0-9a-f]' * 12}_{escape(target.name)}"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+                left.unlink()
 
 
 def json_bytes(content: Any) -> bytes:
