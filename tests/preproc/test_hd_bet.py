@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from uadbids.errors import UsageError
-from uadbids.preproc.hd_bet import CHECKPOINT, find_weights, run_hd_bet
+from uadbids.preproc.hd_bet import CHECKPOINT, FILES, find_weights, run_hd_bet, weights_sha256
 
 ARCHITECTURE = {
     "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
@@ -124,6 +124,16 @@ def test_weights_that_are_not_complete_are_refused(tmp_path):
     (tmp_path / "plans.json").write_text("{}")
     with pytest.raises(UsageError, match=r"dataset\.json, fold_all/checkpoint_final\.pth missing"):
         find_weights(tmp_path)
+
+
+def test_other_weights_have_another_hash(tmp_path):
+    (tmp_path / "fold_all").mkdir()
+    for name in FILES:
+        (tmp_path / name).write_bytes(b"same")
+    before = weights_sha256(tmp_path)
+    assert weights_sha256(tmp_path) == before
+    (tmp_path / CHECKPOINT).write_bytes(b"other")
+    assert weights_sha256(tmp_path) != before
 
 
 def test_no_weights_given_none_found():

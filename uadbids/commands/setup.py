@@ -54,7 +54,7 @@ def run_options(
         ) from error
     # torch comes in only now: the environment above decides on its threads.
     from uadbids.core.inference import resolve_device
-    from uadbids.preproc.hd_bet import find_weights
+    from uadbids.preproc.hd_bet import find_weights, weights_sha256
 
     found = find_weights(weights)
     if skull_strip == "hd-bet" and found is None:
@@ -68,6 +68,7 @@ def run_options(
         work_dir=work_dir.resolve(),
         skull_strip=skull_strip,
         hd_bet_weights=found,
+        hd_bet_sha256=weights_sha256(found) if found else "",
         # What this process may use, which in a container or a cluster job is not the machine.
         nprocs=nprocs or len(os.sched_getaffinity(0)),
         omp_nthreads=omp_nthreads,

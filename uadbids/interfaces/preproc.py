@@ -55,6 +55,7 @@ class ExtractBrainInputSpec(_ImageInputSpec):
     wanted = Str(mandatory=True, desc="auto, hd-bet, deepbet, mask or none")
     metadata = traits.Dict(mandatory=True, desc="sidecar of the scan")
     hd_bet_weights = traits.Directory(exists=True, desc="folder with HD-BET's weights")
+    hd_bet_sha256 = Str("", usedefault=True, desc="hash of these weights")
     given_mask = File(exists=True, desc="brain mask of the dataset")
     # Hashed: on a GPU, HD-BET also looks at mirror images.
     device = Str("cpu", usedefault=True, desc="cpu or cuda[:N]")
@@ -85,6 +86,7 @@ class ExtractBrain(StageInterface):
             device=self.inputs.device,
             threads=self.inputs.threads,
             weights=weights,
+            weights_sha256=self.inputs.hd_bet_sha256,
             given_mask=given,
         )
 

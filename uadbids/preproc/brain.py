@@ -59,6 +59,7 @@ def extract_brain(
     device: str = "cpu",
     threads: int = 1,
     weights: Path | None = None,
+    weights_sha256: str = "",
     given_mask: Path | None = None,
 ) -> dict[str, Any]:
     """Write the brain mask of a conformed scan.
@@ -77,6 +78,8 @@ def extract_brain(
         CPU threads of a network.
     weights : Path, optional
         Folder of HD-BET's weights.
+    weights_sha256 : str
+        Their hash, for the facts.
     given_mask : Path, optional
         A mask on the scan's own grid.
 
@@ -113,6 +116,7 @@ def extract_brain(
     implausible = not low <= volume <= high
     return {
         "BrainMaskMethod": method,
+        **({"BrainMaskWeightsSHA256": weights_sha256} if method == "hd-bet" else {}),
         "BrainVolumeMl": round(volume, 1),
         "Warnings": [f"the brain mask holds {volume:.0f} ml: look at it"] if implausible else [],
     }

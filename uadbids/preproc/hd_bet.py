@@ -8,6 +8,7 @@ that. nnU-Net would unpickle the checkpoint; here it is read as data.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -50,6 +51,15 @@ def find_weights(given: Path | None) -> Path | None:
                 "give the folder 'release_2.0.0' that HD-BET unpacks"
             )
     return None
+
+
+def weights_sha256(weights: Path) -> str:
+    """Return one hash of everything in HD-BET's folder that decides on its masks."""
+    digest = hashlib.sha256()
+    for name in FILES:
+        with (weights / name).open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
 
 
 def run_hd_bet(in_file: Path, folder: Path, weights: Path, device: str) -> np.ndarray:

@@ -18,6 +18,8 @@ class RunOptions:
         ``auto``, ``hd-bet``, ``deepbet``, ``mask`` or ``none``.
     hd_bet_weights : Path or None
         Folder with HD-BET's weights.
+    hd_bet_sha256 : str
+        Hash of those weights; others make other masks.
     device : str
         Where networks run: ``cpu`` or ``cuda[:N]``, already resolved.
     nprocs : int
@@ -39,6 +41,7 @@ class RunOptions:
     work_dir: Path
     skull_strip: str = "auto"
     hd_bet_weights: Path | None = None
+    hd_bet_sha256: str = ""
     device: str = "cpu"
     nprocs: int = 1
     omp_nthreads: int = 1

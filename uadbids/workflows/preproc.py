@@ -55,6 +55,7 @@ def init_flair_preproc_wf(
     )
     if options.hd_bet_weights is not None:
         brain_mask.inputs.hd_bet_weights = str(options.hd_bet_weights)
+        brain_mask.inputs.hd_bet_sha256 = options.hd_bet_sha256
     n4 = pe.Node(CorrectBias(config=values), "n4", mem_gb=1.0)
     registration = pe.Node(
         Register(config=values, seed=options.random_seed), "registration", mem_gb=1.0
