@@ -25,6 +25,7 @@ from uadbids.bids.query import Scan, find_scans
 from uadbids.bundle import Bundle, load_bundle, save_bundle
 from uadbids.core.calibration import calibrate
 from uadbids.core.config import DetectionConfig
+from uadbids.core.grid import TEMPLATE_SHAPE
 from uadbids.core.lesions import robust_z
 from uadbids.core.postprocess import segment
 from uadbids.detect import Examination, examine
@@ -175,7 +176,7 @@ def main() -> None:
     prepare_environment(work, random_seed=20210301, threads=1)
 
     bundle = load_bundle(args.bundle, device="cpu")
-    crop = bundle.card.crop.mask((170, 204, 170))
+    crop = bundle.card.crop.mask(TEMPLATE_SHAPE)
     held_out, cases = gather(args, work, crop)
     results = {}
     for name, way in methods(bundle):

@@ -10,8 +10,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
-from scipy import ndimage
 
+from uadbids.core.postprocess import Component, describe_components
 from uadbids.preproc.registration import to_scan, write_like_source
 
 
@@ -81,9 +81,10 @@ def carry_home(
     mask = np.asarray(nib.load(brain).dataobj)
     write_like_source(mask, source, files["native_brain"])
 
-    voxel_ml = float(np.prod(voxel_sizes(image.affine)) / 1000)
     scored = np.asarray(nib.load(files["native_anomaly"]).dataobj)
-    rows = _rows(found, scored, image.affine, voxel_ml)
+    dx, dy, dz = map(float, voxel_sizes(image.affine))
+    parts = describe_components(found, scored, (dx, dy, dz))
+    rows = [_row(part, image.affine) for part in parts]
     summary = {
         "LesionVolumeMl": round(sum(row["volume_ml"] for row in rows), 4),
         "LesionCount": len(rows),
@@ -92,31 +93,17 @@ def carry_home(
     return Home(files, rows, summary)
 
 
-def _rows(
-    labels: np.ndarray, scored: np.ndarray, affine: np.ndarray, voxel_ml: float
-) -> list[dict[str, Any]]:
-    """Describe each component; one that fell between the voxels of the scan has no row."""
-    rows = []
-    for index, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None:
-            continue
-        inside = labels[box] == index
-        values = scored[box][inside]
-        corner = np.array([axis.start for axis in box])
-        centre = apply_affine(affine, corner + np.argwhere(inside).mean(axis=0))
-        volume = float(inside.sum()) * voxel_ml
-        x, y, z = (round(float(value), 1) for value in centre)
-        rows.append(
-            {
-                "index": index,
-                "name": f"anomaly-{index}",
-                "volume_mm3": round(volume * 1000, 2),
-                "volume_ml": round(volume, 5),
-                "score_max": round(float(values.max()), 4),
-                "score_mean": round(float(values.mean()), 4),
-                "x_mm": x,
-                "y_mm": y,
-                "z_mm": z,
-            }
-        )
-    return rows
+def _row(part: Component, affine: np.ndarray) -> dict[str, Any]:
+    """Put a component into the words of the table."""
+    x, y, z = (round(float(value), 1) for value in apply_affine(affine, part.centroid_ijk))
+    return {
+        "index": part.index,
+        "name": f"anomaly-{part.index}",
+        "volume_mm3": round(part.volume_mm3, 2),
+        "volume_ml": round(part.volume_mm3 / 1000, 5),
+        "score_max": round(part.score_max, 4),
+        "score_mean": round(part.score_mean, 4),
+        "x_mm": x,
+        "y_mm": y,
+        "z_mm": z,
+    }

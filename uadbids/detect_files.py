@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from uadbids.bundle import load_bundle
-from uadbids.core.postprocess import components
+from uadbids.core.postprocess import label_components
 from uadbids.detect import detect
 from uadbids.preproc.grid import Template
 
@@ -54,13 +54,12 @@ def detect_file(
     mask = np.asarray(nib.load(mask_file).dataobj)
     bundle = load_bundle(bundle_dir, device=device)
     found = detect(volume, mask, bundle, device=device, **settings)
-    labels, _ = components(found.lesions, found.anomaly_map, (1.0, 1.0, 1.0))
     images = {
         "recon": found.reconstruction,
         "anomaly": found.anomaly_map,
         "score": found.score,
         "lesions": found.lesions,
-        "components": labels,
+        "components": label_components(found.lesions),
     }
     template = Template.packaged()
     files = {}

@@ -5,10 +5,22 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nst
 from scipy import ndimage
 
-from uadbids.core.postprocess import bounding_box, components, erode, keep_large, segment
+from uadbids.core.postprocess import (
+    bounding_box,
+    describe_components,
+    erode,
+    keep_large,
+    label_components,
+    segment,
+)
 
 ISOTROPIC = (1.0, 1.0, 1.0)
 masks = nst.arrays(bool, nst.array_shapes(min_dims=3, max_dims=3, min_side=2, max_side=9))
+
+
+def components(lesions, score_map, spacing):
+    labels = label_components(lesions)
+    return labels, describe_components(labels, score_map, spacing)
 
 
 def ball(shape, centre, radius):

@@ -23,6 +23,7 @@ from uadbids.bids.dataset import (
     write_dataset,
 )
 from uadbids.bids.derivatives import finished_scans, is_finished
+from uadbids.bids.facts import brain_mask_warnings
 from uadbids.bids.files import read_json
 from uadbids.bids.masks import BRAIN, find_mask
 from uadbids.bids.names import log_dir
@@ -285,15 +286,12 @@ def _is_derivatives(options: ParticipantOptions) -> bool:
 
 
 def _announce(progress: Progress, card: Card, run: RunOptions, n_scans: int) -> None:
-    brain = {"auto": "HD-BET" if run.hd_bet_weights else "deepbet"}.get(
-        run.skull_strip, run.skull_strip
-    )
+    automatic = "hd-bet" if run.hd_bet_weights else "deepbet"
+    brain = automatic if run.skull_strip == "auto" else run.skull_strip
     progress.note(f"uadbids {__version__}")
     progress.note(f"FLAIR scans: {n_scans}, model: {card.name}, device: {run.device}")
     progress.note(f"brain masks: {brain} (--skull-strip {run.skull_strip})")
     trained_with = card.training.get("brain_mask_methods", [])
-    if trained_with and brain.lower() not in trained_with:
-        progress.note(
-            f"warning: the model was trained with brain masks of {', '.join(trained_with)}"
-        )
+    for sentence in brain_mask_warnings({"BrainMaskMethod": brain}, trained_with):
+        progress.note(f"warning: {sentence}")
     progress.note("research use only, not a medical device")

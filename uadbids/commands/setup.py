@@ -56,10 +56,13 @@ def run_options(
     from uadbids.core.inference import resolve_device
     from uadbids.preproc.hd_bet import find_weights, weights_sha256
 
+    # Given weights are checked even where they are not used; only those used are hashed.
     found = find_weights(weights)
+    if skull_strip not in ("auto", "hd-bet"):
+        found = None
     if skull_strip == "hd-bet" and found is None:
         raise UsageError("HD-BET's weights were not found; give their folder by --hd-bet-weights")
-    if skull_strip in ("auto", "hd-bet") and found and find_spec("nnunetv2") is None:
+    if found and find_spec("nnunetv2") is None:
         raise UsageError(
             f"HD-BET's weights are in {found}, but HD-BET is not installed; run "
             "pip install 'uadbids[hd-bet]', or choose --skull-strip deepbet"

@@ -110,28 +110,18 @@ def segment(
     return lesions
 
 
-def components(
-    lesions: npt.NDArray[np.integer],
-    score_map: npt.NDArray[np.floating],
-    spacing: Spacing,
-) -> tuple[npt.NDArray[np.int32], list[Component]]:
-    """26-connected components, the largest first.
+def label_components(lesions: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+    """Give the 26-connected components numbers, 1 for the largest.
 
     Parameters
     ----------
     lesions : ndarray, shape (X, Y, Z)
         Non-zero in lesions.
-    score_map : ndarray, shape (X, Y, Z)
-        Values to summarise per component.
-    spacing : tuple of float
-        Voxel sizes in mm.
 
     Returns
     -------
-    labels : ndarray of int32, shape (X, Y, Z)
+    ndarray of int32, shape (X, Y, Z)
         Index of the component of each voxel, 0 outside.
-    rows : list of Component
-        In the order of their indices.
     """
     found, count = cc3d.connected_components(
         np.ascontiguousarray(lesions != 0), connectivity=26, return_N=True
@@ -140,13 +130,37 @@ def components(
     order = 1 + np.argsort(-sizes[1:], kind="stable")
     rank = np.zeros(count + 1, dtype=np.int32)
     rank[order] = np.arange(1, count + 1)
-    labels = rank[found]
-    boxes = ndimage.find_objects(labels)
-    rows = [
+    labels: npt.NDArray[np.int32] = rank[found]
+    return labels
+
+
+def describe_components(
+    labels: npt.NDArray[np.integer],
+    score_map: npt.NDArray[np.floating],
+    spacing: Spacing,
+) -> list[Component]:
+    """Measure each component of a label image.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (X, Y, Z)
+        Components by their indices; some may be missing, such as those that fell between the
+        voxels of a coarser grid.
+    score_map : ndarray, shape (X, Y, Z)
+        Values to summarise per component.
+    spacing : tuple of float
+        Voxel sizes in mm.
+
+    Returns
+    -------
+    list of Component
+        In the order of their indices.
+    """
+    return [
         _component(index, labels[box], score_map[box], box, math.prod(spacing))
-        for index, box in enumerate(boxes, start=1)
+        for index, box in enumerate(ndimage.find_objects(labels), start=1)
+        if box is not None
     ]
-    return labels, rows
 
 
 def keep_large(mask: Bools, min_voxels: int) -> Bools:
@@ -180,7 +194,7 @@ def _binary_median(mask: Bools) -> Bools:
 
 def _component(
     index: int,
-    labels: npt.NDArray[np.int32],
+    labels: npt.NDArray[np.integer],
     scores: npt.NDArray[np.floating],
     box: tuple[slice, ...],
     voxel_mm3: float,
