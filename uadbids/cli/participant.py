@@ -1,0 +1,143 @@
+"""`uadbids BIDS_DIR OUTPUT_DIR participant`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uadbids.cli.flags import (
+    DEFAULT_SEED,
+    BidsDir,
+    ConfigFile,
+    Device,
+    HdBetWeights,
+    OutputDir,
+    Procs,
+    Seed,
+    SkullStrip,
+    Verbose,
+    WorkDir,
+)
+
+
+def participant(
+    bids_dir: BidsDir,
+    output_dir: OutputDir,
+    participant_label: Annotated[
+        list[str] | None, typer.Option(help="Participants, with or without 'sub-'.")
+    ] = None,
+    session_label: Annotated[
+        list[str] | None,
+        typer.Option("--session-label", "--session-id", help="Sessions, with or without 'ses-'."),
+    ] = None,
+    bids_filter_file: Annotated[
+        Path | None, typer.Option(help="JSON file with pybids filters of the FLAIR.")
+    ] = None,
+    bids_database_dir: Annotated[
+        Path | None, typer.Option(help="Keep the index of the dataset here.")
+    ] = None,
+    skip_bids_validation: Annotated[
+        bool, typer.Option("--skip-bids-validation", help="Accepted; no validator is run here.")
+    ] = False,
+    model: Annotated[str, typer.Option(help="Packaged model, or folder of a bundle.")] = "dense3d",
+    threshold: Annotated[
+        float | None, typer.Option(help="Threshold on the anomaly map; default: calibrated.")
+    ] = None,
+    false_positive_rate: Annotated[
+        float | None, typer.Option(help="Share of healthy voxels above the calibrated threshold.")
+    ] = None,
+    residual: Annotated[
+        str | None,
+        typer.Option(help="positive, signed, abs or hyperintense."),
+    ] = None,
+    min_size_mm3: Annotated[
+        float | None, typer.Option(min=0, help="Smallest lesion; default: the model's.")
+    ] = None,
+    output_spaces: Annotated[
+        list[str] | None, typer.Option(help="orig (always written), and template (default: both).")
+    ] = None,
+    skull_strip: SkullStrip = "auto",
+    hd_bet_weights: HdBetWeights = None,
+    device: Device = "auto",
+    work_dir: WorkDir = Path("work"),
+    clean_workdir: Annotated[
+        bool, typer.Option("--clean-workdir", help="Remove intermediate results if all went well.")
+    ] = False,
+    nprocs: Procs = None,
+    omp_nthreads: Annotated[int, typer.Option(min=1, help="CPU threads of one step.")] = 1,
+    mem_mb: Annotated[int | None, typer.Option(min=1000, help="Memory to plan with.")] = None,
+    use_plugin: Annotated[
+        Path | None, typer.Option(help="nipype plugin file (YAML), for a cluster.")
+    ] = None,
+    stop_on_first_crash: Annotated[
+        bool, typer.Option("--stop-on-first-crash", help="End the run at the first failure.")
+    ] = False,
+    random_seed: Seed = DEFAULT_SEED,
+    config_file: ConfigFile = None,
+    verbose: Verbose = False,
+    write_graph: Annotated[
+        bool, typer.Option("--write-graph", help="Write the graph of steps (.dot) and go on.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run, and why not; compute nothing.")
+    ] = False,
+    reports_only: Annotated[
+        bool, typer.Option("--reports-only", help="Make the pages again from the outputs.")
+    ] = False,
+    notrack: Annotated[
+        bool, typer.Option("--notrack", help="Accepted; nothing is ever sent.")
+    ] = False,
+) -> None:
+    """Write anomaly maps and lesion masks of every FLAIR of a BIDS dataset."""
+    from uadbids.commands import participant as command
+
+    settings = {
+        "threshold": threshold,
+        "false_positive_rate": false_positive_rate,
+        "residual": residual,
+        "min_volume_mm3": min_size_mm3,
+    }
+    options = command.ParticipantOptions(
+        bids_dir=bids_dir.absolute(),
+        output_dir=output_dir.absolute(),
+        participant_labels=tuple(participant_label or ()),
+        session_labels=tuple(session_label or ()),
+        filter_file=bids_filter_file,
+        database_dir=bids_database_dir,
+        model=model,
+        settings={key: value for key, value in settings.items() if value is not None},
+        spaces=tuple(output_spaces or command.SPACES),
+        clean_work_dir=clean_workdir,
+    )
+    bundle, card = command.check(options)
+    if reports_only:
+        command.remake_pages(options, card)
+        return
+    scans = command.select(options)
+    if dry_run:
+        command.show_plan(scans)
+        return
+    from uadbids.commands.setup import run_options
+
+    run = run_options(
+        bids_dir,
+        work_dir,
+        nprocs=nprocs,
+        omp_nthreads=omp_nthreads,
+        skull_strip=skull_strip,
+        weights=hd_bet_weights,
+        device=device,
+        random_seed=random_seed,
+        verbose=verbose,
+    )
+    run = replace(
+        run,
+        mem_mb=mem_mb,
+        use_plugin=use_plugin,
+        stop_on_first_crash=stop_on_first_crash,
+        write_graph=write_graph,
+    )
+    raise typer.Exit(command.participant(options, scans, bundle, card, run))
