@@ -62,6 +62,8 @@ class Detection:
         Where it came from, in words.
     residual : str
         Kind of residual.
+    min_volume_mm3 : float
+        Smallest lesion.
     """
 
     reconstruction: Floats
@@ -72,6 +74,7 @@ class Detection:
     threshold: float
     threshold_source: str
     residual: ResidualKind
+    min_volume_mm3: float
 
 
 def detect(
@@ -101,7 +104,7 @@ def detect(
         On the anomaly map; else calibrated.
     false_positive_rate : float, optional
         For the calibrated threshold; else the card's.
-    residual : {'positive', 'signed', 'abs', 'hyperintense'}, optional
+    residual : {'positive', 'signed', 'abs', 'hyperintense', 'excess'}, optional
         Else the card's.
     min_volume_mm3 : float, optional
         Smallest lesion; else the card's.
@@ -152,6 +155,7 @@ def detect(
         threshold=limit,
         threshold_source=source,
         residual=kind,
+        min_volume_mm3=smallest,
     )
 
 

@@ -71,6 +71,7 @@ def detect_file(
         "Threshold": round(found.threshold, 6),
         "ThresholdSource": found.threshold_source,
         "ResidualKind": found.residual,
+        "MinVolumeMm3": found.min_volume_mm3,
         "Device": device,
         "ExaminedBrainFraction": round(float(found.examined.sum() / (mask > 0).sum()), 4),
     }

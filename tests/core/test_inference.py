@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from uadbids.core.config import VAEConfig
 from uadbids.core.inference import reconstruct, residual, resolve_device
+from uadbids.core.lesions import tissue_level
 from uadbids.core.models import VAE
 from uadbids.errors import DeviceError
 
@@ -73,6 +76,37 @@ def test_hyperintense_residual_spares_tissue_that_is_not_bright():
     found = residual(x, rebuilt, np.ones(x.shape, dtype=bool), "hyperintense")
     assert found[4:8, 4:8, 4:8].min() == pytest.approx(0.6, abs=1e-3)
     assert not found[12:16, 12:16, 12:16].any()
+
+
+def test_excess_is_what_neither_the_scan_nor_the_reconstruction_explains():
+    generator = np.random.default_rng(3)
+    x = generator.normal(0.5, 0.02, (20, 20, 20)).astype(np.float32)
+    x[4:8, 4:8, 4:8] = x[12:16, 4:8, 4:8] = x[4:8, 12:16, 4:8] = 0.8
+    mask = np.ones(x.shape, dtype=bool)
+    rebuilt = np.full_like(x, 0.5)
+    rebuilt[12:16, 4:8, 4:8] = 0.7  # bright there in healthy brains, too
+    rebuilt[4:8, 12:16, 4:8] = 0.1  # a blurred sulcus
+    found = residual(x, rebuilt, mask, "excess")
+    median, spread = tissue_level(x, mask)
+    alone = (0.8 - median) / spread
+    assert found[5, 5, 5] == pytest.approx(alone, rel=1e-4)
+    assert found[13, 5, 5] == pytest.approx((0.8 - 0.7) / spread, rel=1e-4)
+    assert found[5, 13, 5] == pytest.approx(alone, rel=1e-4)
+    assert not found[x < median].any()
+
+
+@given(scale=st.floats(0.3, 3.0), seed=st.integers(0, 99), smoothing=st.sampled_from([0.0, 0.8]))
+def test_excess_does_not_depend_on_the_scale_of_both(scale, seed, smoothing):
+    generator = np.random.default_rng(seed)
+    x, rebuilt = generator.gamma(9.0, 0.05, (2, 10, 10, 10)).astype(np.float32)
+    mask = generator.random(x.shape) < 0.8
+    found = residual(x * mask, rebuilt * mask, mask, "excess", smoothing)
+    scaled = residual(scale * x * mask, scale * rebuilt * mask, mask, "excess", smoothing)
+    np.testing.assert_allclose(scaled, found, rtol=1e-3, atol=1e-3)
+    assert found.min() >= 0.0 and not found[~mask].any()
+    # To expect more can only take away.
+    more = residual(x * mask, (rebuilt + 0.1) * mask, mask, "excess", smoothing)
+    assert (more <= found).all()
 
 
 def test_smoothing_keeps_a_constant_up_to_the_rim():

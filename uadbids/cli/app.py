@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from uadbids import __version__
+from uadbids.cli.evaluate import evaluate
 from uadbids.cli.flags import BidsDir, OutputDir
 from uadbids.cli.models import models
 from uadbids.cli.participant import participant
+from uadbids.cli.synthesize import synthesize
 from uadbids.cli.train import train
 from uadbids.commands.argv import normalise
 from uadbids.errors import UadbidsError, UsageError
@@ -26,6 +28,8 @@ app = typer.Typer(
 
 app.command()(participant)
 app.command()(train)
+app.command()(synthesize)
+app.command()(evaluate)
 app.command()(models)
 
 

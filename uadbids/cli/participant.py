@@ -51,7 +51,7 @@ def participant(
     ] = None,
     residual: Annotated[
         str | None,
-        typer.Option(help="positive, signed, abs or hyperintense."),
+        typer.Option(help="positive, signed, abs, hyperintense or excess."),
     ] = None,
     min_size_mm3: Annotated[
         float | None, typer.Option(min=0, help="Smallest lesion; default: the model's.")

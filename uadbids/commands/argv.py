@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-COMMANDS = ("participant", "group", "train", "models")
+COMMANDS = ("participant", "group", "train", "synthesize", "evaluate", "models")
 MANY = (
     "--participant-label",
     "--session-label",
     "--session-id",
     "--output-spaces",
     "--validation-label",
+    "--channels",
+    "--mask-filter",
+    "--mask-values",
 )
 """Options that take several values after one flag."""
 
 # Not beginning with a hyphen: that is the next flag, ``-w`` for one.
-_LABEL = re.compile(r"[A-Za-z0-9+][A-Za-z0-9+-]*")
+_LABEL = re.compile(r"[A-Za-z0-9+][A-Za-z0-9+=-]*")
 
 
 def normalise(argv: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 Bottleneck = Literal["spatial", "dense"]
 Reduction = Literal["mean", "sum"]
 Schedule = Literal["cosine", "constant"]
-ResidualKind = Literal["positive", "signed", "abs", "hyperintense"]
+ResidualKind = Literal["positive", "signed", "abs", "hyperintense", "excess"]
 Range = tuple[float, float]
 
 
@@ -124,7 +124,8 @@ class TrainConfig:
     epoch_steps : int
         Steps between two validations, a multiple of ``period``: beta is 1 at each of them.
     batch_size : int
-        Volumes per step; a 2D model sees all their axial slices.
+        Volumes per step, those of all processes together; a 2D model sees all their axial
+        slices.
     learning_rate : float
         Of Adam, at its highest.
     schedule : {'cosine', 'constant'}
@@ -143,13 +144,15 @@ class TrainConfig:
         Corrupt the inputs; targets stay clean.
     checkpoint_every : int
         Steps between two checkpoints.
+    patience : int or None
+        Stop after so many epochs without a lower error of the held-out scans; None for never.
     augment : AugmentConfig or None
         Strengths of augmentation and corruption; None for neither.
 
     Raises
     ------
     ValueError
-        If the numbers of steps do not divide.
+        If the numbers of steps do not divide, or a number is not positive.
     """
 
     steps: int = 10_000
@@ -165,6 +168,7 @@ class TrainConfig:
     bf16: bool = True
     corruption: bool = True
     checkpoint_every: int = 250
+    patience: int | None = None
     augment: AugmentConfig | None = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
@@ -173,6 +177,8 @@ class TrainConfig:
                 f"steps ({self.steps}) must be a multiple of epoch_steps ({self.epoch_steps}), "
                 f"and that a multiple of period ({self.period})."
             )
+        if self.batch_size < 1 or (self.patience is not None and self.patience < 1):
+            raise ValueError("batch_size and patience must be at least 1.")
         if self.schedule not in get_args(Schedule):
             raise ValueError(f"schedule must be 'cosine' or 'constant', not {self.schedule!r}.")
 
@@ -202,7 +208,7 @@ class DetectionConfig:
 
     # Chosen on development cases (docs/results.md): the highest mean Dice among those with less
     # than 1 ml of false positives on healthy-looking scans.
-    residual: ResidualKind = "hyperintense"
+    residual: ResidualKind = "excess"
     smoothing_mm: float = 0.6
     erosion_mm: float = 2.0
     min_volume_mm3: float = 10.0

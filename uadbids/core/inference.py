@@ -1,12 +1,14 @@
 """Reconstruct a volume and take the residual; choose the device."""
 
+from typing import get_args
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import ndimage
 
 from uadbids.core.config import ResidualKind
-from uadbids.core.lesions import robust_z
+from uadbids.core.lesions import robust_z, tissue_level
 from uadbids.core.models import VAE
 from uadbids.core.samples import as_images
 from uadbids.errors import DeviceError
@@ -101,10 +103,14 @@ def residual(
         Intensities in [0, 1].
     mask : ndarray of bool, shape (X, Y, Z)
         Brain.
-    kind : {'positive', 'signed', 'abs', 'hyperintense'}
-        Positive part (lesions are bright on FLAIR), the difference itself, its magnitude, or
-        the positive part times ``clip(z / 3, 0, 2)`` with z the robust z-score of the equally
-        smoothed intensity: only tissue brighter than the scan's own can be abnormal.
+    kind : {'positive', 'signed', 'abs', 'hyperintense', 'excess'}
+        Positive part (lesions are bright on FLAIR), the difference itself, its magnitude, or one
+        of two that call only tissue brighter than the scan's own abnormal: ``hyperintense``, the
+        positive part times ``clip(z / 3, 0, 2)`` with z the robust z-score of the equally
+        smoothed intensity; ``excess``, by how much that z is above the one that the
+        reconstruction expects, if it expects brightness at all: the positive part of
+        ``z(x) - max(z(x^), 0)``. A dark sulcus or ventricle that the reconstruction blurs into
+        bright tissue cannot make that tissue abnormal.
     smoothing_mm : float
         Standard deviation of the Gaussian; 0 for none.
 
@@ -118,6 +124,8 @@ def residual(
     ValueError
         If the kind is not known.
     """
+    if kind not in get_args(ResidualKind):
+        raise ValueError(f"The residual kind {kind!r} is not known.")
     difference = np.where(mask, volume - reconstruction, 0.0).astype(np.float32)
     difference = _smooth(difference, mask, smoothing_mm)
     if kind == "signed":
@@ -127,10 +135,19 @@ def residual(
     positive: Floats = np.maximum(difference, 0.0)
     if kind == "positive":
         return positive
-    if kind != "hyperintense":
-        raise ValueError(f"The residual kind {kind!r} is not known.")
     intensity = _smooth(np.where(mask, volume, 0.0).astype(np.float32), mask, smoothing_mm)
-    return positive * np.clip(robust_z(intensity, mask) / _FULL_Z, 0.0, 2.0)
+    if kind == "hyperintense":
+        return positive * np.clip(robust_z(intensity, mask) / _FULL_Z, 0.0, 2.0)
+    return _excess(intensity, reconstruction, mask)
+
+
+def _excess(intensity: Floats, reconstruction: npt.NDArray[np.floating], mask: Bools) -> Floats:
+    median, spread = tissue_level(intensity, mask)
+    excess = np.zeros_like(intensity)
+    if spread > 0:
+        expected = np.maximum(reconstruction[mask], median)
+        excess[mask] = np.maximum(intensity[mask] - expected, 0.0) / spread
+    return excess
 
 
 def _smooth(values: Floats, mask: Bools, sigma: float) -> Floats:

@@ -35,14 +35,32 @@ def robust_z(volume: npt.NDArray[np.floating], mask: Bools) -> Floats:
         0 outside the mask, and everywhere if the tissue has no spread.
     """
     z = np.zeros(volume.shape, dtype=np.float32)
-    tissue = volume[_tissue(volume, mask)]
-    if not tissue.size:
-        return z
-    median = np.median(tissue)
-    spread = _MAD_TO_SD * np.median(np.abs(tissue - median))
+    median, spread = tissue_level(volume, mask)
     if spread > 0:
         z[mask] = (volume[mask] - median) / spread
     return z
+
+
+def tissue_level(volume: npt.NDArray[np.floating], mask: Bools) -> tuple[float, float]:
+    """Median and spread (1.4826 * MAD) of a scan's tissue; zeros where there is none.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (X, Y, Z)
+        Intensities.
+    mask : ndarray of bool, shape (X, Y, Z)
+        Brain; tissue are its voxels above 0.7 of its median.
+
+    Returns
+    -------
+    median, spread : float
+        In the unit of the volume.
+    """
+    tissue = volume[_tissue(volume, mask)]
+    if not tissue.size:
+        return 0.0, 0.0
+    median = float(np.median(tissue))
+    return median, float(_MAD_TO_SD * np.median(np.abs(tissue - median)))
 
 
 def hyperintense(

@@ -1,0 +1,202 @@
+"""Pair finished scans of a uadbids dataset with the lesion masks that people drew on them."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from uadbids.bids.derivatives import finished_scans
+from uadbids.bids.masks import LESIONS
+from uadbids.bids.scan import ENTITIES, Scan, parse_entities
+from uadbids.errors import UsageError
+
+Filters = Mapping[str, frozenset[str]]
+
+_FILE = re.compile(r"(?P<stem>sub-.+)_(mask|dseg)\.nii(\.gz)?")
+# What tells whose mask it is rather than of which scan.
+_NAMING = ("rater", "seg", "label", "desc")
+_ADDED = frozenset({*_NAMING, "space", "res", "den"})
+_DRAWN = frozenset(label.lower() for label in LESIONS - {"anomaly"})
+_NOT_LESIONS = frozenset({"brain", "head", "gm", "wm", "csf", "anomaly"})
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A finished scan and its lesion masks.
+
+    Attributes
+    ----------
+    scan : Scan
+        See `derivatives.finished_scans`.
+    masks : mapping of str to Path
+        Name of the reference, such as ``label-lesion_desc-rater1``, -> image in the space of
+        the scan.
+    """
+
+    scan: Scan
+    masks: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What was paired, and what was not.
+
+    Attributes
+    ----------
+    pairs : tuple of Pair
+        In the order of the scans.
+    left_over : mapping of str to str
+        Scan or mask -> why it stayed alone.
+    """
+
+    pairs: tuple[Pair, ...]
+    left_over: Mapping[str, str]
+
+
+def read_filters(texts: Sequence[str]) -> Filters:
+    """Read ``--mask-filter``: entities that a mask must carry.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Such as ``desc=rater1``; several values of one entity are alternatives.
+
+    Returns
+    -------
+    mapping of str to frozenset of str
+        Entity -> values.
+
+    Raises
+    ------
+    UsageError
+        For a text of another form.
+    """
+    filters: dict[str, frozenset[str]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise UsageError(f"--mask-filter {text}: give an entity and a value, as desc=rater1")
+        name = ENTITIES.get(key, key)
+        filters[name] = filters.get(name, frozenset()) | {value.removeprefix(f"{key}-")}
+    return filters
+
+
+def find_pairs(maps_dir: Path, masks_dir: Path, filters: Filters) -> Pairing:
+    """Pair scans and masks by the entities in their names.
+
+    Participant and session must be the same. Of the other entities, such as ``run``, those which
+    a mask carries must agree; a mask that then fits more than one scan is left over.
+
+    Parameters
+    ----------
+    maps_dir : Path
+        Outputs of ``uadbids participant``.
+    masks_dir : Path
+        Dataset with ``*_mask`` or ``*_dseg`` images, in itself or in its ``derivatives/*``.
+    filters : mapping
+        See `read_filters`. Without filters, masks count whose label says that they are lesions,
+        or which have no label that says otherwise.
+
+    Returns
+    -------
+    Pairing
+        Pairs, and what is left over.
+
+    Raises
+    ------
+    UsageError
+        If a folder is not there, holds no finished scan or no mask, or nothing fits.
+    """
+    for folder in (maps_dir, masks_dir):
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: the folder is not there")
+    scans = finished_scans(maps_dir)
+    if not scans:
+        raise UsageError(
+            f"{maps_dir}: there is no finished scan in it; give the output folder of "
+            "uadbids participant"
+        )
+    found: dict[str, dict[str, Path]] = {scan.name: {} for scan in scans}
+    left_over: dict[str, str] = {}
+    n_masks = 0
+    for path in sorted(_masks(masks_dir, maps_dir)):
+        n_masks += 1
+        shown = path.relative_to(masks_dir).as_posix()
+        entities = _entities(path)
+        reason, scan = _owner(path, entities, scans, filters)
+        name = "_".join(f"{k}-{entities[k]}" for k in _NAMING if k in entities) or "mask"
+        if scan is None:
+            left_over[shown] = reason
+        elif name in found[scan.name]:
+            left_over[shown] = (
+                f"{found[scan.name][name].relative_to(masks_dir).as_posix()} is called {name} too; "
+                "keep one of them, or give its folder as MASKS_DIR"
+            )
+        else:
+            found[scan.name][name] = path
+    pairs = tuple(Pair(scan, found[scan.name]) for scan in scans if found[scan.name])
+    if not pairs:
+        raise UsageError(_nothing(masks_dir, n_masks, left_over))
+    alone = {s.name: "there is no lesion mask of it" for s in scans if not found[s.name]}
+    return Pairing(pairs, {**alone, **left_over})
+
+
+def _masks(root: Path, maps_dir: Path) -> Iterator[Path]:
+    """Yield the masks of a dataset and of its derivatives, those of uadbids itself left out."""
+    own = maps_dir.resolve()
+    for dataset in (root, *sorted((root / "derivatives").glob("*/"))):
+        if dataset.resolve() == own:
+            continue
+        for path in dataset.glob("sub-*/**/*.nii*"):
+            if _FILE.fullmatch(path.name):
+                yield path
+
+
+def _entities(path: Path) -> dict[str, str]:
+    match = _FILE.fullmatch(path.name)
+    return parse_entities(match["stem"]) if match else {}
+
+
+def _owner(
+    path: Path, entities: Mapping[str, str], scans: Sequence[Scan], filters: Filters
+) -> tuple[str, Scan | None]:
+    """Return the scan of a mask, or why it has none."""
+    reason = _unwanted(entities, filters)
+    if reason:
+        return reason, None
+    if not path.exists():
+        return "the file is a link to content that is not here: fetch it", None
+    fitting = [scan for scan in scans if _fits(entities, scan)]
+    if len(fitting) > 1:
+        names = ", ".join(scan.name for scan in fitting)
+        return f"it fits more than one scan ({names}); name the scan in its name", None
+    if not fitting:
+        return "there is no finished scan of that name", None
+    return "", fitting[0]
+
+
+def _unwanted(entities: Mapping[str, str], filters: Filters) -> str:
+    for key, values in filters.items():
+        if entities.get(key) not in values:
+            return f"--mask-filter wants {key}={'|'.join(sorted(values))}"
+    if entities.get("space", "orig") != "orig":
+        return f"it lies in space-{entities['space']}, not in that of the scan"
+    told = {entities[key].lower() for key in ("label", "desc", "seg") if key in entities}
+    # A label, where there is one, must be one of lesions; a description may be anybody's name.
+    if not filters and not told & _DRAWN and ("label" in entities or told & _NOT_LESIONS):
+        return "its label does not say lesion; if it is one, say so by --mask-filter"
+    return ""
+
+
+def _fits(entities: Mapping[str, str], scan: Scan) -> bool:
+    if entities.get("session") != scan.session:
+        return False
+    named = {key: value for key, value in entities.items() if key not in _ADDED}
+    return all(scan.entities.get(key) == value for key, value in named.items())
+
+
+def _nothing(masks_dir: Path, n_masks: int, left_over: Mapping[str, str]) -> str:
+    if not n_masks:
+        return f"{masks_dir}: there is no sub-*_mask.nii.gz or sub-*_dseg.nii.gz in it"
+    first, reason = next(iter(left_over.items()))
+    return f"{masks_dir}: none of its {n_masks} masks fits a scan (the first, {first}: {reason})"

@@ -1,0 +1,68 @@
+"""`uadbids evaluate MAPS_DIR MASKS_DIR OUTPUT_DIR`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uadbids.cli.flags import DEFAULT_SEED, ConfigFile, Seed
+
+
+def evaluate(
+    maps_dir: Annotated[Path, typer.Argument(help="Outputs of uadbids participant.")],
+    masks_dir: Annotated[
+        Path, typer.Argument(help="BIDS dataset with lesion masks, in itself or its derivatives.")
+    ],
+    output_dir: Annotated[Path, typer.Argument(help="Where tables and page go.")],
+    mask_filter: Annotated[
+        list[str] | None,
+        typer.Option(help="Entities that masks must carry, for example desc=rater1."),
+    ] = None,
+    mask_values: Annotated[
+        list[int] | None, typer.Option(help="Values that are lesion; default: all above 0.")
+    ] = None,
+    resample_masks: Annotated[
+        bool, typer.Option("--resample-masks", help="Bring masks to the grid of their scan.")
+    ] = False,
+    space: Annotated[
+        str,
+        typer.Option(
+            help="orig: count on the grid of the scan. template: inside the model's crop of the "
+            "template grid, as the paper does."
+        ),
+    ] = "orig",
+    baselines: Annotated[
+        bool, typer.Option(help="Measure what simple baselines reach, in the same table.")
+    ] = True,
+    healthy_maps: Annotated[
+        Path | None,
+        typer.Option(
+            help="Outputs of the same model for healthy scans: gives the baselines label-free "
+            "thresholds, and the voxel-wise one its mean and SD."
+        ),
+    ] = None,
+    random_seed: Seed = DEFAULT_SEED,
+    config_file: ConfigFile = None,
+) -> None:
+    """Measure maps against masks that people drew, beside simple baselines."""
+    from uadbids.commands.evaluate import EvaluateOptions
+    from uadbids.commands.evaluate import evaluate as run
+
+    options = EvaluateOptions(
+        maps_dir=maps_dir,
+        masks_dir=masks_dir,
+        output_dir=output_dir,
+        mask_filters=tuple(mask_filter or ()),
+        mask_values=tuple(mask_values or ()),
+        space=space,
+        resample_masks=resample_masks,
+        with_baselines=baselines,
+        healthy_dir=healthy_maps,
+        random_seed=random_seed,
+        command=shlex.join(["uadbids", *sys.argv[1:]]),
+    )
+    raise typer.Exit(run(options))

@@ -1,0 +1,40 @@
+"""`uadbids synthesize LABELS OUTPUT_DIR`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uadbids.cli.flags import DEFAULT_SEED, ConfigFile, Device, OutputDir, Seed
+
+
+def synthesize(
+    labels: Annotated[
+        Path, typer.Argument(help="Folder of label maps (1 mm, FreeSurfer's labels), or one file.")
+    ],
+    output_dir: OutputDir,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Number of scans; default: one a label map.")
+    ] = None,
+    random_seed: Seed = DEFAULT_SEED,
+    device: Device = "auto",
+    nprocs: Annotated[
+        int, typer.Option("--nprocs", "--nthreads", "--n-cpus", min=1, help="Scans at a time.")
+    ] = 1,
+    config_file: ConfigFile = None,
+) -> None:
+    """Make a BIDS dataset of synthetic healthy FLAIR scans from label maps."""
+    from uadbids.commands.synthesize import SynthesizeOptions, synthesize_dataset
+
+    options = SynthesizeOptions(
+        labels=labels.absolute(),
+        output_dir=output_dir.absolute(),
+        count=count,
+        random_seed=random_seed,
+        device=device,
+        nprocs=nprocs,
+    )
+    made = synthesize_dataset(options)
+    typer.echo(f"{made} scans made in {output_dir}")

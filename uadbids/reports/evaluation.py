@@ -1,0 +1,218 @@
+"""The page of an evaluation: tables, curves and volumes; needs neither network nor script."""
+
+import io
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+# Distinguishable without colour vision, and on paper by their dashes (Okabe and Ito).
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
+# A scan without lesions, or without findings, has no place on a logarithmic axis but this.
+_SMALLEST_ML = 0.01
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Everything that the page tells.
+
+    Attributes
+    ----------
+    facts : mapping
+        Model, settings and seed under CamelCase keys.
+    kinds : mapping of str to str
+        Kinds of threshold and what they mean, in the order of the tables.
+    model : str
+        Name of the method that is the model.
+    summary, rows : sequence of mapping
+        Rows of ``summary.tsv`` and ``metrics.tsv``.
+    recalls : ndarray of float, shape (N,)
+        Where the curves are known.
+    curves : mapping of (str, str) to ndarray of float, shape (N,)
+        Reference and method -> mean precision.
+    notes : mapping of str to sequence of str
+        Scan -> what a reader should know.
+    failures, left_over : mapping of str to str
+        Scans that could not be measured, files that were not paired -> why.
+    command : str
+        As it was typed.
+    """
+
+    facts: Mapping[str, Any]
+    kinds: Mapping[str, str]
+    model: str
+    summary: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]]
+    recalls: NDArray[np.floating]
+    curves: Mapping[tuple[str, str], NDArray[np.floating]]
+    notes: Mapping[str, Sequence[str]]
+    failures: Mapping[str, str]
+    left_over: Mapping[str, str]
+    command: str
+
+
+def write_evaluation_page(out: Path, report: EvaluationReport) -> Path:
+    """Write the page and, beside it, its figures.
+
+    Parameters
+    ----------
+    out : Path
+        HTML file; figures go to ``figures`` in the same folder, all by temporary names.
+    report : EvaluationReport
+        What to tell.
+
+    Returns
+    -------
+    Path
+        `out`.
+    """
+    figures = {}
+    if report.curves:
+        figures["precision_recall"] = _draw(report, _precision_recall)
+    figures["volumes"] = _draw(report, _volumes)
+    (out.parent / "figures").mkdir(parents=True, exist_ok=True)
+    for name, svg in figures.items():
+        _write(out.parent / "figures" / f"{name}.svg", svg)
+    page = _environment().get_template("evaluation.html.j2")
+    return _write(
+        out,
+        page.render(
+            report=report,
+            references=_references(report),
+            figures=list(figures),
+            thirds=any(row.get("lesion_third") for row in report.rows),
+            shown=[row for row in report.rows if row["method"] == report.model],
+        ),
+    )
+
+
+def _write(out: Path, text: str) -> Path:
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(out)
+    return out
+
+
+def _environment() -> Environment:
+    """Names come from datasets and file names: all are escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "data"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "spread": _spread, "words": _words}
+    return environment
+
+
+def _references(report: EvaluationReport) -> list[str]:
+    return list(dict.fromkeys(row["reference"] for row in report.rows))
+
+
+def _draw(report: EvaluationReport, panel: Any) -> str:
+    """Draw one panel for each reference; the same figures give the same bytes."""
+    references = _references(report)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "uadbids", "font.size": 10}):
+        figure = Figure(figsize=(4.6 * max(2, len(references)), 4.2), layout="constrained")
+        FigureCanvasSVG(figure)
+        for axes, reference in zip(
+            np.ravel(figure.subplots(1, len(references), squeeze=False)), references, strict=True
+        ):
+            panel(axes, report, reference)
+            axes.set_title(f"against {reference}", fontsize=10)
+            axes.grid(alpha=0.3)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    # The name of the program that drew it is a link to the network: leave it out.
+    return re.sub(r"<metadata>.*?</metadata>", "", stream.getvalue(), flags=re.DOTALL)
+
+
+def _precision_recall(axes: Axes, report: EvaluationReport, reference: str) -> None:
+    drawn = [(method, c) for (about, method), c in report.curves.items() if about == reference]
+    for place, (method, curve) in enumerate(drawn):
+        axes.plot(report.recalls, curve, label=method, **_style(place))
+    shares = {
+        row["scan"]: row["prevalence"]
+        for row in report.rows
+        if row["reference"] == reference and row.get("prevalence")
+    }
+    if shares:
+        chance = float(np.mean(list(shares.values())))
+        axes.axhline(chance, color="#777777", linewidth=0.8, label="chance (prevalence)")
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(fontsize=8)
+
+
+def _volumes(axes: Axes, report: EvaluationReport, reference: str) -> None:
+    rows = [row for row in report.rows if row["reference"] == reference]
+    # The first kind that all methods have; label-free thresholds need healthy scans for that.
+    methods = list(dict.fromkeys(r["method"] for r in rows if r["threshold_kind"] in report.kinds))
+    drawn: list[float] = []
+    for place, method in enumerate(methods):
+        kind = next(
+            kind
+            for kind in report.kinds
+            if any(r["threshold_kind"] == kind for r in rows if r["method"] == method)
+        )
+        points = [
+            (max(r["lesion_volume_ml"], _SMALLEST_ML), max(r["found_volume_ml"], _SMALLEST_ML))
+            for r in rows
+            if (r["method"], r["threshold_kind"]) == (method, kind)
+        ]
+        true, found = zip(*points, strict=True)
+        drawn += [*true, *found]
+        axes.scatter(
+            true,
+            found,
+            s=22,
+            alpha=0.8,
+            color=_COLOURS[place % len(_COLOURS)],
+            marker="osD^v"[place % 5],
+            label=f"{method} ({kind})",
+        )
+    ends = [min(drawn) / 1.5, max(drawn) * 1.5]
+    axes.plot(ends, ends, color="#777777", linewidth=0.8, label="equal")
+    axes.set(xlabel="lesion volume, ml", ylabel="found volume, ml", xscale="log", yscale="log")
+    axes.legend(fontsize=8)
+
+
+def _style(place: int) -> dict[str, Any]:
+    return {
+        "color": _COLOURS[place % len(_COLOURS)],
+        "linestyle": _DASHES[place % len(_DASHES)],
+        "linewidth": 1.8,
+    }
+
+
+def _known(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def _number(value: Any, digits: int = 3) -> str:
+    if not _known(value):
+        return "n/a"
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def _spread(row: Mapping[str, Any], name: str) -> str:
+    """Write a mean with its standard deviation, as Table 1 of the paper does."""
+    deviation = row.get(f"{name}_sd")
+    return _number(row.get(name)) + (f" ± {deviation:.3f}" if _known(deviation) else "")
+
+
+def _words(key: str) -> str:
+    """Write 'ModelSHA256' as 'Model SHA256'."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", key)
