@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 
-from uadbids.core.augment import Batch, augment, brain_median, corrupt
+from uadbids.core.augment import Batch, _linear, augment, brain_median, corrupt
 from uadbids.core.config import AugmentConfig
 
 STILL = AugmentConfig(
@@ -90,6 +91,28 @@ def test_rotation_keeps_the_size_of_the_brain(batch):
     assert not torch.equal(result.mask, batch.mask)
     ratio = result.mask.sum() / batch.mask.sum()
     assert 0.97 < float(ratio) < 1.03
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_moving_in_two_passes_is_moving_in_three_dimensions(seed):
+    config = replace(STILL, flip=0.5, rotation=10.0, translation=4.0, scale=0.06)
+    axes = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
+    points = torch.stack(axes, dim=-1)
+    wave = 1.0 + 0.3 * torch.sin(6 * axes[0]) * torch.cos(5 * axes[1] + axes[2])
+    volume = (torch.exp(-3 * points.square().sum(-1)) * wave / 1.3)[None, None]
+    everywhere = torch.ones_like(volume)
+    result = augment(Batch(volume, everywhere, everywhere), config, seeded(seed)).volume
+
+    generator = seeded(seed)
+    matrix = _linear(1, config, generator)[0]
+    shift = config.translation * (2.0 * torch.rand((1, 3), generator=generator) - 1.0)
+    half = torch.tensor([(n - 1) / 2 for n in SHAPE])
+    read_at = ((points * half).view(-1, 3) @ matrix + shift) / half
+    expected = F.grid_sample(
+        volume, read_at.flip(-1).view(1, *SHAPE, 3), padding_mode="border", align_corners=True
+    )
+    assert (expected - volume).abs().max() > 0.1
+    torch.testing.assert_close(result, expected, atol=0.005, rtol=0)
 
 
 def test_contrast_changes_keep_the_level_of_the_brain(batch):

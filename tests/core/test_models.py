@@ -34,7 +34,7 @@ def test_code_is_drawn_in_training_and_its_mean_is_used_in_evaluation(dims, bott
     x = torch.rand(2, 1, *model.config.shape)
     model.train()
     assert not torch.equal(model(x).reconstruction, model(x).reconstruction)
-    seeded = [model(x, torch.Generator().manual_seed(5)).reconstruction for _ in range(2)]
+    seeded = [model(x, [torch.Generator().manual_seed(5)]).reconstruction for _ in range(2)]
     assert torch.equal(*seeded)
     model.eval()
     assert torch.equal(model(x).reconstruction, model(x).reconstruction)

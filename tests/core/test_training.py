@@ -1,6 +1,11 @@
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +13,7 @@ import torch
 from uadbids.core.config import AugmentConfig, TrainConfig, VAEConfig
 from uadbids.core.models import VAE
 from uadbids.core.samples import as_images, loss_weight, pick, stack
-from uadbids.core.training import Sample, fit
+from uadbids.core.training import Sample, fit, uses_bfloat16
 from uadbids.errors import UsageError
 
 SHAPE = (16, 16, 16)
@@ -101,6 +106,90 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(scans, tmp_path, st
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
+class Slow(list):
+    """Scans that take their time, so that a signal arrives amid an epoch."""
+
+    def __getitem__(self, index):
+        time.sleep(0.2)
+        return super().__getitem__(index)
+
+
+def test_a_process_that_is_terminated_amid_an_epoch_loses_nothing(scans, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    with subprocess.Popen([sys.executable, __file__, str(path)], stderr=subprocess.PIPE) as process:
+        while not path.exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.terminate()
+        told = process.communicate(timeout=240)[1].decode()
+    assert "KeyboardInterrupt: Training was stopped at step" in told
+    assert torch.load(path, weights_only=True)["state"]["step"] % QUICK.epoch_steps != 0
+
+    straight, resumed = build(), build()
+    expected = fit(straight, scans, scans[:1], QUICK, device="cpu")
+    history = fit(resumed, scans, scans[:1], QUICK, device="cpu", checkpoint=path)
+    assert comparable(history) == comparable(expected)
+    for name, tensor in straight.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_fresh_training_replaces_a_checkpoint(scans, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    fit(build(), scans, scans[:1], replace(QUICK, seed=1), device="cpu", checkpoint=path)
+    history = fit(build(), scans, scans[:1], QUICK, device="cpu", checkpoint=path, fresh=True)
+    assert fit(build(), scans, scans[:1], QUICK, device="cpu", checkpoint=path) == history
+
+
+def test_training_stops_when_patience_is_at_its_end(scans, tmp_path):
+    # So high a rate makes the last epochs worse than an earlier one.
+    config = replace(QUICK, steps=400, learning_rate=0.2, schedule="constant", patience=2)
+    path, notes = tmp_path / "checkpoint.pt", []
+    call = {"device": "cpu", "checkpoint": path, "on_note": notes.append}
+    history = fit(build(), scans, scans[:1], config, **call)
+    errors = [epoch.val_mae for epoch in history.epochs]
+    assert len(errors) == history.best + 1 + 2 < 20
+    assert errors[history.best] == min(errors)
+    assert notes == [f"Stopped at step {20 * len(errors)}: no better for 2 epochs."]
+    assert fit(build(), scans, scans[:1], config, **call) == history
+
+
+def test_without_held_out_scans_patience_has_no_say(scans):
+    history = fit(build(), scans, [], replace(QUICK, patience=1), device="cpu")
+    assert len(history.epochs) == 2
+
+
+def test_epochs_tell_learning_rate_and_sigma(scans):
+    seen = fit(build(), scans, [], replace(QUICK, schedule="constant"), device="cpu").epochs
+    # Warm-up takes 100 steps.
+    assert [epoch.learning_rate for epoch in seen] == pytest.approx([20 * 3e-5, 40 * 3e-5])
+    # Sigma is a mean over the last ten steps, the loss one over twenty.
+    assert all(0.5 < epoch.sigma / epoch.reconstruction < 1.5 for epoch in seen)
+
+
+@pytest.mark.parametrize("allocate", [partial(torch.empty, dtype=torch.uint8), bytearray])
+def test_out_of_memory_is_told_with_advice(scans, allocate):
+    class Greedy(list):
+        def __getitem__(self, index):
+            return allocate(2**60)
+
+    with pytest.raises(UsageError, match="--batch-size"):
+        fit(build(), Greedy(scans), scans[:1], QUICK, device="cpu")
+
+
+def test_other_errors_of_torch_are_not_taken_for_memory(scans):
+    wrong = [sample(0, (16, 16, 32))]
+    with pytest.raises(ValueError, match="Expected"):
+        fit(build(), wrong, [], QUICK, device="cpu")
+    lying = [scans[0]._replace(mask=scans[0].mask[:8])]
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        fit(build(), lying, [], QUICK, device="cpu")
+
+
+def test_bfloat16_is_used_on_request():
+    cpu = torch.device("cpu")
+    assert uses_bfloat16(TrainConfig(), cpu)
+    assert not uses_bfloat16(TrainConfig(bf16=False), cpu)
+
+
 def test_finished_training_is_not_repeated(scans, tmp_path):
     path = tmp_path / "checkpoint.pt"
     first = fit(build(), scans, scans[:1], QUICK, device="cpu", checkpoint=path)
@@ -174,6 +263,12 @@ def test_every_validation_is_at_full_kl_weight():
         TrainConfig(schedule="stairs")
 
 
+@pytest.mark.parametrize("wrong", [{"patience": 0}, {"batch_size": 0}])
+def test_numbers_that_must_be_positive(wrong):
+    with pytest.raises(ValueError, match="at least 1"):
+        TrainConfig(**wrong)
+
+
 def test_no_scans_no_training():
     with pytest.raises(ValueError, match="at least one"):
         fit(build(), [], [], QUICK, device="cpu")
@@ -192,3 +287,8 @@ def test_slices_become_the_batch_of_a_2d_model():
     assert images.shape == (32, 1, 16, 16)
     assert torch.equal(images[16 + 5, 0], x[1, 0, :, :, 5])
     assert as_images(DENSE, x) is x
+
+
+if __name__ == "__main__":
+    slow = Slow([sample(seed) for seed in range(3)])
+    fit(build(), slow, slow[:1], QUICK, device="cpu", checkpoint=Path(sys.argv[1]))

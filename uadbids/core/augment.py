@@ -1,7 +1,7 @@
 """Random variation of training volumes, on tensors, cheap enough for one CPU core.
 
-Everything spatial is one ``grid_sample``; every smooth random field is drawn on a coarse grid
-and enlarged. ``augment`` changes what is to be learnt, ``corrupt`` only what the network sees.
+Every smooth random field is drawn on a coarse grid and enlarged. ``augment`` changes what is to be
+learnt, ``corrupt`` only what the network sees.
 """
 
 import math
@@ -95,32 +95,58 @@ def brain_median(volume: Tensor, mask: Tensor) -> Tensor:
 
 
 def _move(batch: Batch, config: AugmentConfig, generator: torch.Generator) -> Batch:
-    stacked = torch.cat(batch, dim=1)
-    grid = _sampling_grid(stacked, config, generator)
+    """Rigid, scale, flip and elastic moves: planes across x in 2D, then everything along x.
+
+    On a CPU this is faster than one ``grid_sample`` in 3D, and gives the same but for rounding
+    and labels, which the second pass takes from the nearest voxel.
+    """
+    in_planes, along_x = _coordinates(batch.volume, config, generator)
+    planes = torch.cat(batch, dim=1).movedim(2, 1)
     # Border padding repeats the last slice where the crop cuts through the brain.
-    moved = F.grid_sample(stacked, grid, padding_mode="border", align_corners=True)
-    mask = (moved[:, 1:2] > 0.5).to(moved.dtype)
-    weight = (moved[:, 2:3] > 0.5).to(moved.dtype)
-    return Batch(moved[:, :1] * mask, mask, weight)
+    moved = F.grid_sample(
+        planes.flatten(0, 1), in_planes.flatten(0, 1), padding_mode="border", align_corners=True
+    )
+    volume, mask, weight = moved.view(planes.shape).movedim(1, 2).split(1, dim=1)
+    along_x = along_x.clamp_(0.0, volume.shape[2] - 1.0)
+    nearest = (along_x + 0.5).long()
+    mask, weight = ((x > 0.5).gather(2, nearest).to(volume.dtype) for x in (mask, weight))
+    lower = along_x.long().clamp_(max=volume.shape[2] - 2)
+    volume = volume.gather(2, lower).lerp(volume.gather(2, lower + 1), along_x - lower)
+    return Batch(volume * mask, mask, weight)
 
 
-def _sampling_grid(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Coordinates (B, X, Y, Z, 3) for ``grid_sample``: rigid, scale, flip and elastic moves."""
+def _coordinates(
+    x: Tensor, config: AugmentConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Where the passes of a random move read.
+
+    Returns
+    -------
+    Tensor, shape (B, X, Y, Z, 2)
+        Within the planes across x: z and y, from -1 to 1.
+    Tensor, shape (B, 1, X, Y, Z)
+        Along x, in voxels.
+    """
     batch, size = len(x), x.shape[2:]
     coarse = [max(2, math.ceil(n / 8) + 1) for n in size]
-    axes = [
-        torch.linspace(-(n - 1) / 2, (n - 1) / 2, steps, device=x.device)
-        for n, steps in zip(size, coarse, strict=True)
-    ]
-    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(1, -1, 3)
-    moved = points @ _linear(batch, config, generator)
-    moved = moved + config.translation * _uniform((batch, 1, 3), (-1.0, 1.0), generator)
-    moved = moved.view(batch, *coarse, 3)
-    moved = moved + config.elastic * _smooth_field((batch, 3, *coarse), 4, generator).movedim(1, -1)
     half = torch.tensor([(n - 1) / 2 for n in size], device=x.device)
+    axes = [torch.linspace(-1.0, 1.0, steps, device=x.device) for steps in coarse]
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(-1, 3) * half
+    matrix = _linear(batch, config, generator)
+    shift = config.translation * _uniform((batch, 1, 3), (-1.0, 1.0), generator)
+    # The x of a plane is where the second pass reads, not where it writes: for the planes, solve
+    # for the former.
+    shear = matrix[:, :1, 1:] / matrix[:, :1, :1]
+    to_planes = torch.cat([shear, matrix[:, 1:, 1:] - matrix[:, 1:, :1] * shear], dim=1)
+    shift = torch.cat([shift[..., :1], shift[..., 1:] - shift[..., :1] * shear], dim=2)
+    moved = points @ torch.cat([matrix[..., :1], to_planes], dim=2) + shift
+    moved = moved.mT.view(batch, 3, *coarse)
+    moved = moved + config.elastic * _smooth_field((batch, 3, *coarse), 4, generator)
     # Linear enlargement reproduces the linear part exactly: only 1/512 is worked out.
+    along_x = _enlarge(moved[:, :1] + half[0], size)
     # grid_sample wants the last axis first.
-    return _enlarge((moved / half).flip(-1).movedim(-1, 1), size).movedim(1, -1)
+    in_planes = _enlarge((moved[:, 1:] / half[1:].view(2, 1, 1, 1)).flip(1), size)
+    return in_planes.movedim(1, -1), along_x
 
 
 def _linear(batch: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
@@ -200,7 +226,13 @@ def _smooth_field(shape: tuple[int, ...], factor: int, generator: torch.Generato
 
 
 def _enlarge(x: Tensor, size: Sequence[int]) -> Tensor:
-    return F.interpolate(x, size=tuple(size), mode="trilinear", align_corners=True)
+    """Linear, from the first knot to the last; small matrix products beat ``interpolate``."""
+    to_x, to_y, to_z = (
+        F.interpolate(torch.eye(n, device=x.device)[None], m, mode="linear", align_corners=True)[0]
+        for n, m in zip(x.shape[2:], size, strict=True)
+    )
+    planes = to_y.mT @ (x @ to_z)
+    return (to_x.mT @ planes.flatten(3)).unflatten(3, planes.shape[3:])
 
 
 def _normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:

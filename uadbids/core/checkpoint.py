@@ -67,7 +67,8 @@ def load_checkpoint(path: Path, identity: dict[str, Any], device: torch.device) 
     if found != identity:
         raise UsageError(
             f"The checkpoint {path} was written by a training with another model, other "
-            "settings or other scans; give another file, or remove it to start again."
+            "settings or other scans, or by another version; remove it to start again, or give "
+            "another folder for intermediate files."
         )
     return dict(state)
 

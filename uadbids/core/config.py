@@ -209,7 +209,7 @@ class DetectionConfig:
     # Chosen on development cases (docs/results.md): the highest mean Dice among those with less
     # than 1 ml of false positives on healthy-looking scans.
     residual: ResidualKind = "excess"
-    smoothing_mm: float = 0.6
+    smoothing_mm: float = 0.8
     erosion_mm: float = 2.0
     min_volume_mm3: float = 10.0
     false_positive_rate: float = 0.005

@@ -1,6 +1,7 @@
 """The collapse-robust loss of the paper (section 2.2, equation 2) and its parts."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -109,14 +110,16 @@ class LossTerms(NamedTuple):
     ----------
     total : Tensor, scalar
         To be minimised.
-    reconstruction, kl, beta : float
-        Weighted mean absolute error; KL in nats; weight of the KL in [0, 1].
+    reconstruction, kl, beta, sigma : float
+        Weighted mean absolute error; KL in nats; weight of the KL in [0, 1]; divisor of the
+        error.
     """
 
     total: Tensor
     reconstruction: float
     kl: float
     beta: float
+    sigma: float
 
 
 class CollapseRobustLoss:
@@ -132,12 +135,19 @@ class CollapseRobustLoss:
         Number L of reconstruction values in Sigma.
     kl_reduction : {'mean', 'sum'}
         See `kl_divergence`.
+    average : callable, optional
+        Mean of a tensor over the processes that share a batch: Sigma is that of the whole batch.
     """
 
     def __init__(
-        self, period: int = 50, window: int = 10, kl_reduction: Reduction = "mean"
+        self,
+        period: int = 50,
+        window: int = 10,
+        kl_reduction: Reduction = "mean",
+        average: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self._period = period
+        self._average = average
         self._kl_reduction: Reduction = kl_reduction
         self._sigma = MovingMean(window)
         self._iteration = 0
@@ -164,10 +174,12 @@ class CollapseRobustLoss:
         l1 = _weighted_mean((output.reconstruction.float() - target).abs(), weight)
         kl = kl_divergence(output.mean, output.logvar, self._kl_reduction)
         beta = cyclical_beta(self._iteration, self._period)
+        parts = torch.stack([l1.detach(), kl.detach()])
+        told_l1, told_kl = (parts if self._average is None else self._average(parts)).tolist()
         # An exactly reconstructed batch must not divide by zero.
-        sigma = max(self._sigma.update(float(l1.detach())), torch.finfo(torch.float32).tiny)
+        sigma = max(self._sigma.update(told_l1), torch.finfo(torch.float32).tiny)
         self._iteration += 1
-        return LossTerms(l1 / sigma + beta * kl, float(l1.detach()), float(kl.detach()), beta)
+        return LossTerms(l1 / sigma + beta * kl, told_l1, told_kl, beta, sigma)
 
     def state_dict(self) -> dict[str, Any]:
         """Return iteration t and Sigma's buffer, as plain values."""

@@ -67,15 +67,16 @@ class VAE(nn.Module):
             _CONV_UP[config.dims](mirrored[-1], 1, 4, stride=2, padding=1),
         )
 
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> VAEOutput:
+    def forward(self, x: Tensor, generators: Sequence[torch.Generator] = ()) -> VAEOutput:
         """Encode, draw a code (in training) or take its mean (in evaluation), decode.
 
         Parameters
         ----------
         x : Tensor, shape (B, 1, *config.shape)
             Intensities, about [0, 1].
-        generator : torch.Generator, optional
-            Source of the draw, on the device of ``x``.
+        generators : sequence of torch.Generator, optional
+            Sources of the draw, on the device of ``x``: each draws for an equal share of the
+            batch, so that a code does not depend on what else is in the batch.
 
         Returns
         -------
@@ -92,7 +93,7 @@ class VAE(nn.Module):
         features = self.encoder(x)
         mean = self.to_mean(features)
         logvar = self.to_logvar(features).clamp(*_LOGVAR_RANGE)
-        code = _draw(mean, logvar, generator) if self.training else mean
+        code = _draw(mean, logvar, generators) if self.training else mean
         return VAEOutput(self.decoder(self.from_code(code)), mean, logvar)
 
 
@@ -100,8 +101,12 @@ _CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 _CONV_UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
-def _draw(mean: Tensor, logvar: Tensor, generator: torch.Generator | None) -> Tensor:
-    noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+def _draw(mean: Tensor, logvar: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    shares: Sequence[torch.Generator | None] = generators or (None,)
+    shape = (len(mean) // len(shares), *mean.shape[1:])
+    noise = torch.cat(
+        [torch.randn(shape, generator=g, device=mean.device, dtype=mean.dtype) for g in shares]
+    )
     return mean + noise * torch.exp(0.5 * logvar)
 
 

@@ -1,0 +1,127 @@
+"""Several processes, started by ``torchrun``, that train one model together."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from uadbids.errors import UsageError
+
+T = TypeVar("T")
+# Others may wait for as long as the first process preprocesses a cohort.
+_PATIENCE = timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of one training, and which of them this is; alone by default.
+
+    Attributes
+    ----------
+    device : torch.device
+        Where this process computes.
+    rank, size : int
+        Number of this process, from 0, and how many there are.
+    """
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and tells the user."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """Return this process's part; all parts together, in the order of ranks, are the whole.
+
+        Raises
+        ------
+        UsageError
+            If the items cannot be shared out evenly.
+        """
+        count, left = divmod(len(items), self.size)
+        if left:
+            raise UsageError(
+                f"A batch of {len(items)} cannot be shared out to {self.size} processes evenly; "
+                "give a batch size that is a multiple of the number of processes."
+            )
+        return items[self.rank * count : (self.rank + 1) * count]
+
+    def add(self, values: Tensor) -> Tensor:
+        """Sum over all processes, in place; the same bits everywhere."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def average(self, values: Tensor) -> Tensor:
+        """Mean over all processes, in place; the same bits everywhere."""
+        return self.add(values).div_(self.size)
+
+    def average_gradients(self, model: nn.Module) -> None:
+        """Replace the gradients of a model by their mean over all processes."""
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        if self.size == 1 or not gradients:
+            return
+        # One message for all of them.
+        together = self.average(nn.utils.parameters_to_vector(gradients))
+        for gradient, part in zip(
+            gradients, together.split([g.numel() for g in gradients]), strict=True
+        ):
+            gradient.copy_(part.view_as(gradient))
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is true in one of the processes."""
+        if self.size == 1:
+            return flag
+        return bool(self.add(torch.tensor([float(flag)], device=self.device)) > 0)
+
+    def copy_first(self, tensors: Sequence[Tensor]) -> None:
+        """Overwrite tensors with those of the first process."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
+    def wait(self) -> None:
+        """Return once all processes have called this."""
+        self.add(torch.zeros(1, device=self.device))
+
+
+@contextmanager
+def joined(device: str | torch.device) -> Iterator[World]:
+    """Join the processes that ``torchrun`` started; without it there is this one alone.
+
+    May be nested: the outermost one leaves the group again.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        Kind of device; of several GPUs each process of a node takes its own.
+
+    Yields
+    ------
+    World
+        This process among all.
+    """
+    device, size = torch.device(device), int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield World(device)
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    outermost = not dist.is_initialized()
+    if outermost:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    try:
+        yield World(device, dist.get_rank(), dist.get_world_size())
+    finally:
+        if outermost:
+            dist.destroy_process_group()
