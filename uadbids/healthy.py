@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from zipfile import BadZipFile
 
 import nibabel as nib
 import numpy as np
 import torch
 from scipy import ndimage
 
+from uadbids.core.baselines import Reference
 from uadbids.core.calibration import Calibration, calibrate
 from uadbids.core.config import DetectionConfig
 from uadbids.core.grid import Crop
@@ -19,6 +22,7 @@ from uadbids.core.lesions import fill, hyperintense
 from uadbids.core.models import VAE
 from uadbids.core.samples import Sample
 from uadbids.detect import examine
+from uadbids.errors import UsageError
 
 # Around a lesion the residual is not healthy either.
 LESION_MARGIN = 2
@@ -28,7 +32,7 @@ HYPERINTENSE_Z = 4.0
 
 
 class VolumePaths(Protocol):
-    """Where a preprocessed scan lies."""
+    """Where a preprocessed scan lies, and what its preprocessing told."""
 
     @property
     def volume(self) -> Path:
@@ -42,15 +46,32 @@ class VolumePaths(Protocol):
     def lesions(self) -> Path | None:
         """Lesion mask, where there is one."""
 
+    @property
+    def facts(self) -> Sequence[Mapping[str, Any]]:
+        """Facts of the steps."""
+
 
 @dataclass(frozen=True)
 class Healthy:
-    """A scan on the model's crop, without its lesions."""
+    """A scan on the template grid, without its lesions.
+
+    Attributes
+    ----------
+    subject : str
+        Label of the participant.
+    volume : ndarray of float32, shape (170, 204, 170)
+        In [0, 1], lesions filled; 0 outside the brain.
+    mask, excluded : ndarray of bool, shape (170, 204, 170)
+        Brain, and voxels of it that are not healthy.
+    brain_mask_method : str
+        Where the mask came from.
+    """
 
     subject: str
     volume: np.ndarray
     mask: np.ndarray
     excluded: np.ndarray
+    brain_mask_method: str = ""
 
     def sample(self, crop: Crop) -> Sample:
         """Tensors for the training: the volume as 8 bits."""
@@ -92,32 +113,90 @@ def read_healthy(
         lesions = hyperintense(volume, mask, z=HYPERINTENSE_Z)
     excluded = ndimage.binary_dilation(lesions, iterations=LESION_MARGIN) & mask
     filled = fill(volume, mask, excluded, np.random.default_rng(seed))
-    return Healthy(subject, filled, mask, excluded)
+    methods = [fact["BrainMaskMethod"] for fact in paths.facts if "BrainMaskMethod" in fact]
+    return Healthy(subject, filled, mask, excluded, "".join(methods[:1]))
+
+
+def save_healthy(healthy: Healthy, path: Path) -> None:
+    """Write a scan to a NumPy archive, whole or not at all; its folder is made.
+
+    Values of the brain and two bit masks: 8 MB instead of 35, and not one value is rounded.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}_{path.name}")
+    try:
+        with temporary.open("wb") as stream:
+            np.savez(
+                stream,
+                subject=np.array(healthy.subject),
+                brain_mask_method=np.array(healthy.brain_mask_method),
+                shape=np.array(healthy.mask.shape),
+                values=healthy.volume[healthy.mask],
+                mask=np.packbits(healthy.mask),
+                excluded=np.packbits(healthy.excluded),
+            )
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_healthy(path: Path) -> Healthy:
+    """Read what `save_healthy` wrote.
+
+    Raises
+    ------
+    UsageError
+        When the file is damaged.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            shape = tuple(archive["shape"].tolist())
+            mask, excluded = (_unpacked(archive[name], shape) for name in ("mask", "excluded"))
+            volume = np.zeros(shape, dtype=np.float32)
+            volume[mask] = archive["values"]
+            subject, method = str(archive["subject"]), str(archive["brain_mask_method"])
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+        raise UsageError(
+            f"{path} is damaged ({error}); remove it, and the scan is preprocessed again"
+        ) from error
+    return Healthy(subject, volume, mask, excluded, method)
+
+
+def _unpacked(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.unpackbits(bits, count=int(np.prod(shape))).astype(bool).reshape(shape)
 
 
 def calibrate_on(
-    scans: Sequence[Healthy],
-    model: VAE,
+    scans: Iterable[tuple[Healthy, VAE]],
     crop: Crop,
     detection: DetectionConfig,
     device: torch.device,
+    *,
+    maps: Reference | None = None,
 ) -> Calibration:
     """Pool the residuals of held-out scans where they are healthy (docs/method.md, 8).
 
     Parameters
     ----------
-    scans : sequence of Healthy
-        Nobody who was trained on.
-    model, crop, detection, device
+    scans : iterable of (Healthy, VAE)
+        Each scan with a model, in evaluation mode and on ``device``, that was not trained on its
+        participant. Taken one by one: a cohort need not fit into memory.
+    crop, detection, device
         As detection will use them.
+    maps : Reference, optional
+        Takes in the anomaly maps, on the template grid: where healthy brains look abnormal.
 
     Returns
     -------
     Calibration
         Counts participants, not scans.
     """
-    residuals = []
-    for item in scans:
+    residuals, subjects = [], set()
+    for item, model in scans:
         found = examine(item.volume, item.mask, model, crop, detection, device=device)
-        residuals.append(found.anomaly_map[found.examined & ~item.excluded])
-    return replace(calibrate(residuals), n_subjects=len({item.subject for item in scans}))
+        healthy = found.examined & ~item.excluded
+        residuals.append(found.anomaly_map[healthy])
+        if maps is not None:
+            maps.add(found.anomaly_map, healthy)
+        subjects.add(item.subject)
+    return replace(calibrate(residuals), n_subjects=len(subjects))

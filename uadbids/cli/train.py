@@ -25,11 +25,15 @@ from uadbids.cli.flags import (
 def train(
     bids_dir: BidsDir,
     output_dir: OutputDir,
-    model: Annotated[
-        str, typer.Option(help="dense3d, dense2d, spatial3d or spatial2d.")
-    ] = "dense3d",
     name: Annotated[
         str | None, typer.Option(help="Name of the bundle; default: the model.")
+    ] = None,
+    about: Annotated[
+        Path | None, typer.Option(help="JSON file with what the card shall tell of the data.")
+    ] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(help="Who is healthy, by participants.tsv: \"group == 'control'\"."),
     ] = None,
     lesion_masks: Annotated[
         Path | None,
@@ -44,12 +48,36 @@ def train(
     validation_fraction: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="Share of participants to hold out.")
     ] = 0.2,
-    about: Annotated[
-        Path | None, typer.Option(help="JSON file with what the card shall tell of the data.")
+    folds: Annotated[
+        int,
+        typer.Option(min=0, help="Hold every participant out once, in so many trainings more."),
+    ] = 0,
+    model: Annotated[
+        str, typer.Option(help="dense3d, dense2d, spatial3d or spatial2d.")
+    ] = "dense3d",
+    latent: Annotated[
+        int | None, typer.Option(min=1, help="Size of the code; default: the model's.")
+    ] = None,
+    channels: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Feature maps after each halving (several after one flag)."),
     ] = None,
     steps: Annotated[int, typer.Option(min=50, help="Optimiser steps, in steps of 50.")] = 10_000,
     epoch_steps: Annotated[int, typer.Option(min=50, help="Steps between two validations.")] = 250,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Scans in one step.")] = 1,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its highest.")] = 1e-3,
+    kl_reduction: Annotated[
+        str, typer.Option(help="mean or sum over the code (docs/method.md, 1).")
+    ] = "mean",
+    augment: Annotated[bool, typer.Option(help="Vary scans in shape, contrast and noise.")] = True,
     corruption: Annotated[bool, typer.Option(help="Corrupt inputs; targets stay clean.")] = True,
+    checkpoint_steps: Annotated[
+        int, typer.Option(min=1, help="Steps between two checkpoints.")
+    ] = 250,
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint, or start over.")] = True,
     work_dir: WorkDir = Path("work"),
     nprocs: Procs = None,
     skull_strip: SkullStrip = "auto",
@@ -73,20 +101,39 @@ def train(
         random_seed=random_seed,
         verbose=verbose,
     )
-    from uadbids.commands.train import TrainOptions, read_about, train, train_config
+    from uadbids.commands.cohort import CohortOptions
+    from uadbids.commands.cohort_split import SplitOptions
+    from uadbids.commands.train import train
+    from uadbids.commands.train_settings import TrainOptions, network, read_about, train_config
 
     options = TrainOptions(
-        bids_dir=bids_dir.absolute(),
         output_dir=output_dir.absolute(),
-        model=model,
         name=name or model,
-        # The steps run in folders of their own: there a relative path leads nowhere.
-        lesion_masks=lesion_masks.absolute() if lesion_masks else None,
-        exclude_hyperintense=exclude_hyperintense,
-        validation_labels=tuple(validation_label or ()),
-        validation_fraction=validation_fraction,
-        about=read_about(about),
-        config=train_config(steps, epoch_steps, corruption, random_seed),
+        cohort=CohortOptions(
+            bids_dir.absolute(),
+            select,
+            # The steps run in folders of their own: there a relative path leads nowhere.
+            lesion_masks.absolute() if lesion_masks else None,
+            exclude_hyperintense,
+        ),
+        split=SplitOptions(tuple(validation_label or ()), validation_fraction, folds, random_seed),
+        network=network(model, latent, channels or ()),
+        config=train_config(
+            augment=augment,
+            steps=steps,
+            epoch_steps=epoch_steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            kl_reduction=kl_reduction,
+            corruption=corruption,
+            checkpoint_every=checkpoint_steps,
+            seed=random_seed,
+            **({} if patience is None else {"patience": patience}),
+        ),
         run=run,
+        about=read_about(about),
+        resume=resume,
     )
-    typer.echo(train(options))
+    folder = train(options)
+    if folder is not None:
+        typer.echo(folder)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 
 from uadbids.bundle import find_bundle, packaged_bundles, read_card
+from uadbids.core.calibration import Calibration
+
+RATES = (0.001, 0.005, 0.01)
+"""Shares of healthy voxels for which thresholds are told."""
 
 
 def list_models() -> list[str]:
@@ -19,7 +23,18 @@ def list_models() -> list[str]:
 
 
 def show_model(name: str) -> str:
-    """Return the card of a bundle as JSON, without its calibration table."""
+    """Return the card of a bundle as JSON, with thresholds instead of its calibration table."""
     card = read_card(find_bundle(name)).to_dict()
-    card["calibration"] = {key: card["calibration"][key] for key in ("n_subjects", "n_voxels")}
+    calibration = Calibration.from_dict(card["calibration"])
+    card["calibration"] = {
+        "n_subjects": calibration.n_subjects,
+        "n_voxels": calibration.n_voxels,
+        "thresholds": thresholds(calibration),
+    }
     return json.dumps(card, indent=2, ensure_ascii=False)
+
+
+def thresholds(calibration: Calibration) -> dict[str, float]:
+    """Return the threshold for each of `RATES` that the healthy voxels can tell."""
+    told = [rate for rate in RATES if rate * calibration.n_voxels >= 1]
+    return {str(rate): round(calibration.threshold(rate), 6) for rate in told}

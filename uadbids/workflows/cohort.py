@@ -39,12 +39,15 @@ class Source:
         Its sidecar.
     lesions : Path or None
         Mask of voxels that are not healthy, on the image's grid.
+    brain : Path or None
+        Brain mask of the dataset, on the image's grid.
     """
 
     name: str
     path: Path
     metadata: Mapping[str, Any]
     lesions: Path | None = None
+    brain: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ def preprocess_cohort(
         preproc.inputs.inputnode.in_file = str(source.path)
         stripped = source.metadata.get("SkullStripped", False)
         preproc.inputs.inputnode.metadata = {"SkullStripped": stripped}
+        if source.brain is not None:
+            preproc.inputs.inputnode.given_mask = str(source.brain)
         collect = pe.Node(Collect(), "collect", run_without_submitting=True)
         if source.lesions is not None:
             collect.inputs.lesions = str(source.lesions)

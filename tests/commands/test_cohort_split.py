@@ -1,0 +1,65 @@
+"""Who is held out."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uadbids.commands.cohort_split import SplitOptions, choose_held_out
+from uadbids.errors import UsageError
+
+WHERE = Path("study")
+LABELS = st.lists(st.sampled_from([f"{n:02d}" for n in range(40)]), min_size=2).filter(
+    lambda labels: len(set(labels)) > 1
+)
+
+
+@given(LABELS, st.floats(0.01, 0.9), st.integers(0, 99))
+def test_draw_leaves_somebody_on_both_sides_and_can_be_repeated(labels, fraction, seed):
+    options = SplitOptions(fraction=fraction, seed=seed)
+    (held_out,) = choose_held_out(labels, options, WHERE)
+    assert 0 < len(held_out) < len(set(labels))
+    assert held_out < set(labels)
+    assert choose_held_out(sorted(labels), options, WHERE) == [held_out]
+
+
+@given(LABELS, st.data())
+def test_folds_hold_everybody_out_once(labels, data):
+    subjects = set(labels)
+    folds = data.draw(st.integers(2, len(subjects)))
+    groups = choose_held_out(labels, SplitOptions(folds=folds, seed=3), WHERE)
+    assert len(groups) == folds
+    assert sorted(label for group in groups for label in group) == sorted(subjects)
+    assert max(map(len, groups)) - min(map(len, groups)) <= 1
+
+
+def test_seeds_draw_differently():
+    labels = [f"{n:02d}" for n in range(20)]
+    drawn = {choose_held_out(labels, SplitOptions(seed=seed), WHERE)[0] for seed in range(5)}
+    assert len(drawn) > 1
+
+
+def test_labels_come_with_or_without_sub():
+    options = SplitOptions(labels=("sub-b", "c"))
+    assert choose_held_out("abc", options, WHERE) == [{"b", "c"}]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (SplitOptions(labels=("z",)), "no FLAIR of z in study"),
+        (SplitOptions(labels=("a", "b")), "nobody is left to train on"),
+        (SplitOptions(folds=1), "choose 2 or more"),
+        (SplitOptions(folds=3), "at most the 2 participants"),
+        (SplitOptions(folds=2, labels=("a",)), "leave out --validation-label"),
+    ],
+)
+def test_splits_that_cannot_be(options, says):
+    with pytest.raises(UsageError, match=says):
+        choose_held_out("ab", options, WHERE)
+
+
+def test_one_participant_is_too_few():
+    with pytest.raises(UsageError, match="at least two participants"):
+        choose_held_out("aa", SplitOptions(), WHERE)

@@ -1,0 +1,142 @@
+"""What `train` was asked for: from flags to settings, checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from uadbids.bundle import refuse_foreign
+from uadbids.commands.cohort import CohortOptions
+from uadbids.commands.cohort_split import SplitOptions
+from uadbids.commands.setup import is_inside
+from uadbids.core.card import NAME
+from uadbids.core.config import MODELS, Reduction, TrainConfig, VAEConfig
+from uadbids.errors import UsageError
+from uadbids.workflows.options import RunOptions
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `train` was asked for.
+
+    Attributes
+    ----------
+    output_dir : Path
+        Where the bundle goes (``<output_dir>/<name>``), and the report of the training
+        (``<output_dir>/<name>-training``).
+    name : str
+        Name of the bundle.
+    cohort : CohortOptions
+        Which scans.
+    split : SplitOptions
+        Who is held out.
+    network : VAEConfig
+        What is trained.
+    config : TrainConfig
+        Steps, seed and so on.
+    run : RunOptions
+        How to preprocess, and on which device to train.
+    about : mapping
+        What the card shall say: sources, license, limits.
+    resume : bool
+        Go on from the checkpoints of an earlier run.
+    """
+
+    output_dir: Path
+    name: str
+    cohort: CohortOptions
+    split: SplitOptions
+    network: VAEConfig
+    config: TrainConfig
+    run: RunOptions
+    about: Mapping[str, Any]
+    resume: bool = True
+
+    @property
+    def bundle_dir(self) -> Path:
+        """Folder of the bundle."""
+        return self.output_dir / self.name
+
+    def check(self) -> None:
+        """Refuse before hours of training what would fail at their end.
+
+        Raises
+        ------
+        UsageError
+            For a name that is none, or an output folder inside the dataset.
+        BundleError
+            When other things than a bundle lie where the bundle is to go.
+        """
+        if not NAME.fullmatch(self.name):
+            raise UsageError(f"--name {self.name!r}: give letters, digits, '.', '_' and '-'")
+        if is_inside(self.output_dir, self.cohort.bids_dir):
+            raise UsageError(f"the output folder {self.output_dir} lies inside the dataset")
+        refuse_foreign(self.bundle_dir)
+
+
+def read_about(path: Path | None) -> dict[str, Any]:
+    """Read what the card shall tell: sources, licence, limits.
+
+    Raises
+    ------
+    UsageError
+        When the file is no JSON object.
+    """
+    if path is None:
+        return {}
+    try:
+        about = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(about, dict):
+        raise UsageError(f"{path}: a JSON object is needed")
+    if not isinstance(about.get("limits", []), list):
+        raise UsageError(f"{path}: 'limits' must be a list of sentences")
+    return about
+
+
+def train_config(*, augment: bool, **settings: Any) -> TrainConfig:
+    """Return the settings of a training.
+
+    Parameters
+    ----------
+    augment : bool
+        Whether scans are varied; without it they are not corrupted either.
+    **settings
+        Fields of `TrainConfig`.
+
+    Raises
+    ------
+    UsageError
+        When they contradict each other.
+    """
+    reductions = get_args(Reduction)
+    if settings.get("kl_reduction", reductions[0]) not in reductions:
+        raise UsageError(f"--kl-reduction: choose one of {', '.join(reductions)}")
+    try:
+        config = TrainConfig(**settings)
+    except ValueError as error:
+        raise UsageError(f"the training cannot be set up like this: {error}") from error
+    return config if augment else replace(config, augment=None)
+
+
+def network(model: str, latent: int | None, channels: Sequence[int]) -> VAEConfig:
+    """Return one of the networks of the paper, narrower or wider where this was asked for.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, or sizes that make no network.
+    """
+    if model not in MODELS:
+        raise UsageError(f"--model {model}: choose one of {', '.join(sorted(MODELS))}")
+    wanted = MODELS[model]
+    try:
+        return replace(
+            wanted, latent=latent or wanted.latent, channels=tuple(channels) or wanted.channels
+        )
+    except ValueError as error:
+        raise UsageError(f"--latent, --channels: {error}") from error
