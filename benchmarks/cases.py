@@ -1,0 +1,128 @@
+"""The scans that the benchmarks share, preprocessed as a run does it, on the template grid.
+
+SOURCES holds the BIDS datasets ``isbi-ms``, ``brats2013``, ``lgg``, ``nichart`` and
+``healthy-few``; COHORT is what ``recipes/packaged/make_cohort.py`` made. A work directory keeps
+what was preprocessed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import nibabel as nib
+import numpy as np
+from rich.console import Console
+
+from uadbids.bids.query import Scan, find_scans
+from uadbids.healthy import Healthy
+from uadbids.preproc.config import PreprocConfig
+from uadbids.workflows.environment import prepare_environment
+from uadbids.workflows.options import RunOptions
+
+if TYPE_CHECKING:
+    # nipype reads its settings when it is imported: not before `run_options` has made them.
+    from uadbids.workflows.cohort import Preprocessed, Source
+
+SETS = {
+    "MS (isbi-ms)": ("isbi-ms", "derivatives/raters", "*rater1_mask.nii.gz"),
+    "tumours (brats2013)": ("brats2013", "derivatives/experts", "*_mask.nii.gz"),
+    "tumours, thick slices (lgg)": ("lgg", "derivatives/manual", "*_mask.nii.gz"),
+    "WMH (nichart, kept back)": ("nichart", "derivatives/dlwmls", "*_mask.nii.gz"),
+}
+HEALTHY = "healthy-looking (healthy-few)"
+KEPT_BACK = {f"{number:02d}" for number in range(19, 24)}
+HEALTHY_LABELS = ("kirby113", "synthsr")
+
+
+class Case(NamedTuple):
+    """A development scan on the template grid; without lesions where it looks healthy."""
+
+    group: str
+    name: str
+    volume: np.ndarray
+    mask: np.ndarray
+    lesions: np.ndarray
+
+
+class Cohort(NamedTuple):
+    """Healthy scans: real ones that are trained on, synthetic ones, and those held out."""
+
+    real: list[Healthy]
+    synthetic: list[Healthy]
+    held_out: list[Healthy]
+
+
+def run_options(work_dir: Path, nprocs: int) -> RunOptions:
+    """Prepare a work directory as the command line does."""
+    work_dir = work_dir.resolve()
+    work_dir.mkdir(parents=True, exist_ok=True)
+    prepare_environment(work_dir, random_seed=20210301, threads=1)
+    return RunOptions(work_dir=work_dir, nprocs=nprocs)
+
+
+def read_cohort(cohort: Path, options: RunOptions) -> Cohort:
+    """Preprocess the cohort of the packaged models, or take what their training kept of it."""
+    from uadbids.commands.cohort import CohortOptions, find_cohort, make_ready, plan_cohort
+
+    wanted = CohortOptions(
+        cohort.resolve(), None, cohort.resolve() / "derivatives" / "lesions", True
+    )
+    plans = plan_cohort(find_cohort(wanted), wanted, PreprocConfig(), options)
+    make_ready(plans, wanted, PreprocConfig(), options, Console(stderr=True))
+    scans = [plan.member.load() for plan in plans if plan.member.path.is_file()]
+    labels = set((cohort / "held_out.txt").read_text().split())
+    trained = [item for item in scans if item.subject not in labels]
+    return Cohort(
+        [item for item in trained if not item.subject.startswith("synth")],
+        [item for item in trained if item.subject.startswith("synth")],
+        [item for item in scans if item.subject in labels],
+    )
+
+
+def read_cases(sources: Path, options: RunOptions) -> list[Case]:
+    """Preprocess the development cases: nobody who was trained on or held out."""
+    wanted, groups = [], {}
+    for group, (dataset, derivatives, pattern) in SETS.items():
+        root = sources / dataset
+        for scan in find_scans(root):
+            masks = sorted((root / derivatives).glob(f"sub-{scan.subject}/**/{pattern}"))
+            if masks and (dataset != "nichart" or scan.subject in KEPT_BACK):
+                wanted.append(_named(scan, dataset, masks[0]))
+                groups[wanted[-1].name] = group
+    for scan in find_scans(sources / "healthy-few", participant_label=list(HEALTHY_LABELS)):
+        wanted.append(_named(scan, "healthy-few", None))
+        groups[wanted[-1].name] = HEALTHY
+    cases = []
+    for item in _preprocess(wanted, options, "log_cases"):
+        volume = np.asarray(nib.load(item.volume).dataobj, dtype=np.float32)
+        mask = np.asarray(nib.load(item.mask).dataobj) > 0
+        lesions = np.zeros(mask.shape, dtype=bool)
+        if item.lesions:
+            lesions = np.asarray(nib.load(item.lesions).dataobj) > 0
+        cases.append(Case(groups[item.name], item.name, volume, mask, lesions))
+    # One table a set, in the order above.
+    order = [*SETS, HEALTHY]
+    return sorted(cases, key=lambda case: order.index(case.group))
+
+
+def _preprocess(sources: list[Source], options: RunOptions, log: str) -> list[Preprocessed]:
+    from uadbids.workflows.cohort import preprocess_cohort
+
+    ready, crashes = preprocess_cohort(
+        sources, PreprocConfig(), options, options.work_dir / log, lambda *_: None
+    )
+    for crash in crashes:
+        print(f"failed: {crash.reason}")
+    return ready
+
+
+def _source(*fields: object) -> Source:
+    from uadbids.workflows.cohort import Source
+
+    return Source(*fields)
+
+
+def _named(scan: Scan, dataset: str, lesions: Path | None) -> Source:
+    """Source whose name tells the dataset."""
+    return _source(f"{dataset.replace('-', '')}_{scan.name}", scan.path, scan.metadata, lesions)

@@ -1,0 +1,100 @@
+"""Score a way of making maps on the development cases, at thresholds that need no label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from cases import HEALTHY, Case
+
+from uadbids.core.calibration import calibrate
+from uadbids.core.config import DetectionConfig
+from uadbids.core.metrics import average_precision, dice
+from uadbids.core.postprocess import segment
+from uadbids.detect import Examination
+from uadbids.healthy import Healthy
+
+SPACING = (1.0, 1.0, 1.0)
+
+Examine = Callable[[np.ndarray, np.ndarray], Examination]
+Row = dict[str, float]
+
+
+def measure(
+    examine: Examine,
+    held_out: Sequence[Healthy],
+    cases: Sequence[Case],
+    settings: DetectionConfig,
+    *,
+    rates: Sequence[float],
+    oracle: bool = False,
+) -> dict[str, Row]:
+    """Mean Dice and average precision by set; millilitres that are marked where all looks healthy.
+
+    The threshold of a false-positive rate comes from the held-out healthy scans, by the same way
+    of making maps. The oracle is the best single threshold of a set, found on its own labels.
+    """
+    calibration = calibrate([_healthy(examine(h.volume, h.mask), h) for h in held_out])
+    cuts = [calibration.threshold(rate) for rate in rates]
+    rows: dict[str, Row] = {}
+    for group in dict.fromkeys(case.group for case in cases):
+        members = [case for case in cases if case.group == group]
+        exams = [examine(case.volume, case.mask) for case in members]
+        rows[group] = row = {"cases": float(len(members))}
+        for rate, cut in zip(rates, cuts, strict=True):
+            found = [_cut(exam, cut, settings) for exam in exams]
+            if group == HEALTHY:
+                row[f"false-positive ml at {rate:g}"] = mean(f.sum() / 1000 for f in found)
+            else:
+                row[f"Dice at {rate:g}"] = _mean_dice(found, members)
+        if group == HEALTHY:
+            continue
+        if oracle:
+            pooled = np.concatenate([exam.anomaly_map[exam.examined][::50] for exam in exams])
+            grid = [*cuts, *np.quantile(pooled, 1 - np.logspace(-3.3, -0.9, 12))]
+            row["Dice, oracle"] = max(
+                _mean_dice([_cut(exam, cut, settings) for exam in exams], members) for cut in grid
+            )
+        row["average precision"] = mean(
+            average_precision(exam.anomaly_map[case.mask], case.lesions[case.mask])
+            for exam, case in zip(exams, members, strict=True)
+        )
+    return rows
+
+
+def mean(values: Iterable[float]) -> float:
+    """Mean of any iterable."""
+    return float(np.mean(list(values)))
+
+
+def print_tables(results: dict[str, dict[str, Row]]) -> None:
+    """Print Markdown: one table a set, one row a method."""
+    first = next(iter(results.values()))
+    for group, columns in first.items():
+        print(f"\n### {group}: {int(columns['cases'])} cases\n")
+        names = [name for name in columns if name != "cases"]
+        print("| method | " + " | ".join(names) + " |")
+        print("|---" * (len(names) + 1) + "|")
+        for method, rows in results.items():
+            print(f"| {method} | " + " | ".join(f"{rows[group][n]:.3f}" for n in names) + " |")
+
+
+def _healthy(exam: Examination, scan: Healthy) -> np.ndarray:
+    return exam.anomaly_map[exam.examined & ~scan.excluded]
+
+
+def _cut(exam: Examination, threshold: float, settings: DetectionConfig) -> np.ndarray:
+    """Cut a map as the product does."""
+    smallest = settings.min_volume_mm3
+    found = segment(
+        exam.anomaly_map,
+        exam.examined,
+        threshold=threshold,
+        min_volume_mm3=smallest,
+        spacing=SPACING,
+    )
+    return found > 0
+
+
+def _mean_dice(found: Sequence[np.ndarray], members: Sequence[Case]) -> float:
+    return mean(dice(f, case.lesions) for f, case in zip(found, members, strict=True))
