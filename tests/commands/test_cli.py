@@ -50,7 +50,13 @@ def test_dry_run_shows_scans_and_writes_nothing(example_dataset, tmp_path):
 
 def test_models_are_listed_and_shown():
     listed = run("models")
-    assert listed.stdout.startswith("dense3d\tdense 3D")
+    lines = [line.split("\t")[:2] for line in listed.stdout.splitlines()]
+    assert lines == [
+        ["dense2d", "dense 2D"],
+        ["dense3d", "dense 3D"],
+        ["spatial2d", "spatial 2D"],
+        ["spatial3d", "spatial 3D"],
+    ]
     card = json.loads(run("models", "dense3d").stdout)
     assert card["config"]["bottleneck"] == "dense"
     assert card["training"]["sources"] and card["limits"] and card["results"]

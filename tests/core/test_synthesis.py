@@ -204,6 +204,6 @@ def test_blurring_keeps_the_sum_and_spreads_by_sigma():
 
 
 def test_smooth_fields_have_unit_variance():
-    fields = torch.stack([smooth_field(1, (40, 40, 40), 5.0, generator(s)) for s in range(10)])
+    fields = torch.stack([smooth_field((1, 1, 40, 40, 40), 5.0, generator(s)) for s in range(10)])
     assert float(fields.square().mean()) == pytest.approx(1.0, abs=0.1)
     assert (fields.diff(dim=-1).abs().mean() < 0.4).item()

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from uadbids.core.config import AugmentConfig, Range
+from uadbids.core.config import AugmentConfig
+from uadbids.core.fields import between, enlarge, normal, smooth_field, uniform
 
 
 class Batch(NamedTuple):
@@ -52,8 +53,8 @@ def augment(batch: Batch, config: AugmentConfig, generator: torch.Generator) -> 
     anchor = brain_median(volume, mask)
     volume = _contrast(volume, mask, anchor, config, generator)
     volume = _blur(volume, config, generator)
-    spread = config.noise * anchor * _uniform((len(volume), 1, 1, 1, 1), (0.0, 1.0), generator)
-    volume = volume.addcmul(spread, _normal(volume.shape, generator)).clamp_(0.0, 1.0)
+    spread = config.noise * anchor * uniform((len(volume), 1, 1, 1, 1), (0.0, 1.0), generator)
+    volume = volume.addcmul(spread, normal(volume.shape, generator)).clamp_(0.0, 1.0)
     return Batch(volume * mask, mask, weight)
 
 
@@ -133,7 +134,7 @@ def _coordinates(
     axes = [torch.linspace(-1.0, 1.0, steps, device=x.device) for steps in coarse]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(-1, 3) * half
     matrix = _linear(batch, config, generator)
-    shift = config.translation * _uniform((batch, 1, 3), (-1.0, 1.0), generator)
+    shift = config.translation * uniform((batch, 1, 3), (-1.0, 1.0), generator)
     # The x of a plane is where the second pass reads, not where it writes: for the planes, solve
     # for the former.
     shear = matrix[:, :1, 1:] / matrix[:, :1, :1]
@@ -141,20 +142,20 @@ def _coordinates(
     shift = torch.cat([shift[..., :1], shift[..., 1:] - shift[..., :1] * shear], dim=2)
     moved = points @ torch.cat([matrix[..., :1], to_planes], dim=2) + shift
     moved = moved.mT.view(batch, 3, *coarse)
-    moved = moved + config.elastic * _smooth_field((batch, 3, *coarse), 4, generator)
+    moved = moved + config.elastic * smooth_field((batch, 3, *coarse), 4, generator)
     # Linear enlargement reproduces the linear part exactly: only 1/512 is worked out.
-    along_x = _enlarge(moved[:, :1] + half[0], size)
+    along_x = enlarge(moved[:, :1] + half[0], size)
     # grid_sample wants the last axis first.
-    in_planes = _enlarge((moved[:, 1:] / half[1:].view(2, 1, 1, 1)).flip(1), size)
+    in_planes = enlarge((moved[:, 1:] / half[1:].view(2, 1, 1, 1)).flip(1), size)
     return in_planes.movedim(1, -1), along_x
 
 
 def _linear(batch: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Rotation, scale and flip as matrices (B, 3, 3) for row vectors."""
-    angles = math.radians(config.rotation) * _uniform((batch, 3), (-1.0, 1.0), generator)
+    angles = math.radians(config.rotation) * uniform((batch, 3), (-1.0, 1.0), generator)
     matrix = torch.matrix_exp(_skew(angles))
-    factors = 1.0 + config.scale * _uniform((batch, 3), (-1.0, 1.0), generator)
-    flipped = _uniform((batch,), (0.0, 1.0), generator) < config.flip
+    factors = 1.0 + config.scale * uniform((batch, 3), (-1.0, 1.0), generator)
+    flipped = uniform((batch,), (0.0, 1.0), generator) < config.flip
     factors[:, 0] = torch.where(flipped, -factors[:, 0], factors[:, 0])
     return matrix * factors[:, None, :]
 
@@ -170,24 +171,26 @@ def _contrast(
     x: Tensor, mask: Tensor, anchor: Tensor, config: AugmentConfig, generator: torch.Generator
 ) -> Tensor:
     batch = len(x)
-    exponent = torch.exp(config.gamma * _normal((batch, 1, 1, 1, 1), generator))
+    exponent = torch.exp(config.gamma * normal((batch, 1, 1, 1, 1), generator))
     # Scaling at run time ties the brain's median to one value: gamma must not move it.
     anchor = anchor.clamp_min(1e-3)
     x = anchor * (x / anchor).pow(exponent)
     coarse = [math.ceil(n / 16) + 1 for n in x.shape[2:]]
-    log_field = config.bias * _smooth_field((batch, 1, *coarse), 3, generator)
+    log_field = config.bias * smooth_field((batch, 1, *coarse), 3, generator)
     inside = F.interpolate(mask, size=coarse, mode="nearest")
     level = (log_field * inside).sum((2, 3, 4), keepdim=True) / inside.sum(
         (2, 3, 4), keepdim=True
     ).clamp_min(1.0)
-    return x * _enlarge(torch.exp(log_field - level), x.shape[2:])
+    return x * enlarge(torch.exp(log_field - level), x.shape[2:])
 
 
 def _blur(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Coarser voxels and back: thick axial slices and a lower in-plane resolution."""
-    thick = config.thick if _draw(generator) < config.thick_probability else (1.0, 1.0)
-    in_plane = _between(config.in_plane, generator)
-    factors = (in_plane, in_plane, _between(thick, generator))
+    thick = (
+        config.thick if between((0.0, 1.0), generator) < config.thick_probability else (1.0, 1.0)
+    )
+    in_plane = between(config.in_plane, generator)
+    factors = (in_plane, in_plane, between(thick, generator))
     size = x.shape[2:]
     coarse = [max(1, round(n / factor)) for n, factor in zip(size, factors, strict=True)]
     if coarse == list(size):
@@ -199,56 +202,19 @@ def _blur(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tenso
 def _corruption(size: Sequence[int], config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Relative change (1, 1, X, Y, Z) of one volume: noise or blobs at one or two scales."""
     change = torch.zeros((1, 1, *size), device=generator.device)
-    if _draw(generator) >= config.corruption_probability:
+    if between((0.0, 1.0), generator) >= config.corruption_probability:
         return change
-    for _ in range(1 + int(_draw(generator) < 0.5)):
+    for _ in range(1 + int(between((0.0, 1.0), generator) < 0.5)):
         low, high = (math.log(mm) for mm in config.corruption_scale)
-        cell = math.exp(_between((low, high), generator))
+        cell = math.exp(between((low, high), generator))
         coarse = [max(2, math.ceil(n / cell) + 1) for n in size]
-        field = _normal((1, 1, *coarse), generator)
-        strength = _between(config.corruption_strength, generator)
-        if _draw(generator) < 0.4:
-            change += 0.4 * strength * _enlarge(field, size)
+        field = normal((1, 1, *coarse), generator)
+        strength = between(config.corruption_strength, generator)
+        if between((0.0, 1.0), generator) < 0.4:
+            change += 0.4 * strength * enlarge(field, size)
         else:
             # Most lesions are bright on FLAIR, some are dark.
-            sign = 1.0 if _draw(generator) < 0.75 else -1.0
-            blobs = (field - _between((0.8, 1.8), generator)).clamp(0.0, 1.0)
-            change += sign * 1.5 * strength * _enlarge(blobs, size)
+            sign = 1.0 if between((0.0, 1.0), generator) < 0.75 else -1.0
+            blobs = (field - between((0.8, 1.8), generator)).clamp(0.0, 1.0)
+            change += sign * 1.5 * strength * enlarge(blobs, size)
     return change
-
-
-def _smooth_field(shape: tuple[int, ...], factor: int, generator: torch.Generator) -> Tensor:
-    """Field of about unit variance whose knots lie ``factor`` of its cells apart."""
-    size = shape[2:]
-    knots = [max(2, math.ceil(n / factor) + 1) for n in size]
-    # Linear enlargement in three axes leaves about 0.3 of the variance of its knots.
-    return _enlarge(_normal((*shape[:2], *knots), generator), size) / math.sqrt(0.3)
-
-
-def _enlarge(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Linear, from the first knot to the last; small matrix products beat ``interpolate``."""
-    to_x, to_y, to_z = (
-        F.interpolate(torch.eye(n, device=x.device)[None], m, mode="linear", align_corners=True)[0]
-        for n, m in zip(x.shape[2:], size, strict=True)
-    )
-    planes = to_y.mT @ (x @ to_z)
-    return (to_x.mT @ planes.flatten(3)).unflatten(3, planes.shape[3:])
-
-
-def _normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    return torch.randn(tuple(shape), generator=generator, device=generator.device)
-
-
-def _uniform(shape: Sequence[int], limits: Range, generator: torch.Generator) -> Tensor:
-    low, high = limits
-    values = torch.rand(tuple(shape), generator=generator, device=generator.device)
-    return low + (high - low) * values
-
-
-def _draw(generator: torch.Generator) -> float:
-    return float(_uniform((1,), (0.0, 1.0), generator))
-
-
-def _between(limits: Range, generator: torch.Generator) -> float:
-    low, high = limits
-    return low + (high - low) * _draw(generator)

@@ -45,8 +45,8 @@ def paint(tissue: Tensor, ageing: float, config: PaintConfig, generator: torch.G
     """Give every voxel of a tissue map its brightness."""
     size = tissue.shape
     image = _means(ageing, config, generator).to(tissue.device)[tissue]
-    variation = 0.75 * smooth_field(1, size, 20.0, generator)[0, 0]
-    variation += 0.65 * smooth_field(1, size, 3.5, generator)[0, 0]
+    variation = 0.75 * smooth_field((1, 1, *size), 20.0, generator)[0, 0]
+    variation += 0.65 * smooth_field((1, 1, *size), 3.5, generator)[0, 0]
     image *= (1 + column("texture").to(tissue.device)[tissue] * variation).clamp_min(0.2)
     image += is_one_of(tissue, "white") * _rim(tissue, ageing, config, generator)
     # Insula, cingulate and limbic cortex have no labels: they are the cortex near these nuclei.
@@ -80,7 +80,7 @@ def _rim(tissue: Tensor, ageing: float, config: PaintConfig, generator: torch.Ge
         found = rows
     middle, length = found.mean(), found.std() + 1
     ends = (((rows - middle) / length).abs() - 1).clamp(0, 1)[:, None]
-    patchy = (0.6 + 0.5 * smooth_field(1, tissue.shape, 12.0, generator)[0, 0]).clamp(0, 1.5)
+    patchy = (0.6 + 0.5 * smooth_field((1, 1, *tissue.shape), 12.0, generator)[0, 0]).clamp(0, 1.5)
     strength = aged(config.rim, ageing, generator)
     return strength * patchy * (0.8 * rim + ends * cap)
 
@@ -90,7 +90,7 @@ def _fat(image: Tensor, tissue: Tensor, config: PaintConfig, generator: torch.Ge
     dark = between((0, 1), generator) < config.suppression
     fat = between(config.suppressed_fat if dark else config.fat, generator)
     outside = full(blur(half(is_one_of(tissue, "air", "skin")), (3.0,) * 3), tissue.shape)
-    strands = smooth_field(1, tissue.shape, 6.0, generator)[0, 0]
+    strands = smooth_field((1, 1, *tissue.shape), 6.0, generator)[0, 0]
     share = torch.sigmoid((outside - 0.17 + 0.03 * strands) / 0.03)
     grain = 1 + 0.07 * strands
     soft = image + share * (fat * grain - image)

@@ -144,7 +144,7 @@ def _displacement(
     """
     ventricles = half(is_one_of(tissue, *VENTRICLES))
     around = half(~is_one_of(tissue, *BRAIN))
-    elastic = blur(smooth_field(3, ventricles.shape[2:], 16.0, generator), (4.0,) * 3)
+    elastic = blur(smooth_field((1, 3, *ventricles.shape[2:]), 16.0, generator), (4.0,) * 3)
     # Smoothing leaves a standard deviation of 0.67.
     elastic = elastic / 0.67
     growth = aged(config.ventricle_growth, ageing, generator)
