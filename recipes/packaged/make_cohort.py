@@ -44,7 +44,9 @@ def main(sources: Path, synthetic: Path, cohort: Path) -> None:
             "DatasetType": kind,
         }
         (folder / "dataset_description.json").write_text(json.dumps(about, indent=2) + "\n")
+    here = {path.name.removeprefix("sub-") for path in cohort.glob("sub-*")}
     held_out = [label_of(row) for row in rows if row["split"] == "held out"]
+    held_out = [label for label in held_out if label in here]
     (cohort / "held_out.txt").write_text("\n".join(sorted(set(held_out))) + "\n")
 
 
