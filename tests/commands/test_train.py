@@ -120,7 +120,14 @@ def test_bundle_says_what_it_was_trained_on(trained):
 def test_report_lies_beside_the_bundle(trained):
     folder, _ = trained
     report = folder.with_name("tiny-training")
-    names = {"history.tsv", "history.json", "curves.svg", "reconstructions.svg", "healthy_mean.nii.gz", "healthy_sd.nii.gz"}
+    names = {
+        "history.tsv",
+        "history.json",
+        "curves.svg",
+        "reconstructions.svg",
+        "healthy_mean.nii.gz",
+        "healthy_sd.nii.gz",
+    }
     assert {path.name for path in report.iterdir()} == names
     with (report / "history.tsv").open() as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
