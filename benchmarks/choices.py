@@ -73,23 +73,18 @@ class Choice:
 CHOICES = {
     "dense3d": Choice(),
     "spatial3d": Choice("spatial3d"),
-    "dense2d": Choice("dense2d"),
-    "spatial2d": Choice("spatial2d"),
     "dense3d, real scans only": Choice(data="real"),
     "dense3d, synthetic scans only": Choice(data="synthetic"),
     "dense3d, no corruption": Choice(corruption=False),
     "dense3d, latent 64": Choice(latent=64),
-    "dense3d, latent 1024": Choice(latent=1024),
     "dense3d, percentile scale": Choice(percentile=True),
     "dense3d, whole brain": Choice(crop=WHOLE),
-    "spatial3d, real scans only": Choice("spatial3d", data="real"),
-    "spatial3d, no corruption": Choice("spatial3d", corruption=False),
 }
 KINDS = ("excess", "hyperintense", "positive")
 
 
 class Halved(nn.Module):
-    """A model that works at 2 mm, for volumes at 1 mm."""
+    """A 3D model that works at 2 mm, for volumes at 1 mm."""
 
     def __init__(self, model: VAE, shape: tuple[int, int, int]) -> None:
         super().__init__()
@@ -98,14 +93,10 @@ class Halved(nn.Module):
 
     def forward(self, x: Tensor) -> VAEOutput:
         """Reconstruct (B, 1, X, Y, Z)."""
-        small = F.avg_pool3d(x, 2)
-        if self.model.config.dims == 2:
-            small = small.movedim(-1, 1).flatten(0, 1)
-        output = self.model(small)
-        rebuilt = output.reconstruction
-        if self.model.config.dims == 2:
-            rebuilt = rebuilt.unflatten(0, (len(x), -1)).movedim(1, -1)
-        large = F.interpolate(rebuilt, scale_factor=2.0, mode="trilinear", align_corners=False)
+        output = self.model(F.avg_pool3d(x, 2))
+        large = F.interpolate(
+            output.reconstruction, scale_factor=2.0, mode="trilinear", align_corners=False
+        )
         return VAEOutput(large, output.mean, output.logvar)
 
 
@@ -150,7 +141,7 @@ def train(choice: Choice, cohort: Cohort) -> VAE:
             for some in (scans, held_out)
         )
     base = MODELS[choice.model]
-    shape = tuple(size // 2 for size in choice.crop.shape)[: base.dims]
+    shape = tuple(size // 2 for size in choice.crop.shape)
     config = VAEConfig(
         base.dims, base.bottleneck, shape, base.channels[:3], choice.latent or base.latent
     )
@@ -233,7 +224,7 @@ def main() -> None:
         choice = CHOICES[name]
         model = Halved(train(choice, cohort), choice.crop.shape).eval()
         print(f"trained: {name}, {time.monotonic() - start:.0f} s", flush=True)
-        for kind in KINDS if name.endswith("3d") else KINDS[:1]:
+        for kind in KINDS if name in MODELS else KINDS[:1]:
             keep(f"{name}, {kind}", score(model, choice, kind, cohort, cases))
     print_one_table(results)
 

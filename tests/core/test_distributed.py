@@ -20,7 +20,7 @@ from uadbids.core.distributed import World, joined
 from uadbids.core.history import Epoch, History
 from uadbids.core.models import VAE
 from uadbids.core.training import Sample, fit
-from uadbids.errors import UsageError
+from uadbids.errors import DeviceError, UsageError
 
 CPU = torch.device("cpu")
 SHAPE = (16, 16, 16)
@@ -82,6 +82,9 @@ def take_part(folder):
             fit(build(), train, val, CONFIG, device="cpu", checkpoint=checkpoint)
         with pytest.raises(UsageError, match="multiple of the number of processes"):
             fit(build(), train, val, replace(CONFIG, batch_size=3), device="cpu")
+        train = scans() if world.leads else scans()[1:]
+        with pytest.raises(UsageError, match="the same scans"):
+            fit(build(), train, val, CONFIG, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +201,38 @@ def test_alone_nothing_is_exchanged(monkeypatch):
         assert world.leads and world.size == 1
         assert world.any(True) and not world.any(False)
         assert torch.equal(world.average(torch.tensor([2.0, 3.0])), torch.tensor([2.0, 3.0]))
+
+
+@pytest.fixture
+def one_of_two(monkeypatch):
+    """Environment of a process that was told of another one, but not how to meet it."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def test_processes_that_cannot_meet_are_told_of_torchrun(one_of_two):
+    with pytest.raises(UsageError, match="RANK.*torchrun"), joined("cpu"):
+        pass
+
+
+def test_number_of_processes_must_be_a_number(one_of_two):
+    one_of_two.setenv("WORLD_SIZE", "two")
+    with pytest.raises(UsageError, match="WORLD_SIZE is 'two'"), joined("cpu"):
+        pass
+
+
+def test_each_process_needs_a_gpu_of_its_own(one_of_two):
+    one_of_two.setenv("LOCAL_RANK", "99")
+    with pytest.raises(DeviceError, match="--nproc-per-node"), joined("cuda"):
+        pass
+
+
+def test_several_processes_cannot_have_the_same_gpu(one_of_two):
+    one_of_two.setenv("LOCAL_RANK", "1")
+    with pytest.raises(UsageError, match="'cuda:0'.*CUDA_VISIBLE_DEVICES"), joined("cuda:0"):
+        pass
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uadbids.core.losses import (
+    ACTIVE_NATS,
     CollapseRobustLoss,
     MovingMean,
-    active_units,
     cyclical_beta,
     kl_divergence,
+    kl_per_unit,
 )
 from uadbids.core.models import VAEOutput
 
@@ -32,11 +33,13 @@ def test_kl_agrees_with_torch_distributions():
     torch.testing.assert_close(kl_divergence(mean, logvar, "sum"), expected.sum(dim=1).mean())
 
 
-def test_active_units_are_those_above_a_hundredth_of_a_nat():
+def test_kl_of_single_units_and_which_of_them_are_active():
     # KL of a unit with logvar 0 is mean^2 / 2.
     mean = torch.tensor([[0.0, 0.1, math.sqrt(0.0199), math.sqrt(0.0201), 2.0]])
-    assert active_units(mean, torch.zeros_like(mean)) == 2
-    assert active_units(torch.zeros(4, 8, 2, 2), torch.zeros(4, 8, 2, 2)) == 0
+    kl = kl_per_unit(mean, torch.zeros_like(mean))
+    torch.testing.assert_close(kl, torch.tensor([0.0, 0.005, 0.00995, 0.01005, 2.0]))
+    assert (kl > ACTIVE_NATS).tolist() == [False, False, False, True, True]
+    assert kl_per_unit(torch.zeros(4, 8, 2, 2), torch.zeros(4, 8, 2, 2)).shape == (8, 2, 2)
 
 
 def test_beta_over_two_and_a_half_cycles_by_hand():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from uadbids.core.fields import aged, between, blur, smooth_field
 from uadbids.core.painting import PaintConfig, paint
 from uadbids.core.scanner import ScannerConfig
-from uadbids.core.synthesis import SynthesisConfig, synthesize
+from uadbids.core.synthesis import SynthesisConfig, _crop, synthesize
 from uadbids.core.tissues import NAMES, TISSUES, column, is_one_of, tissue_of, unknown_labels
 
 PLAIN = SynthesisConfig(
@@ -163,6 +163,12 @@ def test_labels_without_a_meaning_are_named():
     labels[30, 30, 30] = 999
     with pytest.raises(ValueError, match="unknown labels: 999"):
         synthesize(labels, PLAIN, generator())
+
+
+@pytest.mark.parametrize("cut", [0, 3, 4])
+def test_a_head_is_cut_to_even_sizes_where_it_touches_the_edge_too(cut):
+    tissue = tissue_of(head())[cut:, :, : 76 - cut]
+    assert [size % 2 for size in _crop(tissue).shape] == [0, 0, 0]
 
 
 def test_a_map_without_a_brain_is_refused():

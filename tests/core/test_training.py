@@ -1,3 +1,4 @@
+import math
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from uadbids.core.checkpoint import load_checkpoint
 from uadbids.core.config import AugmentConfig, TrainConfig, VAEConfig
 from uadbids.core.models import VAE
 from uadbids.core.samples import as_images, loss_weight, pick, stack
@@ -204,8 +206,57 @@ def test_checkpoint_of_another_training_is_refused(scans, tmp_path):
         with pytest.raises(UsageError, match="other scans"):
             fit(build(), train, scans[:1], config, device="cpu", checkpoint=path)
     path.write_bytes(b"damaged")
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="cannot be read.*--no-resume"):
         fit(build(), scans, [], QUICK, device="cpu", checkpoint=path)
+
+
+def test_checkpoint_that_cannot_be_opened_is_not_called_damaged(scans, tmp_path):
+    with pytest.raises(UsageError, match="cannot be opened") as told:
+        fit(build(), scans, [], QUICK, device="cpu", checkpoint=tmp_path)
+    assert "remove" not in str(told.value)
+
+
+class TooLarge:
+    """Asks for more memory than there is while a checkpoint is read."""
+
+    def __reduce_ex__(self, protocol):
+        return bytearray, (2**60,)
+
+
+def test_checkpoint_that_does_not_fit_into_memory_is_not_called_damaged(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"identity": {}, "state": TooLarge()}, path)
+    with pytest.raises(UsageError, match="memory") as told:
+        load_checkpoint(path, {})
+    assert "remove" not in str(told.value)
+
+
+@pytest.mark.parametrize("bad_step", [0, 25])
+def test_training_that_diverges_ends_in_a_sentence(scans, tmp_path, bad_step):
+    class Spoiling(list):
+        """Scans of which one access gives no numbers."""
+
+        count = -1
+
+        def __getitem__(self, index):
+            self.count += 1
+            found = super().__getitem__(index)
+            if self.count != bad_step:
+                return found
+            return found._replace(volume=torch.full(SHAPE, torch.nan))
+
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(UsageError, match=f"loss of step {bad_step + 1} .*--learning-rate"):
+        fit(build(), Spoiling(scans), scans[:1], QUICK, device="cpu", checkpoint=path)
+    assert path.exists() == (bad_step > 0)
+
+
+def test_weights_that_the_last_step_spoils_are_not_kept(scans):
+    model, steps = build(), iter(range(1, 21))
+    parameter = next(model.parameters())
+    parameter.register_hook(lambda gradient: gradient * (math.nan if next(steps) == 20 else 1.0))
+    with pytest.raises(UsageError, match="validation error of step 20 .*--learning-rate"):
+        fit(model, scans, scans[:1], replace(QUICK, steps=20), device="cpu")
 
 
 def test_left_out_voxels_have_no_weight_and_the_background_little(scans):

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from uadbids.core.memory import memory_advice
 from uadbids.errors import UsageError
 
 
@@ -34,7 +35,7 @@ def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any])
         temporary.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path, identity: dict[str, Any], device: torch.device) -> dict[str, Any]:
+def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     """Read the state back; nothing but tensors and plain values is unpickled.
 
     Parameters
@@ -43,32 +44,39 @@ def load_checkpoint(path: Path, identity: dict[str, Any], device: torch.device) 
         The file.
     identity : dict
         What the file must have been written with.
-    device : torch.device
-        Where the tensors go.
 
     Returns
     -------
     dict
-        The state that was saved.
+        The state that was saved, on the CPU: a GPU need not hold it beside the model.
 
     Raises
     ------
     UsageError
-        If the file cannot be read or belongs to another model or configuration.
+        If the file cannot be read, does not fit into memory, or belongs to another model or
+        configuration.
     """
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        with memory_advice(torch.device("cpu")):
+            content = torch.load(path, map_location="cpu", weights_only=True)
         found, state = content["identity"], content["state"]
+    except UsageError:
+        raise
+    except OSError as error:
+        raise UsageError(
+            f"The checkpoint {path} cannot be opened ({error.strerror or error}); see to it that "
+            "it is a file that you may read."
+        ) from error
     except Exception as error:  # torch raises many kinds for damaged files
         raise UsageError(
-            f"The checkpoint {path} cannot be read ({type(error).__name__}); remove it to start "
-            "the training again."
+            f"The checkpoint {path} cannot be read ({type(error).__name__}); remove it or "
+            "give --no-resume to start the training again."
         ) from error
     if found != identity:
         raise UsageError(
             f"The checkpoint {path} was written by a training with another model, other "
-            "settings or other scans, or by another version; remove it to start again, or give "
-            "another folder for intermediate files."
+            "settings or other scans, or by another version; give --no-resume to start again, or "
+            "another folder for intermediate files (--work-dir) to keep it."
         )
     return dict(state)
 

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from uadbids.errors import UsageError
+from uadbids.errors import DeviceError, UsageError
 
 T = TypeVar("T")
 # Others may wait for as long as the first process preprocesses a cohort.
@@ -91,7 +91,8 @@ class World:
 
     def wait(self) -> None:
         """Return once all processes have called this."""
-        self.add(torch.zeros(1, device=self.device))
+        # A sum on GPUs is only queued; reading it is what waits.
+        float(self.add(torch.zeros(1, device=self.device)))
 
 
 @contextmanager
@@ -109,19 +110,65 @@ def joined(device: str | torch.device) -> Iterator[World]:
     ------
     World
         This process among all.
+
+    Raises
+    ------
+    UsageError
+        If the processes were not started by ``torchrun``, or all are to use one GPU.
+    DeviceError
+        If there are more processes on this node than GPUs.
     """
-    device, size = torch.device(device), int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    device = torch.device(device)
+    if _from_environment("WORLD_SIZE", 1) == 1:
         yield World(device)
         return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        device = _own_gpu(device)
         torch.cuda.set_device(device)
     outermost = not dist.is_initialized()
     if outermost:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+        _meet("nccl" if device.type == "cuda" else "gloo")
     try:
         yield World(device, dist.get_rank(), dist.get_world_size())
     finally:
         if outermost:
             dist.destroy_process_group()
+
+
+def _from_environment(name: str, default: int) -> int:
+    value = os.environ.get(name, str(default))
+    try:
+        return int(value)
+    except ValueError as error:
+        raise UsageError(
+            f"The environment variable {name} is {value!r}, not a number; start the processes "
+            "with torchrun, or unset it."
+        ) from error
+
+
+def _own_gpu(device: torch.device) -> torch.device:
+    """GPU with the number that this process has on its node."""
+    local, count = _from_environment("LOCAL_RANK", 0), torch.cuda.device_count()
+    if device.index not in (None, local):
+        raise UsageError(
+            f"Under torchrun each process takes a GPU of its own, not '{device}'; give --device "
+            "cuda, and name the GPUs in CUDA_VISIBLE_DEVICES."
+        )
+    if local >= count:
+        raise DeviceError(
+            f"Process {local} of this node (counted from 0) has no GPU of its own, for there are "
+            f"{count}; give torchrun a smaller --nproc-per-node."
+        )
+    return torch.device("cuda", local)
+
+
+def _meet(backend: str) -> None:
+    """Find the other processes."""
+    try:
+        dist.init_process_group(backend, timeout=_PATIENCE)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(
+            f"WORLD_SIZE promises several processes, but they cannot meet ({reason}); start them "
+            "with torchrun, or unset WORLD_SIZE to train with one."
+        ) from error

@@ -53,11 +53,6 @@ def kl_divergence(mean: Tensor, logvar: Tensor, reduction: Reduction = "mean") -
     return per_unit.mean() if reduction == "mean" else per_unit.sum()
 
 
-def active_units(mean: Tensor, logvar: Tensor, nats: float = ACTIVE_NATS) -> int:
-    """Count the latent units whose KL, averaged over the batch, is above ``nats``."""
-    return int((kl_per_unit(mean, logvar) > nats).sum())
-
-
 def cyclical_beta(iteration: int, period: int = 50) -> float:
     """Weight of the KL term: 2t/T on the first half of a cycle, 1 on the second (equation 2).
 

@@ -117,7 +117,7 @@ def _crop(tissue: Tensor) -> Tensor:
     head = (tissue > 0).nonzero()
     low, high = head.min(0).values - 2, head.max(0).values + 3
     low[2] = torch.maximum(low[2], brain[:, 2].min() - 60)
-    low = low.clamp_min(0)
+    low, high = low.clamp_min(0), torch.minimum(high, high.new_tensor(tissue.shape))
     x, y, z = (
         slice(a, a + 2 * ((b - a) // 2)) for a, b in zip(low.tolist(), high.tolist(), strict=True)
     )

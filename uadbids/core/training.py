@@ -41,9 +41,10 @@ def fit(
 ) -> History:
     """Train a VAE with the collapse-robust loss (paper, section 2.2), in place.
 
-    An existing checkpoint is continued, to the same result as without the interruption. On
-    SIGTERM or SIGINT a checkpoint is written after the running step. Under ``torchrun`` all
-    processes call this alike and share the steps; only the first writes and calls back.
+    An existing checkpoint is continued, to the same result as without the interruption (up to
+    rounding on a GPU). On SIGTERM or SIGINT a checkpoint is written after the running step. Under
+    ``torchrun`` all processes call this alike and share the steps; only the first writes and
+    calls back.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def fit(
         If there is no training scan.
     UsageError
         If the checkpoint belongs to another model, configuration or cohort, the batch cannot be
-        shared out to the processes, or memory runs out.
+        shared out to the processes, memory runs out, or the training diverges.
     KeyboardInterrupt
         After the checkpoint was written, when the training was told to stop.
     """
@@ -85,7 +86,7 @@ def fit(
         note = on_note if on_note is not None and world.leads else _silent
         run = _Run(model, train, val, config, world)
         if checkpoint is not None and checkpoint.exists() and not fresh:
-            run.load_state_dict(load_checkpoint(checkpoint, run.identity(), world.device))
+            run.load_state_dict(load_checkpoint(checkpoint, run.identity()))
         run.check_agreement()
         if config.bf16 and not run.bfloat16:
             note("This GPU has no bfloat16; training in float32, which takes longer.")
@@ -172,12 +173,14 @@ class _Run:
         return History(tuple(self._epochs), self._best)
 
     def check_agreement(self) -> None:
-        """Refuse to go on when processes stand at different steps: not all saw the checkpoint."""
-        step = torch.tensor([float(self.step)], device=self._world.device)
-        if self._world.any(float(self._world.average(step)) != self.step):
+        """Refuse to go on when processes stand at different steps or have different scans."""
+        # Single bytes: their sum over many processes is still exact.
+        data = [byte for digest in self._data for byte in bytes.fromhex(digest[:8])]
+        mine = torch.tensor([self.step, *data], dtype=torch.float32, device=self._world.device)
+        if self._world.any(not torch.equal(self._world.average(mine.clone()), mine)):
             raise UsageError(
-                "The processes do not see the same checkpoint; put the work folder on storage "
-                "that all nodes share."
+                "The processes do not see the same checkpoint or the same scans; put the work "
+                "folder on storage that all nodes share."
             )
 
     def identity(self) -> dict[str, Any]:
@@ -218,6 +221,8 @@ class _Run:
         with torch.autocast(self._world.device.type, torch.bfloat16, enabled=self.bfloat16):
             output = self.model(images(batch.seen), batch.generators)
         terms = self._loss(output, images(batch.target), images(batch.weight))
+        # Means over all processes, so that all leave here together; the weights are still good.
+        _check_finite("loss", terms.reconstruction + terms.kl, self.step + 1)
         self._optimiser.zero_grad(set_to_none=True)
         terms.total.backward()
         self._world.average_gradients(self.model)
@@ -228,6 +233,8 @@ class _Run:
     def _validate(self) -> tuple[float, int]:
         # Without held-out scans the units are still worth counting.
         error, active = validate(self.model, self._val or self._train[:4], self._world)
+        # A last step that spoils the weights shows in no loss.
+        _check_finite("validation error", error, self.step)
         return (error if self._val else math.nan), active
 
     def _close_epoch(self, terms: LossTerms, val_mae: float, active_units: int) -> Epoch:
@@ -250,6 +257,14 @@ class _Run:
             self._best = len(self._epochs) - 1
             self._best_weights = copy.deepcopy(self.model.state_dict())
         return epoch
+
+
+def _check_finite(what: str, value: float, step: int) -> None:
+    if not math.isfinite(value):
+        raise UsageError(
+            f"The {what} of step {step} is not a finite number: the training diverged; start over "
+            "(--no-resume) with a lower --learning-rate."
+        )
 
 
 def _learning_rate(step: int, config: TrainConfig) -> float:
