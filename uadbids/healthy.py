@@ -180,7 +180,7 @@ def calibrate_on(
     ----------
     scans : iterable of (Healthy, VAE)
         Each scan with a model, in evaluation mode and on ``device``, that was not trained on its
-        participant. Taken one by one: a cohort need not fit into memory.
+        participant. Taken one by one: of each only the residuals stay in memory.
     crop, detection, device
         As detection will use them.
     maps : Reference, optional

@@ -150,7 +150,7 @@ def restore_checkpoint(network: VAEConfig, record: Path, checkpoint: Path) -> Tr
     identity = {"model": asdict(network), "training": asdict(config), "data": told["data"]}
     if checkpoint.exists():
         # Refuses to replace that of another training.
-        load_checkpoint(checkpoint, identity, torch.device("cpu"))
+        load_checkpoint(checkpoint, identity)
     halves = load(record.with_suffix(".safetensors").read_bytes())
     weights = {key: tensor.float() for key, tensor in halves.items()}
     state = {**told["state"], "model": weights, "best_weights": weights}

@@ -100,8 +100,8 @@ WRONG = {
         "cannot be written",
     ),
     "steps that do not divide": (
-        ["train", "{data}", "{tmp}/out", "--steps", "100"],
-        "must be a multiple of epoch_steps",
+        ["train", "{data}", "{tmp}/out", "--steps", "100", "--epoch-steps", "250"],
+        "that divides --steps 100",
     ),
     "name that is none": (["train", "{data}", "{tmp}/out", "--name", "a b"], "give letters"),
     "one participant to train on": (["train", "{data}", "{tmp}/out"], "at least two participants"),
@@ -119,6 +119,13 @@ def test_mistakes_end_in_one_sentence(arguments, sentence, example_dataset, tmp_
     assert done.stderr.startswith("uadbids: ")
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeds_have_bounds(seed, example_dataset, tmp_path):
+    done = run("train", example_dataset, tmp_path / "out", "--random-seed", str(seed))
+    assert done.returncode == 2
+    assert "Invalid value for '--random-seed'" in done.stderr
 
 
 def test_config_file_gives_defaults_and_typed_flags_win(example_dataset, tmp_path):

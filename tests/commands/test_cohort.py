@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from uadbids.bids.query import Scan
+from uadbids.commands import cohort
 from uadbids.commands.cohort import (
     CohortOptions,
     Plan,
@@ -42,8 +44,8 @@ def run(tmp_path) -> RunOptions:
 
 
 def planned(raw: Path, run: RunOptions, **options: object) -> list[Plan]:
-    cohort = CohortOptions(raw, **options)
-    return plan_cohort(find_cohort(cohort), cohort, PREPROC, run)
+    wanted = CohortOptions(raw, **options)
+    return plan_cohort(find_cohort(wanted), wanted, PREPROC, run)
 
 
 def test_selection_needs_no_table_unless_asked(raw):
@@ -94,6 +96,16 @@ def test_only_the_changed_scan_is_made_again(raw, run):
 def test_other_preprocessing_makes_other_files(raw, run, changed):
     before, after = planned(raw, run), planned(raw, replace(run, **changed))
     assert before[0].member.path != after[0].member.path
+
+
+def test_other_engines_make_other_files(raw, run, monkeypatch):
+    before = planned(raw, run)[0].member.path
+    for engine in ("antspyx", "deepbet"):
+        with monkeypatch.context() as patch:
+            patch.setattr(cohort, "version", lambda name, new=engine: f"{name == new}")
+            assert planned(raw, run)[0].member.path != before
+            patch.setattr(cohort, "version", version)
+            assert planned(raw, run)[0].member.path == before
 
 
 @pytest.mark.parametrize("changed", [{"nprocs": 4}, {"omp_nthreads": 2}, {"mem_mb": 4000}])

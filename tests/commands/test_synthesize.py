@@ -1,6 +1,7 @@
 """From label maps on disk to a BIDS dataset: valid, repeatable, resumable."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,7 @@ import torch
 from uadbids.bids.masks import BRAIN, find_mask
 from uadbids.bids.query import find_scans
 from uadbids.cli import main
+from uadbids.commands import synthesize
 from uadbids.commands.label_maps import find_label_maps, read_labels
 from uadbids.commands.synthesize import WHITE, SynthesizeOptions, synthesize_dataset
 from uadbids.errors import UsageError
@@ -129,6 +131,41 @@ def test_other_settings_make_other_scans(maps, tmp_path):
     labels[30, 30, 30] = 24
     save(maps / "one.nii.gz", labels)
     assert synthesize_dataset(replace(options, random_seed=1, config=still)) == 1
+
+
+def test_scans_of_another_format_are_made_again(maps, tmp_path, monkeypatch):
+    options = SynthesizeOptions(maps, tmp_path / "out", count=1, device="cpu")
+    synthesize_dataset(options)
+    monkeypatch.setattr(synthesize, "_FORMAT", synthesize._FORMAT + 1)
+    assert synthesize_dataset(options) == 1
+
+
+def test_scans_of_other_settings_are_not_listed_beside_the_new(maps, tmp_path):
+    options = SynthesizeOptions(maps, tmp_path / "out", count=3, device="cpu")
+    synthesize_dataset(options)
+    before = files(tmp_path / "out")
+    assert synthesize_dataset(replace(options, count=1)) == 0
+    with pytest.raises(UsageError, match=r"\(2, from sub-synth0002 on\); remove them"):
+        synthesize_dataset(replace(options, count=1, random_seed=2))
+    assert files(tmp_path / "out") == before
+
+
+def _die(_: object) -> None:
+    os._exit(9)
+
+
+def _run_out(*_: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize(
+    ("broken", "nprocs", "says"),
+    [(("_make", _die), 2, "fewer than --nprocs 2"), (("synthesize", _run_out), 1, "enough memory")],
+)
+def test_want_of_memory_ends_in_a_sentence(maps, tmp_path, monkeypatch, broken, nprocs, says):
+    monkeypatch.setattr(synthesize, *broken)
+    with pytest.raises(UsageError, match=says):
+        synthesize_dataset(SynthesizeOptions(maps, tmp_path / "out", device="cpu", nprocs=nprocs))
 
 
 def test_labels_are_turned_to_right_front_up(tmp_path):

@@ -4,17 +4,28 @@ import json
 import math
 from dataclasses import fields, replace
 from io import StringIO
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
-from uadbids.commands.train import _final_config
-from uadbids.commands.train_settings import network, read_about, train_config
+from uadbids.bundle import CARD_FILE
+from uadbids.commands.cohort import CohortOptions, Member
+from uadbids.commands.cohort_split import SplitOptions
+from uadbids.commands.train import CROP, _final_config, _train, _Trainer, _training
+from uadbids.commands.train_settings import TrainOptions, network, read_about, train_config
 from uadbids.commands.training_progress import TrainingProgress, describe, duration
 from uadbids.commands.training_report import COLUMNS, Trained, history_rows
+from uadbids.core.calibration import calibrate
 from uadbids.core.config import MODELS, TrainConfig
+from uadbids.core.distributed import World
+from uadbids.core.grid import TEMPLATE_SHAPE
 from uadbids.core.training import Epoch, History
 from uadbids.errors import UsageError
+from uadbids.healthy import Healthy, save_healthy
+from uadbids.workflows.options import RunOptions
 
 CONFIG = TrainConfig(steps=1000, epoch_steps=100)
 
@@ -24,9 +35,23 @@ def epoch(step: int, val_mae: float = 0.02) -> Epoch:
     return Epoch(**values | {"step": step, "val_mae": val_mae, "active_units": 7, "seconds": 30.0})
 
 
+@pytest.fixture
+def options(tmp_path: Path) -> TrainOptions:
+    return TrainOptions(
+        output_dir=tmp_path / "out",
+        name="mine",
+        cohort=CohortOptions(tmp_path / "raw"),
+        split=SplitOptions(),
+        network=MODELS["dense3d"],
+        config=CONFIG,
+        run=RunOptions(tmp_path / "work"),
+        about={},
+    )
+
+
 def trained(best: int, count: int = 10) -> Trained:
     epochs = tuple(epoch(100 * number) for number in range(1, count + 1))
-    return Trained("fold 1 of 2", None, History(epochs, best), (), ())
+    return Trained("fold 1 of 2", CONFIG, None, History(epochs, best), (), ())
 
 
 def test_network_changes_what_was_asked_for_alone():
@@ -43,14 +68,23 @@ def test_no_augmentation_is_no_corruption():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"steps": 70}, "cannot be set up like this: steps"),
+        ({"steps": 70}, "--steps 70: give a multiple of 50"),
+        ({"steps": 100, "epoch_steps": 70}, "--epoch-steps 70: give a multiple of 50"),
+        ({"steps": 100, "epoch_steps": 150}, "that divides --steps 100"),
         ({"kl_reduction": "max"}, "--kl-reduction: choose one of mean, sum"),
         ({"patience": 0}, "patience"),
     ],
 )
 def test_trainings_that_cannot_be(settings, says):
     with pytest.raises(UsageError, match=says):
-        train_config(augment=True, **settings)
+        train_config(**{"augment": True, "steps": 100} | settings)
+
+
+@pytest.mark.parametrize(
+    ("steps", "epoch_steps"), [(50, 50), (100, 100), (350, 50), (600, 200), (10_000, 250)]
+)
+def test_epochs_divide_the_steps_by_themselves(steps, epoch_steps):
+    assert train_config(augment=True, steps=steps).epoch_steps == epoch_steps
 
 
 @pytest.mark.parametrize(
@@ -71,6 +105,7 @@ def test_networks_that_cannot_be(wanted, says):
         ("{", "cannot be read as JSON"),
         ("[]", "a JSON object is needed"),
         ('{"limits": "none"}', "list"),
+        ('{"age": NaN}', "NaN is no value of JSON"),
     ],
 )
 def test_about_that_cannot_be(tmp_path, content, says):
@@ -136,3 +171,48 @@ def test_quiet_progress_is_silent():
     with TrainingProgress("mine", CONFIG, console) as progress:
         progress.epoch(epoch(100))
     assert told.getvalue() == ""
+
+
+def test_outputs_that_cannot_be_written_are_refused_at_once(options):
+    options.check()
+    options.report_dir.rmdir()
+    options.report_dir.touch()
+    with pytest.raises(UsageError, match="mine-training cannot be written"):
+        options.check()
+    with pytest.raises(UsageError, match="cannot be written"):
+        replace(options, output_dir=options.report_dir).check()
+
+
+def test_a_report_does_not_go_into_another_bundle(options):
+    options.report_dir.mkdir(parents=True)
+    (options.report_dir / CARD_FILE).touch()
+    with pytest.raises(UsageError, match="holds a model bundle"):
+        options.check()
+
+
+def test_a_batch_is_shared_out_before_anything_is_read(options):
+    # The dataset does not exist: looking at it would be another sentence.
+    with pytest.raises(UsageError, match="cannot be shared out to 2 processes"):
+        _train(options, World(torch.device("cpu"), 0, 2))
+
+
+def test_scans_without_healthy_brain_in_the_crop_are_told_and_left_out(options, tmp_path):
+    members, told = [], StringIO()
+    inside = CROP.mask(TEMPLATE_SHAPE)
+    for label, excluded in (("a", inside), ("b", ~inside), ("c", ~inside)):
+        brain = np.ones(TEMPLATE_SHAPE, dtype=bool)
+        member = Member(f"sub-{label}", label, tmp_path / f"{label}.npz")
+        save_healthy(Healthy(label, brain.astype(np.float32), brain, excluded), member.path)
+        members.append(member)
+    trainer = _Trainer(options, members, Console(file=told, width=200), World(torch.device("cpu")))
+    assert told.getvalue().startswith("left out: sub-a has no healthy brain")
+    trainer.check([frozenset("b")])
+    with pytest.raises(UsageError, match="no scan is left"):
+        trainer.check([frozenset("a")])
+
+
+def test_card_tells_the_settings_of_the_model_that_is_in_the_bundle(options):
+    tried = [trained(3), trained(5)]
+    final = replace(trained(4), config=_final_config(tried, CONFIG))
+    calibration = calibrate([np.linspace(0, 1, 1000, dtype=np.float32)])
+    assert _training(options, [], tried, final, calibration)["config"]["steps"] == 500

@@ -19,7 +19,11 @@ Procs = Annotated[
     int | None,
     typer.Option("--nprocs", "--nthreads", "--n-cpus", min=1, help="Steps at the same time."),
 ]
-Seed = Annotated[int, typer.Option("--random-seed", help="Seed of every random choice.")]
+# What a generator of NumPy takes.
+Seed = Annotated[
+    int,
+    typer.Option("--random-seed", min=0, max=2**32 - 1, help="Seed of every random choice."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda[:N].")]
 SkullStrip = Annotated[
     str,

@@ -62,8 +62,11 @@ def train(
         list[int] | None,
         typer.Option(min=1, help="Feature maps after each halving (several after one flag)."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=50, help="Optimiser steps, in steps of 50.")] = 10_000,
-    epoch_steps: Annotated[int, typer.Option(min=50, help="Steps between two validations.")] = 250,
+    steps: Annotated[int, typer.Option(min=50, help="Optimiser steps, a multiple of 50.")] = 10_000,
+    epoch_steps: Annotated[
+        int | None,
+        typer.Option(min=50, help="Steps between two validations; default: 250 or what divides."),
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")
     ] = None,

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ FOLDER = "healthy"
 """Below the work directory: one file for each scan and way of preprocessing it."""
 # Raised when the files, or what is done to a scan, change between two versions of the package.
 _FORMAT = 1
+# Those that extract brains, correct intensities and register: their updates change results.
+_ENGINES = ("antspyx", "deepbet")
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,7 @@ def _key(
     """Hash of everything that decides on a result, contents of files included."""
     decides: dict[str, Any] = {
         "version": [__version__, _FORMAT],
+        "engines": [version(name) for name in _ENGINES],
         "files": [_file_hash(path) for path in (source.path, source.lesions, source.brain)],
         "stripped": source.metadata.get("SkullStripped"),
         "preproc": preproc.to_dict(),

@@ -1,12 +1,13 @@
-"""Who is trained on and who is held out: always whole participants, never scans."""
+"""Who is trained on and who is held out: whole participants, and all of one head together."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from uadbids.bids.query import Scan
 from uadbids.errors import UsageError
 
 
@@ -19,9 +20,9 @@ class SplitOptions:
     labels : tuple of str
         These participants, with or without ``sub-``; empty for a seeded draw.
     fraction : float
-        Share of participants that is drawn.
+        Share of heads that is drawn: of participants, or of label maps where they are synthetic.
     folds : int
-        Number of groups each of which is held out once; 0 to hold out once only.
+        Number of groups of heads each of which is held out once; 0 to hold out once only.
     seed : int
         Of the draw.
     """
@@ -32,15 +33,40 @@ class SplitOptions:
     seed: int = 0
 
 
+def heads_of(scans: Iterable[Scan]) -> dict[str, str]:
+    """Return whose head each participant has.
+
+    Synthetic participants from one label map have one brain: a model that was trained on one of
+    them has seen the others.
+
+    Parameters
+    ----------
+    scans : iterable of Scan
+        What was found.
+
+    Returns
+    -------
+    dict of str
+        Label of each participant, with that of its label map, or else its own again.
+    """
+    return {
+        scan.subject: str(
+            scan.metadata.get("LabelMapSHA256", scan.metadata.get("LabelMap", scan.subject))
+        )
+        for scan in scans
+    }
+
+
 def choose_held_out(
-    found: Collection[str], options: SplitOptions, bids_dir: Path
+    heads: Mapping[str, str], options: SplitOptions, bids_dir: Path
 ) -> list[frozenset[str]]:
     """Choose the participants that each training holds out.
 
     Parameters
     ----------
-    found : collection of str
-        Labels of the participants with a FLAIR, in any order; repeats do not count.
+    heads : mapping of str
+        Participants with a FLAIR, in any order, and whose head each has (see `heads_of`); nobody
+        is held out who shares a head with somebody that is trained on.
     options : SplitOptions
         How to choose.
     bids_dir : Path
@@ -54,38 +80,56 @@ def choose_held_out(
     Raises
     ------
     UsageError
-        When the labels are unknown or everybody, or there are too few participants.
+        When the labels are unknown, everybody, or not all of one head, or there are too few
+        participants.
     """
-    subjects = sorted(set(found))
-    if options.folds:
-        return _folds(subjects, options, bids_dir)
-    if options.labels:
-        return [_labelled(subjects, options.labels, bids_dir)]
-    if len(subjects) < 2:
-        raise UsageError(f"{bids_dir}: at least two participants are needed, one to hold out")
-    count = min(max(1, round(options.fraction * len(subjects))), len(subjects) - 1)
-    return [frozenset(random.Random(options.seed).sample(subjects, count))]
+    if options.labels and not options.folds:
+        return [_labelled(heads, options.labels, bids_dir)]
+    groups = (
+        _folds(heads, options, bids_dir) if options.folds else [_drawn(heads, options, bids_dir)]
+    )
+    return [frozenset(who for who, head in heads.items() if head in group) for group in groups]
 
 
-def _labelled(subjects: Sequence[str], given: Sequence[str], bids_dir: Path) -> frozenset[str]:
+def _drawn(heads: Mapping[str, str], options: SplitOptions, bids_dir: Path) -> Sequence[str]:
+    distinct = sorted(set(heads.values()))
+    if len(distinct) < 2:
+        raise UsageError(
+            f"{bids_dir}: at least two participants are needed, one to hold out"
+            + (", and they must not all come from one label map" if len(heads) > 1 else "")
+        )
+    count = min(max(1, round(options.fraction * len(distinct))), len(distinct) - 1)
+    return random.Random(options.seed).sample(distinct, count)
+
+
+def _labelled(heads: Mapping[str, str], given: Sequence[str], bids_dir: Path) -> frozenset[str]:
     labels = frozenset(label.removeprefix("sub-") for label in given)
-    unknown = ", ".join(sorted(labels.difference(subjects)))
+    unknown = ", ".join(sorted(labels.difference(heads)))
     if unknown:
         raise UsageError(f"--validation-label: no FLAIR of {unknown} in {bids_dir}")
-    if labels == set(subjects):
+    if labels == heads.keys():
         raise UsageError("--validation-label: nobody is left to train on")
+    trained_on = {head for who, head in heads.items() if who not in labels}
+    shared = ", ".join(sorted(who for who in labels if heads[who] in trained_on))
+    if shared:
+        raise UsageError(
+            f"--validation-label: {shared} would be held out, but others from the same label map "
+            "trained on; hold out all of them (participants.tsv names the label maps)"
+        )
     return labels
 
 
-def _folds(subjects: Sequence[str], options: SplitOptions, bids_dir: Path) -> list[frozenset[str]]:
+def _folds(heads: Mapping[str, str], options: SplitOptions, bids_dir: Path) -> list[Sequence[str]]:
     if options.labels:
         raise UsageError(
             "--folds holds every participant out once; leave out --validation-label, or --folds"
         )
-    if not 2 <= options.folds <= len(subjects):
+    distinct = sorted(set(heads.values()))
+    if not 2 <= options.folds <= len(distinct):
+        kind = "participants" if len(distinct) == len(heads) else "different heads"
         raise UsageError(
-            f"--folds {options.folds}: choose 2 or more, at most the {len(subjects)} "
-            f"participants of {bids_dir}"
+            f"--folds {options.folds}: choose 2 or more, at most the {len(distinct)} "
+            f"{kind} of {bids_dir}"
         )
-    shuffled = random.Random(options.seed).sample(subjects, len(subjects))
-    return [frozenset(shuffled[fold :: options.folds]) for fold in range(options.folds)]
+    shuffled = random.Random(options.seed).sample(distinct, len(distinct))
+    return [shuffled[fold :: options.folds] for fold in range(options.folds)]

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,34 +18,26 @@ import numpy as np
 import torch
 
 from uadbids import __version__
-from uadbids.bids.dataset import BIDS_VERSION, NAME
-from uadbids.bids.files import json_bytes, read_json, replace_together, tsv_bytes, write_bytes
+from uadbids.bids.files import json_bytes, read_json, replace_together
 from uadbids.commands.label_maps import find_label_maps, read_labels
 from uadbids.commands.progress import Progress
 from uadbids.commands.setup import is_inside
+from uadbids.commands.synthetic_dataset import (
+    MASKS,
+    TITLE,
+    write_descriptions,
+    write_participants,
+)
 from uadbids.core.inference import resolve_device
 from uadbids.core.synthesis import SynthesisConfig, Synthetic, synthesize
 from uadbids.errors import UsageError
 
 WHITE = 500
 """Grey value of white matter in the files."""
-_MASKS = Path("derivatives", "brain")
+_PREFIX = "sub-synth"
 _SEEDS = 1_000_003
-_README = """# Synthetic healthy FLAIR
-
-Made by {name} {version} from label maps of whole heads: no image here is a scan of a person.
-`participants.tsv` tells which label map, seed and slice thickness each came from;
-`derivatives/brain` holds the true brain masks. No lesion was drawn.
-"""
-# Column of participants.tsv -> field of the sidecar, and its meaning.
-_COLUMNS: Mapping[str, tuple[str, dict[str, str]]] = {
-    "label_map": ("LabelMap", {"Description": "Label map that the head was painted over"}),
-    "ageing": ("Ageing", {"Description": "Drawn wear of the brain: 0 is young, 1 is old"}),
-    "acquisition": ("MRAcquisitionType", {"Description": "Slices (2D) or cubic voxels (3D)"}),
-    "in_plane_mm": ("InPlaneVoxelSize", {"Description": "Voxel size in plane", "Units": "mm"}),
-    "slice_thickness_mm": ("SliceThickness", {"Description": "Slice thickness", "Units": "mm"}),
-    "seed": ("RandomSeed", {"Description": "Seed of all that was drawn for this scan"}),
-}
+# Raised when what is drawn from the same settings and seed changes between two versions.
+_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -94,7 +87,8 @@ def synthesize_dataset(options: SynthesizeOptions) -> int:
     Raises
     ------
     UsageError
-        When there are no label maps, one is none, or the output cannot go where it shall.
+        When there are no label maps, one is none, the output cannot go where it shall or holds
+        scans beyond ``count`` that were made otherwise, or memory runs out.
     DeviceError
         For a GPU that is not there.
     """
@@ -102,18 +96,16 @@ def synthesize_dataset(options: SynthesizeOptions) -> int:
     _check_output(options)
     count = len(maps) if options.count is None else options.count
     device = resolve_device(options.device)
-    hashes = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in maps[:count]}
-    jobs = []
-    for place in range(count):
-        source = maps[place % len(maps)]
-        facts = _facts(options, device, place, source, hashes[source])
-        jobs.append(_Job(options, device, f"sub-synth{place + 1:04d}", source, facts))
-    _write_descriptions(options.output_dir)
-    missing = [job for job in jobs if not _is_finished(options.output_dir, job.name, job.facts)]
+    jobs = _plan(options, device, maps, max(count, _highest(options.output_dir)))
+    _refuse_strangers(options.output_dir, jobs[count:])
+    write_descriptions(options.output_dir)
+    missing = [
+        job for job in jobs[:count] if not _is_finished(options.output_dir, job.name, job.facts)
+    ]
     with Progress({job.name: job.name for job in missing}) as progress:
         for name in _make_all(missing, options.nprocs):
             progress.step(name, "write", "end")
-    _write_participants(options.output_dir)
+    write_participants(options.output_dir)
     return len(missing)
 
 
@@ -128,6 +120,40 @@ class _Job:
     facts: dict[str, Any]
 
 
+def _plan(
+    options: SynthesizeOptions, device: torch.device, maps: Sequence[Path], count: int
+) -> list[_Job]:
+    hashes = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in maps[:count]}
+    jobs = []
+    for place in range(count):
+        source = maps[place % len(maps)]
+        facts = _facts(options, device, place, source, hashes[source])
+        jobs.append(_Job(options, device, f"{_PREFIX}{place + 1:04d}", source, facts))
+    return jobs
+
+
+def _highest(output_dir: Path) -> int:
+    """Return the number of the last scan that is there, 0 without any."""
+    numbers = (path.name.removeprefix(_PREFIX) for path in output_dir.glob(f"{_PREFIX}*"))
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+
+def _refuse_strangers(output_dir: Path, beyond: Sequence[_Job]) -> None:
+    """Refuse to list scans of other settings beside those that were asked for."""
+    strangers = [
+        job.name
+        for job in beyond
+        if isinstance(about := read_json(_json_of(_places(output_dir, job.name)[0])), dict)
+        and not job.facts.items() <= about.items()
+    ]
+    if strangers:
+        raise UsageError(
+            f"{output_dir} holds scans beyond --count that were made with another seed, device, "
+            f"label map or version ({len(strangers)}, from {strangers[0]} on); remove them, or "
+            "give a higher --count or another folder"
+        )
+
+
 def _make_all(jobs: Sequence[_Job], nprocs: int) -> Iterator[str]:
     """Make scans, several at a time; give their names as they come, in order."""
     if nprocs == 1:
@@ -137,6 +163,11 @@ def _make_all(jobs: Sequence[_Job], nprocs: int) -> Iterator[str]:
     with ProcessPoolExecutor(nprocs, mp_context=get_context("spawn")) as pool:
         try:
             yield from pool.map(_make, jobs)
+        except BrokenProcessPool as error:
+            raise UsageError(
+                "a process that made a scan was ended from outside, most likely for want of "
+                f"memory; give fewer than --nprocs {nprocs}, the same command goes on"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -150,6 +181,12 @@ def _make(job: _Job) -> str:
         scan = synthesize(labels, job.options.config, generator)
     except ValueError as error:
         raise UsageError(f"{job.source}: {error}; give label maps of heads") from error
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        elsewhere = ", or --device cpu" if job.device.type != "cpu" else ""
+        raise UsageError(
+            f"{job.source}: there is not enough memory on the device '{job.device}' to make a "
+            f"scan; give a smaller --nprocs{elsewhere}"
+        ) from error
     _write_scan(job.options.output_dir, job.name, scan, job.facts)
     return job.name
 
@@ -163,7 +200,7 @@ def _check_output(options: SynthesizeOptions) -> None:
         raise UsageError(f"the output folder {output} is a file; give a folder")
     if output.is_dir() and any(output.iterdir()):
         description = read_json(output / "dataset_description.json")
-        if not isinstance(description, dict) or description.get("Name") != _title():
+        if not isinstance(description, dict) or description.get("Name") != TITLE:
             raise UsageError(
                 f"the output folder {output} holds other things than synthetic scans; give an "
                 "empty folder or that of an earlier run"
@@ -183,6 +220,7 @@ def _facts(
         # As the sidecar will give it back: with lists for tuples.
         "Settings": json.loads(json.dumps(asdict(options.config))),
         "UadbidsVersion": __version__,
+        "SynthesisFormat": _FORMAT,
     }
 
 
@@ -190,7 +228,7 @@ def _places(output_dir: Path, name: str) -> tuple[Path, Path]:
     """Return the image of a scan and its mask."""
     return (
         output_dir / name / "anat" / f"{name}_FLAIR.nii.gz",
-        output_dir / _MASKS / name / "anat" / f"{name}_space-orig_label-brain_mask.nii.gz",
+        output_dir / MASKS / name / "anat" / f"{name}_space-orig_label-brain_mask.nii.gz",
     )
 
 
@@ -245,45 +283,3 @@ def _nifti(values: torch.Tensor, spacing: tuple[float, ...]) -> bytes:
     image.set_qform(affine, code=1)
     image.set_sform(affine, code=1)
     return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
-
-
-def _title() -> str:
-    return f"{NAME}: synthetic healthy FLAIR"
-
-
-def _write_descriptions(output_dir: Path) -> None:
-    maker = {"Name": NAME, "Version": __version__}
-    common = {
-        "BIDSVersion": BIDS_VERSION,
-        "GeneratedBy": [maker],
-        "Authors": [f"{NAME} developers"],
-    }
-    raw = {"Name": _title(), "DatasetType": "raw", **common}
-    masks = {
-        "Name": f"{NAME}: brain masks of synthetic FLAIR",
-        "DatasetType": "derivative",
-        **common,
-        "SourceDatasets": [{"URL": "../.."}],
-        "DatasetLinks": {"raw": "../.."},
-    }
-    readme = _README.format(name=NAME, version=__version__)
-    write_bytes(output_dir / "dataset_description.json", json_bytes(raw))
-    write_bytes(output_dir / "README.md", readme.encode())
-    write_bytes(output_dir / _MASKS / "dataset_description.json", json_bytes(masks))
-    write_bytes(output_dir / _MASKS / "README.md", readme.encode())
-
-
-def _write_participants(output_dir: Path) -> None:
-    """List every scan that is there, those of earlier runs too."""
-    rows = []
-    for path in sorted(output_dir.glob("sub-*/anat/sub-*_FLAIR.json")):
-        about = read_json(path) or {}
-        row = {column: about.get(key) for column, (key, _) in _COLUMNS.items()}
-        rows.append({"participant_id": path.parts[-3], **row})
-    meanings = {
-        "participant_id": {"Description": "Synthetic participant"},
-        **{column: meaning for column, (_, meaning) in _COLUMNS.items()},
-    }
-    table = output_dir / "participants.tsv"
-    write_bytes(table, tsv_bytes(list(meanings), rows))
-    write_bytes(table.with_suffix(".json"), json_bytes(meanings))

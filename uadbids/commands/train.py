@@ -15,7 +15,7 @@ from rich.console import Console
 from uadbids import __version__
 from uadbids.bundle import Bundle, Card, save_bundle
 from uadbids.commands.cohort import Member, find_cohort, make_ready, plan_cohort
-from uadbids.commands.cohort_split import choose_held_out
+from uadbids.commands.cohort_split import choose_held_out, heads_of
 from uadbids.commands.models import thresholds
 from uadbids.commands.train_settings import TrainOptions
 from uadbids.commands.training_progress import TrainingProgress
@@ -67,10 +67,12 @@ def train(options: TrainOptions) -> Path | None:
 
 
 def _train(options: TrainOptions, world: World) -> Path | None:
+    # Refuses a batch that cannot be shared out now, not after hours of preprocessing.
+    world.share(range(options.config.batch_size))
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not world.leads)
     cohort, preproc = options.cohort, PreprocConfig()
     scans = find_cohort(cohort)
-    groups = choose_held_out([scan.subject for scan in scans], options.split, cohort.bids_dir)
+    groups = choose_held_out(heads_of(scans), options.split, cohort.bids_dir)
     plans = plan_cohort(scans, cohort, preproc, options.run)
     if world.leads:
         make_ready(plans, cohort, preproc, options.run, console)
@@ -109,9 +111,8 @@ def _train(options: TrainOptions, world: World) -> Path | None:
     bundle = Bundle(card, final.model, calibration)
     save_bundle(bundle, options.bundle_dir)
     trained = [final, *tried] if options.split.folds else tried
-    report = options.bundle_dir.with_name(f"{options.name}-training")
-    write_report(report, trained, bundle, healthy_maps, world.device)
-    _tell(console, final, calibration, report)
+    write_report(options.report_dir, trained, bundle, healthy_maps, world.device)
+    _tell(console, final, calibration, options.report_dir)
     return options.bundle_dir
 
 
@@ -126,16 +127,26 @@ class _Trainer:
         world: World,
     ) -> None:
         self._world = world
-        self._options, self._members, self._console = options, members, console
+        self._options, self._console = options, console
+        self._members: list[Member] = []
         self._samples, methods = {}, set()
         for member in members:
             healthy = member.load()
-            self._samples[member.name] = healthy.sample(CROP)
+            sample = healthy.sample(CROP)
+            if not (sample.mask.bool() & sample.weight.bool()).any():
+                # Held out, its error would be none, and no epoch the best.
+                console.print(
+                    f"left out: {member.name} has no healthy brain in the slices that are learnt",
+                    markup=False,
+                )
+                continue
+            self._members.append(member)
+            self._samples[member.name] = sample
             methods.add(healthy.brain_mask_method)
         self.brain_mask_methods = sorted(methods - {""})
 
     def check(self, groups: Sequence[frozenset[str]]) -> None:
-        """Refuse a split of which failures of the preprocessing left one side empty."""
+        """Refuse a split of which scans that were left out made one side empty."""
         for group in groups:
             if {member.subject in group for member in self._members} != {True, False}:
                 raise UsageError(
@@ -167,7 +178,7 @@ class _Trainer:
                 on_epoch=progress.epoch,
                 on_note=progress.note,
             )
-        return Trained(label, model, history, fitted, kept_back)
+        return Trained(label, config, model, history, fitted, kept_back)
 
     def _checkpoint(self, label: str, title: str) -> Path:
         """File of a training's checkpoint; says what becomes of one that is there."""
@@ -211,7 +222,7 @@ def _training(
         "n_held_out_subjects": len({member.subject for member in held_out}),
         "lesions_excluded": options.cohort.lesion_masks is not None,
         "hyperintense_excluded": options.cohort.exclude_hyperintense,
-        "config": asdict(options.config),
+        "config": asdict(final.config),
         "folds": folds if options.split.folds else [],
         "best_step": kept.step,
         "held_out_mae": fmean(epoch.val_mae for epoch in best),

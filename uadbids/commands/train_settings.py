@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Never, get_args
 
-from uadbids.bundle import refuse_foreign
+from uadbids.bundle import CARD_FILE, refuse_foreign
 from uadbids.commands.cohort import CohortOptions
 from uadbids.commands.cohort_split import SplitOptions
 from uadbids.commands.setup import is_inside
@@ -16,6 +17,9 @@ from uadbids.core.card import NAME
 from uadbids.core.config import MODELS, Reduction, TrainConfig, VAEConfig
 from uadbids.errors import UsageError
 from uadbids.workflows.options import RunOptions
+
+_PERIOD = TrainConfig.period
+_LONGEST_EPOCH = 250
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,19 @@ class TrainOptions:
         """Folder of the bundle."""
         return self.output_dir / self.name
 
+    @property
+    def report_dir(self) -> Path:
+        """Folder of the report."""
+        return self.output_dir / f"{self.name}-training"
+
     def check(self) -> None:
         """Refuse before hours of training what would fail at their end.
 
         Raises
         ------
         UsageError
-            For a name that is none, or an output folder inside the dataset.
+            For a name that is none, an output folder inside the dataset or that cannot be written,
+            or a report that would go into another bundle.
         BundleError
             When other things than a bundle lie where the bundle is to go.
         """
@@ -75,6 +85,24 @@ class TrainOptions:
         if is_inside(self.output_dir, self.cohort.bids_dir):
             raise UsageError(f"the output folder {self.output_dir} lies inside the dataset")
         refuse_foreign(self.bundle_dir)
+        if (self.report_dir / CARD_FILE).exists():
+            raise UsageError(
+                f"{self.report_dir}, where the report is to go, holds a model bundle; give "
+                "another --name"
+            )
+        for folder in (self.output_dir, self.report_dir):
+            _make_writable(folder)
+
+
+def _make_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"the output folder {folder} cannot be written ({error.strerror}); give another"
+        ) from error
 
 
 def read_about(path: Path | None) -> dict[str, Any]:
@@ -88,7 +116,7 @@ def read_about(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        about = json.loads(path.read_text())
+        about = json.loads(path.read_text(), parse_constant=_refuse_constant)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(about, dict):
@@ -98,15 +126,26 @@ def read_about(path: Path | None) -> dict[str, Any]:
     return about
 
 
-def train_config(*, augment: bool, **settings: Any) -> TrainConfig:
+def _refuse_constant(name: str) -> Never:
+    # Python reads it, but a card is strict JSON.
+    raise ValueError(f"{name} is no value of JSON")
+
+
+def train_config(
+    *, steps: int, epoch_steps: int | None = None, augment: bool, **settings: Any
+) -> TrainConfig:
     """Return the settings of a training.
 
     Parameters
     ----------
+    steps : int
+        Optimiser steps in all.
+    epoch_steps : int, optional
+        Steps between two validations; by default as many as divide ``steps``, at most 250.
     augment : bool
         Whether scans are varied; without it they are not corrupted either.
     **settings
-        Fields of `TrainConfig`.
+        Other fields of `TrainConfig`.
 
     Raises
     ------
@@ -116,11 +155,27 @@ def train_config(*, augment: bool, **settings: Any) -> TrainConfig:
     reductions = get_args(Reduction)
     if settings.get("kl_reduction", reductions[0]) not in reductions:
         raise UsageError(f"--kl-reduction: choose one of {', '.join(reductions)}")
+    epoch_steps = _epoch_steps(steps, epoch_steps)
     try:
-        config = TrainConfig(**settings)
+        config = TrainConfig(steps=steps, epoch_steps=epoch_steps, **settings)
     except ValueError as error:
         raise UsageError(f"the training cannot be set up like this: {error}") from error
     return config if augment else replace(config, augment=None)
+
+
+def _epoch_steps(steps: int, wanted: int | None) -> int:
+    """Return the length of an epoch; validation must fall on ends of periods."""
+    if steps < 1 or steps % _PERIOD:
+        raise UsageError(f"--steps {steps}: give a multiple of {_PERIOD}")
+    if wanted is None:
+        choices = range(_PERIOD, _LONGEST_EPOCH + 1, _PERIOD)
+        return max(n for n in choices if steps % n == 0)
+    if wanted < 1 or wanted % _PERIOD or steps % wanted:
+        raise UsageError(
+            f"--epoch-steps {wanted}: give a multiple of {_PERIOD} that divides --steps {steps}, "
+            "or leave it out"
+        )
+    return wanted
 
 
 def network(model: str, latent: int | None, channels: Sequence[int]) -> VAEConfig:

@@ -13,6 +13,7 @@ from uadbids.bids.files import json_bytes, tsv_bytes, write_bytes
 from uadbids.bundle import Bundle
 from uadbids.commands.cohort import Member
 from uadbids.core.baselines import Reference
+from uadbids.core.config import TrainConfig
 from uadbids.core.models import VAE
 from uadbids.core.training import History
 from uadbids.detect import examine
@@ -50,6 +51,8 @@ class Trained:
     ----------
     label : str
         ``final``, or which fold.
+    config : TrainConfig
+        How it was trained; with folds the last one is as long as was best for them.
     model : VAE
         In evaluation mode.
     history : History
@@ -59,6 +62,7 @@ class Trained:
     """
 
     label: str
+    config: TrainConfig
     model: VAE
     history: History
     fitted: tuple[Member, ...]
