@@ -18,6 +18,7 @@ from uadbids.bundle import (
     packaged_bundles,
     read_card,
     save_bundle,
+    verify_bundle,
 )
 from uadbids.core.calibration import calibrate
 from uadbids.core.config import VAEConfig
@@ -216,6 +217,38 @@ def test_cards_are_read_without_torch(folder):
         "read_card(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(folder)], check=False).returncode == 0
+
+
+def test_changed_weights_are_told_before_anything_runs(folder):
+    assert verify_bundle(folder).name == "tiny"
+    path = folder / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="SHA-256 differs"):
+        verify_bundle(folder)
+    path.unlink()
+    with pytest.raises(BundleError, match="cannot be read"):
+        verify_bundle(folder)
+
+
+def test_network_larger_than_the_weights_takes_no_memory(folder):
+    edit_card(folder, lambda values: values["config"].update(latent=10**12))
+    with pytest.raises(BundleError, match="do not fit the card's architecture"):
+        load_bundle(folder, device="cpu")
+
+
+@pytest.mark.parametrize("start", [[500, 0, 0], [-1, 0, 0], [160, 90, 70]])
+def test_crop_outside_the_template_is_refused(folder, start):
+    edit_card(folder, lambda values: values["crop"].update(start=start))
+    with pytest.raises(BundleError, match="template grid"):
+        read_card(folder)
+
+
+def test_unknown_key_in_the_calibration_is_refused(folder):
+    edit_card(folder, lambda values: values["calibration"].update(thresholds={"0.005": "NaN"}))
+    with pytest.raises(BundleError, match="thresholds"):
+        read_card(folder)
 
 
 def test_bundles_are_found_by_path_and_by_packaged_name(folder):

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ __all__ = [
     "read_card",
     "refuse_foreign",
     "save_bundle",
+    "verify_bundle",
 ]
 
 CARD_FILE = "card.json"
@@ -101,16 +103,6 @@ def find_bundle(name_or_path: str | Path) -> Path:
 def read_card(folder: Path) -> Card:
     """Read and check the card of a bundle.
 
-    Parameters
-    ----------
-    folder : Path
-        The bundle.
-
-    Returns
-    -------
-    Card
-        With a valid calibration.
-
     Raises
     ------
     BundleError
@@ -137,6 +129,19 @@ def read_card(folder: Path) -> Card:
         raise BundleError(f"The model card {path} is not valid: {error}") from error
 
 
+def verify_bundle(folder: Path) -> Card:
+    """Read the card as `read_card` does, and compare the weights' hash with it, without torch.
+
+    Raises
+    ------
+    BundleError
+        If the card is not valid, or the weights are missing or not those of the card.
+    """
+    card = read_card(folder)
+    _read_weights(folder, card)
+    return card
+
+
 def load_bundle(folder: Path, *, device: str | torch.device) -> Bundle:
     """Load a bundle, its hashes and every tensor checked.
 
@@ -159,24 +164,20 @@ def load_bundle(folder: Path, *, device: str | torch.device) -> Bundle:
     DeviceError
         If the device is not there.
     """
+    import torch
+
     from uadbids.core.inference import resolve_device
     from uadbids.core.models import VAE
 
     place = resolve_device(device) if isinstance(device, str) else device
     card = read_card(folder)
-    path = Path(folder) / WEIGHTS_FILE
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"The weights {path} cannot be read: {error}") from error
-    # The same bytes are hashed and parsed: the file cannot change in between.
-    if hashlib.sha256(content).hexdigest() != card.sha256:
-        raise BundleError(
-            f"The weights {path} are not those of their card (SHA-256 differs); copy the bundle "
-            "again."
-        )
+    content = _read_weights(folder, card)
+    # Shapes first, without memory for them: a card may ask for more than there is.
+    with torch.device("meta"):
+        expected = VAE(card.config).state_dict()
+    tensors = _tensors(Path(folder) / WEIGHTS_FILE, content, expected)
     model = VAE(card.config)
-    model.load_state_dict(_tensors(path, content, model))
+    model.load_state_dict(tensors)
     model.to(place).eval()
     return Bundle(card, model, Calibration.from_dict(card.calibration))
 
@@ -236,7 +237,24 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _tensors(path: Path, content: bytes, model: VAE) -> dict[str, torch.Tensor]:
+def _read_weights(folder: Path, card: Card) -> bytes:
+    path = Path(folder) / WEIGHTS_FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"The weights {path} cannot be read: {error}") from error
+    # The same bytes are hashed and parsed: the file cannot change in between.
+    if hashlib.sha256(content).hexdigest() != card.sha256:
+        raise BundleError(
+            f"The weights {path} are not those of their card (SHA-256 differs); copy the bundle "
+            "again."
+        )
+    return content
+
+
+def _tensors(
+    path: Path, content: bytes, expected: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -244,7 +262,6 @@ def _tensors(path: Path, content: bytes, model: VAE) -> dict[str, torch.Tensor]:
         found = load(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise BundleError(f"The weights {path} are not a safetensors file: {error}") from error
-    expected = model.state_dict()
     wrong = sorted(set(expected) ^ set(found)) or sorted(
         name for name, tensor in expected.items() if tensor.shape != found[name].shape
     )

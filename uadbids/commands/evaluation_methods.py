@@ -39,12 +39,15 @@ class Method:
         has one in the sidecar of each scan.
     is_model : bool
         Whether it is the model, not a baseline.
+    in_intensity : bool
+        Whether the map is a plain residual, in units of the scaled intensity.
     """
 
     name: str
     scores: Scores
     threshold: float | None = None
     is_model: bool = False
+    in_intensity: bool = False
 
 
 def model_of(scans: Sequence[Scan]) -> Method:
@@ -63,7 +66,10 @@ def model_of(scans: Sequence[Scan]) -> Method:
             f"({', '.join(sorted(str(name) for name, _ in names))}); evaluate each on its own"
         )
     ((name, _),) = names
-    return Method(str(name or "model"), lambda side: side.anomaly, is_model=True)
+    plain = not kinds & {"hyperintense", "excess"}
+    return Method(
+        str(name or "model"), lambda side: side.anomaly, is_model=True, in_intensity=plain
+    )
 
 
 def baselines(maps_dir: Path, healthy_dir: Path | None, detection: Detection) -> list[Method]:

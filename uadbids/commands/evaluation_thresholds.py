@@ -117,7 +117,8 @@ def _grids(
         if not samples[method.name]:
             continue
         grids[method.name, HALVES] = own_thresholds(samples[method.name])
-        if method.is_model:
+        # Its range of thresholds has a meaning in units of the scaled intensity alone.
+        if method.in_intensity:
             grids[method.name, PAPER] = PAPER_THRESHOLDS
     return grids
 

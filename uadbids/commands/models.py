@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from uadbids.bundle import find_bundle, packaged_bundles, read_card
+from uadbids.bundle import find_bundle, packaged_bundles, read_card, verify_bundle
 from uadbids.core.calibration import Calibration
 
 RATES = (0.001, 0.005, 0.01)
@@ -24,7 +24,7 @@ def list_models() -> list[str]:
 
 def show_model(name: str) -> str:
     """Return the card of a bundle as JSON, with thresholds instead of its calibration table."""
-    card = read_card(find_bundle(name)).to_dict()
+    card = verify_bundle(find_bundle(name)).to_dict()
     calibration = Calibration.from_dict(card["calibration"])
     card["calibration"] = {
         "n_subjects": calibration.n_subjects,

@@ -28,7 +28,7 @@ from uadbids.bids.files import read_json
 from uadbids.bids.masks import BRAIN, find_mask
 from uadbids.bids.names import log_dir
 from uadbids.bids.query import Scan, find_scans, read_filters
-from uadbids.bundle import Card, find_bundle, read_card
+from uadbids.bundle import Card, find_bundle, verify_bundle
 from uadbids.commands.pages import write_pages
 from uadbids.commands.progress import Progress
 from uadbids.commands.setup import is_inside
@@ -106,7 +106,7 @@ def check(options: ParticipantOptions) -> tuple[Path, Card]:
         raise UsageError(f"--output-spaces: choose of {', '.join(SPACES)}")
     check_output_dir(options.output_dir)
     bundle = find_bundle(options.model)
-    card = read_card(bundle)
+    card = verify_bundle(bundle)
     if card.template_sha256 != Template.packaged().sha256():
         raise BundleError(
             f"{bundle}: the model was trained on another template than this version's; use the "

@@ -9,7 +9,7 @@ from typing import Any
 
 from uadbids.core.calibration import Calibration
 from uadbids.core.config import DetectionConfig, VAEConfig
-from uadbids.core.grid import Crop
+from uadbids.core.grid import TEMPLATE_SHAPE, Crop
 
 FORMAT_VERSION = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -65,6 +65,9 @@ class Card:
         # A 2D model sees the axial slices of the crop.
         if self.crop.shape[: self.config.dims] != self.config.shape:
             raise ValueError(f"The crop {self.crop.shape} does not fit {self.config.shape}.")
+        ends = zip(self.crop.start, self.crop.shape, TEMPLATE_SHAPE, strict=True)
+        if any(start < 0 or start + size > whole for start, size, whole in ends):
+            raise ValueError(f"The crop at {self.crop.start} leaves the template grid.")
 
     @property
     def identity(self) -> str:
@@ -94,6 +97,7 @@ def parse_card(values: Mapping[str, Any]) -> Card:
     for part in ("preproc", "training", "calibration", "results"):
         if not isinstance(values[part], dict):
             raise ValueError(f"{part} must be an object.")
+    _same_keys("calibration", values["calibration"], Calibration)
     Calibration.from_dict(values["calibration"])
     if not isinstance(values["limits"], list):
         raise ValueError("limits must be a list.")

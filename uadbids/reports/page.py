@@ -45,9 +45,10 @@ FIGURES = {
     "detection": FigureText(
         "What was found",
         "The scan as acquired, without and with the anomaly map. Colour is how far the "
-        "scan lies above the model's healthy reconstruction (a 'hyperintense' residual counts it "
-        "only where the voxel is also bright for this scan's own tissue); outlined is what "
-        "exceeds threshold and minimum size. Parts outside the examined brain carry no colour.",
+        "scan lies above the model's healthy reconstruction (residuals 'excess' and "
+        "'hyperintense' count it only where the voxel is also bright for this scan's own tissue); "
+        "outlined is what exceeds threshold and minimum size. Parts outside the examined brain "
+        "carry no colour.",
     ),
     "reconstruction": FigureText(
         "How it was found",
