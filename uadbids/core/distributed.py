@@ -128,8 +128,12 @@ def joined(device: str | torch.device) -> Iterator[World]:
     outermost = not dist.is_initialized()
     if outermost:
         _meet("nccl" if device.type == "cuda" else "gloo")
+    world = World(device, dist.get_rank(), dist.get_world_size())
     try:
-        yield World(device, dist.get_rank(), dist.get_world_size())
+        yield world
+        if outermost:
+            # None may hang up while another one still talks.
+            world.wait()
     finally:
         if outermost:
             dist.destroy_process_group()
