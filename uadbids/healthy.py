@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from uadbids.bids.files import write_bytes
 from uadbids.core.baselines import Reference
 from uadbids.core.calibration import Calibration, calibrate
 from uadbids.core.config import DetectionConfig
@@ -122,22 +123,17 @@ def save_healthy(healthy: Healthy, path: Path) -> None:
 
     Values of the brain and two bit masks: 8 MB instead of 35, and not one value is rounded.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}_{path.name}")
-    try:
-        with temporary.open("wb") as stream:
-            np.savez(
-                stream,
-                subject=np.array(healthy.subject),
-                brain_mask_method=np.array(healthy.brain_mask_method),
-                shape=np.array(healthy.mask.shape),
-                values=healthy.volume[healthy.mask],
-                mask=np.packbits(healthy.mask),
-                excluded=np.packbits(healthy.excluded),
-            )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    archive = io.BytesIO()
+    np.savez(
+        archive,
+        subject=np.array(healthy.subject),
+        brain_mask_method=np.array(healthy.brain_mask_method),
+        shape=np.array(healthy.mask.shape),
+        values=healthy.volume[healthy.mask],
+        mask=np.packbits(healthy.mask),
+        excluded=np.packbits(healthy.excluded),
+    )
+    write_bytes(path, archive.getvalue())
 
 
 def load_healthy(path: Path) -> Healthy:

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -19,6 +20,12 @@ ABANDONED_SECONDS = 3600
 def temporary_name(target: Path) -> Path:
     """Return a name of its own in the folder of `target`; hidden, so BIDS tools overlook it."""
     return target.with_name(f".{uuid4().hex[:12]}_{target.name}")
+
+
+def file_sha256(path: Path) -> str:
+    """Hash the content of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_bytes(target: Path, content: bytes) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from uadbids import __version__
+from uadbids.bids.files import file_sha256
 from uadbids.bids.masks import BRAIN, LESIONS, find_mask
 from uadbids.bids.query import Scan, find_scans
 from uadbids.bids.select import select_participants
@@ -202,7 +203,6 @@ def _file_hash(path: Path | None) -> str:
     if path is None:
         return ""
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})") from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from uadbids import __version__
 from uadbids.bids.derivatives import finished_scans
-from uadbids.bids.files import json_bytes, tsv_bytes, write_bytes
+from uadbids.bids.files import file_sha256, json_bytes, tsv_bytes, write_bytes
 from uadbids.bids.names import derivative_path
 from uadbids.bids.pairs import Pair
 from uadbids.bids.scan import Scan
@@ -60,8 +59,8 @@ def hashes(pairs: Sequence[Pair], maps_dir: Path) -> list[dict[str, str]]:
         maps = [maps_dir / derivative_path(pair.scan, key) for key in keys]
         for path in (*maps, *pair.masks.values()):
             if path.is_file():
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                rows.append({"scan": pair.scan.name, "file": path.name, "sha256": digest})
+                row = {"scan": pair.scan.name, "file": path.name, "sha256": file_sha256(path)}
+                rows.append(row)
     return rows
 
 

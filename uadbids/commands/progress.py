@@ -25,7 +25,25 @@ HEADS = {
 }
 
 
-class Progress:
+class Shown:
+    """Bars that are drawn while a block runs."""
+
+    _bars: Bars
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+
+class Progress(Shown):
     """Shows scans and their stages while a graph runs.
 
     Parameters
@@ -58,18 +76,6 @@ class Progress:
         )
         self._task = self._bars.add_task("FLAIR scans", total=len(titles), now="")
         self._running: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bars.stop()
 
     def note(self, text: str) -> None:
         """Write one line."""

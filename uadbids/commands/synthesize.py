@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 
 from uadbids import __version__
-from uadbids.bids.files import json_bytes, read_json, replace_together
+from uadbids.bids.files import file_sha256, json_bytes, read_json, replace_together
 from uadbids.commands.label_maps import find_label_maps, read_labels
 from uadbids.commands.progress import Progress
 from uadbids.commands.setup import is_inside
@@ -123,7 +122,7 @@ class _Job:
 def _plan(
     options: SynthesizeOptions, device: torch.device, maps: Sequence[Path], count: int
 ) -> list[_Job]:
-    hashes = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in maps[:count]}
+    hashes = {path: file_sha256(path) for path in maps[:count]}
     jobs = []
     for place in range(count):
         source = maps[place % len(maps)]

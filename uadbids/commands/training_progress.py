@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from uadbids.commands.progress import Shown
 from uadbids.core.config import TrainConfig
 from uadbids.core.training import Epoch
 
 
-class TrainingProgress:
+class TrainingProgress(Shown):
     """Shows the steps of one training.
 
     Parameters
@@ -39,18 +37,6 @@ class TrainingProgress:
             transient=True,
         )
         self._task = self._bars.add_task(title, total=config.steps, now="first epoch")
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bars.stop()
 
     def epoch(self, epoch: Epoch) -> None:
         """Take note of an epoch that has ended."""

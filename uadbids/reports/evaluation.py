@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from uadbids.bids.files import write_bytes
+from uadbids.reports.page import new_environment
 
 # Distinguishable without colour vision, and on paper by their dashes (Okabe and Ito).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
@@ -99,21 +101,12 @@ def write_evaluation_page(out: Path, report: EvaluationReport) -> Path:
 
 
 def _write(out: Path, text: str) -> Path:
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(out)
+    write_bytes(out, text.encode())
     return out
 
 
 def _environment() -> Environment:
-    """Names come from datasets and file names: all are escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "data"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = new_environment()
     environment.filters |= {"number": _number, "spread": _spread, "words": _words}
     return environment
 

@@ -1,6 +1,5 @@
 """The HTML page of one subject: a single file that needs neither network nor script."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from uadbids.bids.files import write_bytes
 
 # Known facts in reading order, with words a reader understands; others follow under their own name.
 LABELS = {
@@ -150,20 +151,26 @@ def write_subject_page(
             subject=subject, scans=scans, failures=failures, card=card, run=run, max_rows=MAX_ROWS
         )
     )
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    temporary.write_text(html, encoding="utf-8")
-    temporary.replace(out)
+    write_bytes(out, html.encode())
     return out
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def new_environment() -> Environment:
+    """Return what renders the layouts of all pages.
+
+    Names come from datasets and file names: all are escaped.
+    """
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent / "data"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _environment() -> Environment:
+    environment = new_environment()
     environment.filters |= {
         "label": _label,
         "plain": _plain,

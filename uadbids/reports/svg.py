@@ -7,7 +7,6 @@ better as JPEG than as the PNG those libraries embed, the size of a voxel is the
 
 import base64
 import io
-import os
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -17,6 +16,8 @@ from contourpy import contour_generator
 from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
+
+from uadbids.bids.files import write_bytes
 
 GAP = 4.0
 # A sheet is shown as wide as the page: text is a fixed share of its width, hence always legible.
@@ -153,9 +154,7 @@ def write_sheet(sheet: Sheet, out: Path) -> Path:
         f"<title>{escape(sheet.title)}</title><style>{_STYLE}</style>"
         '<rect width="100%" height="100%" fill="#000"/>'
     )
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    temporary.write_text("\n".join([head, *body, *lines, "</svg>\n"]), encoding="utf-8")
-    temporary.replace(out)
+    write_bytes(out, "\n".join([head, *body, *lines, "</svg>\n"]).encode())
     return out
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from uadbids.bids.files import write_bytes
 from uadbids.reports.panels import colour_maximum, grey, heat, panels, window
 from uadbids.reports.slices import AXIAL, Volume, bounding_box, spread
 from uadbids.reports.svg import ColourBar, Row, Sheet, write_sheet
@@ -85,10 +86,10 @@ def draw_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], out: Path)
         for axis in axes[len(shown) :]:
             axis.set_axis_off()
         _draw_legend(figure, list(histories))
-        temporary = out.with_name(f".{out.name}.{os.getpid()}")
+        drawn = io.BytesIO()
         # Without a date the same training gives the same bytes.
-        figure.savefig(temporary, format="svg", metadata={"Date": None})
-    os.replace(temporary, out)
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    write_bytes(out, drawn.getvalue())
     return out
 
 
