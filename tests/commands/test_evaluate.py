@@ -230,6 +230,34 @@ def test_two_raters_are_compared_with_each_other(data, tmp_path, study):
     }
 
 
+def test_a_model_with_another_residual_is_also_told_by_the_papers(
+    maps, done, data, tmp_path, study
+):
+    """The plain residual of the same reconstruction, under the paper's protocol."""
+    for path in maps.glob("sub-*/anat/*_space-orig_label-anomaly_mask.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"ResidualKind": "excess"}))
+    assert evaluate(EvaluateOptions(maps, data / "masks", tmp_path / "out")) == 0
+    rows = {
+        (row["method"], row["threshold_kind"]): row
+        for row in study.table(tmp_path / "out" / "summary.tsv")
+    }
+    plain = "small, plain residual"
+    assert ("small", "paper") not in rows
+    assert {kind for method, kind in rows if method == plain} == {"paper", "halves", "oracle"}
+    # Here the map of the model is that very residual.
+    parity = next(
+        row
+        for row in study.table(done / "summary.tsv")
+        if (row["method"], row["threshold_kind"]) == ("small", "paper")
+    )
+    for name in ("dice", "threshold", "sensitivity", "specificity_image", "mae_brain"):
+        assert rows[plain, "paper"][name] == parity[name]
+    # It is no baseline: the model is compared with intensity alone.
+    assert {row["compared_with"] for row in rows.values()} <= {
+        "n/a", "equalised intensity", "robust z of intensity",
+    }  # fmt: skip
+
+
 def test_on_the_template_only_the_crop_counts(data, tmp_path, study):
     options = EvaluateOptions(
         data / "maps", data / "masks", tmp_path, space="template", with_baselines=False

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from uadbids import __version__
+from uadbids.bids.dataset import MODEL_CARD
+from uadbids.bids.files import read_json
 from uadbids.bids.pairs import Pair, find_pairs, read_filters
 from uadbids.commands.evaluation_cases import Case, Reading, read_case, read_detection
-from uadbids.commands.evaluation_methods import Method, baselines, model_of
+from uadbids.commands.evaluation_methods import Method, baselines, model_of, plain_residual
 from uadbids.commands.evaluation_record import hashes, told, write_evaluation
 from uadbids.commands.evaluation_scores import RECALLS, Curve, Row, score_case
 from uadbids.commands.evaluation_tables import add_thirds, summarise
@@ -97,9 +99,13 @@ def evaluate(options: EvaluateOptions) -> int:
         progress.note(f"left out: {left}: {reason}")
     if len(pairing.left_over) > _SHOWN:
         progress.note(f"left out: {len(pairing.left_over)} in all; the page lists them")
-    methods = [model]
-    if options.with_baselines:
-        methods += baselines(options.maps_dir, options.healthy_dir, detection)
+    simple = (
+        baselines(options.maps_dir, options.healthy_dir, detection)
+        if options.with_baselines
+        else []
+    )
+    plain = [] if model.in_intensity else [plain_residual(model)]
+    methods = [model, *plain, *simple]
     reading = Reading(
         options.maps_dir,
         detection,
@@ -116,7 +122,9 @@ def evaluate(options: EvaluateOptions) -> int:
         raise UsageError(f"no scan can be evaluated (the first, {scan}: {reason})")
     rows, curves = _measure(cases, methods, plans, progress)
     rows = add_thirds(rows)
-    summary = summarise(rows, plans, model.name, options.random_seed)
+    summary = summarise(
+        rows, plans, model.name, {method.name for method in simple}, options.random_seed
+    )
     measured = [pair for pair in pairing.pairs if pair.scan.name not in log.failures]
     report = EvaluationReport(
         facts=told(measured[0].scan, reading, options.healthy_dir, options.random_seed),
@@ -130,6 +138,7 @@ def evaluate(options: EvaluateOptions) -> int:
         failures=log.failures,
         left_over=pairing.left_over,
         command=options.command,
+        card=read_json(options.maps_dir / MODEL_CARD),
     )
     try:
         page = write_evaluation(options.output_dir, report, hashes(measured, options.maps_dir))

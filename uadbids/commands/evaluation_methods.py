@@ -13,6 +13,7 @@ from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.scan import Scan
 from uadbids.commands.evaluation_cases import Detection, TemplateSide, read_template_side
 from uadbids.core.baselines import Reference, equalised, robust_z, voxelwise_z
+from uadbids.core.inference import residual
 from uadbids.errors import UsageError
 
 EQUALISED = "equalised intensity"
@@ -38,9 +39,10 @@ class Method:
         Found without labels of the scans that are evaluated. None where there is none; the model
         has one in the sidecar of each scan.
     is_model : bool
-        Whether it is the model, not a baseline.
+        Whether it is the model as it was run.
     in_intensity : bool
-        Whether the map is a plain residual, in units of the scaled intensity.
+        Whether the map is a plain residual, in units of the scaled intensity: the model's own, or
+        `plain_residual`.
     """
 
     name: str
@@ -70,6 +72,19 @@ def model_of(scans: Sequence[Scan]) -> Method:
     return Method(
         str(name or "model"), lambda side: side.anomaly, is_model=True, in_intensity=plain
     )
+
+
+def plain_residual(model: Method) -> Method:
+    """Return the paper's own map of the same model: the positive part of ``x - x^``, unsmoothed.
+
+    Where the model's map is another one, this is the method that the paper's thresholds and its
+    Table 1 are about.
+    """
+    return Method(f"{model.name}, plain residual", _plain_residual, in_intensity=True)
+
+
+def _plain_residual(side: TemplateSide) -> np.ndarray:
+    return residual(side.volume, side.reconstruction, side.seen)
 
 
 def baselines(maps_dir: Path, healthy_dir: Path | None, detection: Detection) -> list[Method]:

@@ -75,7 +75,7 @@ def score_case(
             quality, curve = _map_figures(scores, truth, case.brain | truth)
             curves.append(Curve(reference, method.name, curve))
             extra = {**about, **quality, **_examined(case, reference)}
-            if method.is_model:
+            if method.is_model or method.in_intensity:
                 extra |= _rebuilding(case, reference)
             wanted = [p for p in plans if (p.reference, p.method) == (reference, method.name)]
             for plan, found in _lesions(case, method, wanted):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,7 +122,7 @@ def add_thirds(rows: Sequence[Row]) -> list[Row]:
 
 
 def summarise(
-    rows: Sequence[Row], plans: Sequence[Plan], model: str, seed: int
+    rows: Sequence[Row], plans: Sequence[Plan], model: str, baselines: Collection[str], seed: int
 ) -> list[dict[str, Any]]:
     """Make one row of each reference, method and kind of threshold.
 
@@ -133,7 +133,9 @@ def summarise(
     plans : sequence of Plan
         Tell whose best threshold was at an edge, and the order of the rows.
     model : str
-        Name of the method that is compared with the others.
+        Name of the method that is compared with the baselines.
+    baselines : collection of str
+        Their names.
     seed : int
         Of bootstrap and permutations.
 
@@ -152,7 +154,8 @@ def summarise(
     for key, members in groups.items():
         if members:
             line = {**_line(members, seed), "at_edge": _words(edges.get(key))}
-            summary.append(line | (_compared(key, groups, seed) if key[1] == model else {}))
+            compared = _compared(key, groups, baselines, seed) if key[1] == model else {}
+            summary.append(line | compared)
     return summary
 
 
@@ -182,15 +185,18 @@ def _line(members: Sequence[Row], seed: int) -> dict[str, Any]:
 
 
 def _compared(
-    key: tuple[str, str, str], groups: Mapping[tuple[str, str, str], Sequence[Row]], seed: int
+    key: tuple[str, str, str],
+    groups: Mapping[tuple[str, str, str], Sequence[Row]],
+    baselines: Collection[str],
+    seed: int,
 ) -> dict[str, Any]:
     """Compare the model with the best baseline at thresholds that were found alike."""
-    reference, model, kind = key
+    reference, _, kind = key
     alike = HALVES if kind == PAPER else kind
     others = {
         method: members
         for (drawn, method, found), members in groups.items()
-        if drawn == reference and found == alike and method != model and members
+        if drawn == reference and found == alike and method in baselines and members
     }
     if not others:
         return {}

@@ -4,7 +4,7 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from uadbids.bids.files import write_bytes
-from uadbids.reports.page import new_environment
+from uadbids.reports.layout import new_environment
 
 # Distinguishable without colour vision, and on paper by their dashes (Okabe and Ito).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
@@ -50,6 +50,8 @@ class EvaluationReport:
         Scans that could not be measured, files that were not paired -> why.
     command : str
         As it was typed.
+    card : mapping
+        The model's card, as the page of a subject shows it.
     """
 
     facts: Mapping[str, Any]
@@ -63,6 +65,7 @@ class EvaluationReport:
     failures: Mapping[str, str]
     left_over: Mapping[str, str]
     command: str
+    card: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_evaluation_page(out: Path, report: EvaluationReport) -> Path:

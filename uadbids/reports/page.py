@@ -1,36 +1,15 @@
 """The HTML page of one subject: a single file that needs neither network nor script."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from uadbids.bids.files import write_bytes
+from uadbids.reports.layout import label, new_environment
 
-# Known facts in reading order, with words a reader understands; others follow under their own name.
-LABELS = {
-    "LesionVolumeMl": "Lesion volume (ml)",
-    "LesionCount": "Lesions",
-    "BrainVolumeMl": "Brain volume (ml)",
-    "ExaminedBrainFraction": "Brain examined",
-    "RegistrationOverlap": "Overlap with template (Dice)",
-    "SourceVoxelSizeMm": "Voxel size (mm)",
-    "UadbidsVersion": "uadbids",
-    "Model": "Model",
-    "ModelSHA256": "Model SHA-256",
-    "Threshold": "Threshold",
-    "ThresholdSource": "Threshold comes from",
-    "ResidualKind": "Residual",
-    "BrainMaskMethod": "Brain mask by",
-    "Device": "Device",
-    "RandomSeed": "Random seed",
-}
-# Shown elsewhere on the page, not in the table of facts.
-SHOWN_APART = ("StageSeconds", "Warnings")
 MAX_ROWS = 30
 
 
@@ -155,76 +134,14 @@ def write_subject_page(
     return out
 
 
-def new_environment() -> Environment:
-    """Return what renders the layouts of all pages.
-
-    Names come from datasets and file names: all are escaped.
-    """
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "data"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
 def _environment() -> Environment:
     environment = new_environment()
     environment.filters |= {
-        "label": _label,
-        "plain": _plain,
-        "share": _share,
-        "whole": _whole,
-        "facts": _facts,
         "figures": _figures,
-        "rows": _rows,
-        "columns": _columns,
         "volume_ml": _volume_ml,
-        "link": quote,
         "warnings_of": _warnings,
     }
-    environment.tests |= {"many": _is_many, "map": lambda value: isinstance(value, Mapping)}
     return environment
-
-
-def _label(key: object) -> str:
-    """Words for a key: from the table, else 'VoxelCount' and 'voxel_count' as 'Voxel count'."""
-    text = str(key)
-    if text in LABELS:
-        return LABELS[text]
-    # Split before a capital that starts a word; runs of capitals such as SHA stay together.
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).replace("_", " ").split()
-    # Names such as open-ms stay as they are written; only keys in camel or snake case are words.
-    lowered = [word if word.isupper() else word.lower() for word in words]
-    joined = " ".join(lowered) if len(words) > 1 else text
-    return joined[:1].upper() + joined[1:] if len(words) > 1 or text.isidentifier() else text
-
-
-def _plain(value: object) -> str:
-    """Write a number with three digits, a truth value or nothing in words, text as it is."""
-    if value is None or value == "":
-        return "not available"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return str(value)
-
-
-def _share(value: float | None) -> str:
-    return "not available" if value is None else f"{100 * value:.0f} %"
-
-
-def _whole(value: float | None) -> str:
-    return "not available" if value is None else f"{round(value)}"
-
-
-def _facts(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Key and value pairs in the order of `LABELS`, then the unknown ones as given."""
-    known = [key for key in LABELS if key in values]
-    others = [key for key in values if key not in LABELS and key not in SHOWN_APART]
-    return [(key, values[key]) for key in known + others]
 
 
 def _figures(figures: Mapping[str, str]) -> list[tuple[FigureText, str]]:
@@ -232,34 +149,8 @@ def _figures(figures: Mapping[str, str]) -> list[tuple[FigureText, str]]:
     known = [kind for kind in FIGURES if kind in figures]
     others = [kind for kind in figures if kind not in FIGURES]
     return [
-        (FIGURES.get(kind, FigureText(_label(kind), "")), figures[kind]) for kind in known + others
+        (FIGURES.get(kind, FigureText(label(kind), "")), figures[kind]) for kind in known + others
     ]
-
-
-def _is_many(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
-
-
-def _rows(value: object) -> list[tuple[str, Mapping[str, Any]]]:
-    """Rows (name, cells) of what is best read as a table, else none.
-
-    That is a mapping or a sequence whose members are all flat mappings.
-    """
-    if isinstance(value, Mapping):
-        rows = [(str(key), row) for key, row in value.items()]
-    else:
-        rows = [("", row) for row in value] if isinstance(value, Sequence) else []
-    return rows if all(_is_flat(row) for _, row in rows) else []
-
-
-def _is_flat(row: object) -> bool:
-    return isinstance(row, Mapping) and not any(
-        isinstance(cell, Mapping) or _is_many(cell) for cell in row.values()
-    )
-
-
-def _columns(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    return list(dict.fromkeys(column for _, row in rows for column in row))
 
 
 def _volume_ml(component: Mapping[str, Any]) -> float | None:
