@@ -51,7 +51,7 @@ def main(scans: list[Path], folder: Path) -> None:
         try:
             xfm = folder / "x.txt"
             used = PreprocConfig(registration_spacing_mm=spacing)
-            registration.register(head, mask, xfm, template, used)
+            registration.register(head, mask, xfm, xfm.with_name("affine.txt"), template, used)
         finally:
             registration._SEARCH = ours
         transform = ants.read_transform(str(xfm))

@@ -86,6 +86,8 @@ def carry(scan, tmp_path_factory):
             tmp_path / "labels.nii",
             tmp_path / "brain.nii",
             xfm=scan["xfm"],
+            # The brain of the template itself, moved: the affine is the rigid one.
+            affine=scan["xfm"],
             conformed=scan["conformed"],
             source=scan["source"],
             folder=tmp_path / "home",
@@ -113,6 +115,14 @@ def test_each_component_has_a_row_with_its_volume_and_place(home):
         np.testing.assert_allclose(place, CENTRES[number], atol=0.5)
         assert row["score_max"] == pytest.approx(number / 10, abs=1e-3)
         assert 0.6 * number / 10 < row["score_mean"] <= row["score_max"]
+
+
+def test_each_component_has_the_name_of_its_place(home):
+    """Template millimetres (28, -42, 20) and (-24, 8, 34), but for the move of the scan."""
+    right, left = home.components
+    assert (right["hemisphere"], right["region"]) == ("right", "parietal lobe")
+    assert right["location"] == "right parietal lobe, white matter, beside a ventricle"
+    assert (left["hemisphere"], left["region"]) == ("left", "frontal lobe")
 
 
 def test_the_summary_counts_in_voxels_of_the_scan(home, scan):

@@ -10,9 +10,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
+from scipy import ndimage
 
 from uadbids.core.postprocess import Component, describe_components
+from uadbids.preproc.atlas import Atlas, Place
 from uadbids.preproc.registration import to_scan, write_like_source
+from uadbids.preproc.transform import read_transform
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ def carry_home(
     brain: Path,
     *,
     xfm: Path,
+    affine: Path,
     conformed: Path,
     source: Path,
     folder: Path,
@@ -55,8 +59,11 @@ def carry_home(
         Components on the template grid; the numbers are kept.
     brain : Path
         Brain mask on the grid of the conformed scan.
-    xfm, conformed, source : Path
-        Rigid transform, conformed scan, scan as it was found.
+    xfm, affine : Path
+        Rigid transform, and the affine one that it comes from: a brain of another size than the
+        template's is better named by the latter.
+    conformed, source : Path
+        Conformed scan, scan as it was found.
     folder : Path
         Where to write.
 
@@ -84,7 +91,8 @@ def carry_home(
     scored = np.asarray(nib.load(files["native_anomaly"]).dataobj)
     dx, dy, dz = map(float, voxel_sizes(image.affine))
     parts = describe_components(found, scored, (dx, dy, dz))
-    rows = [_row(part, image.affine) for part in parts]
+    places = _places(labels, xfm, affine)
+    rows = [_row(part, image.affine, places[part.index]) for part in parts]
     summary = {
         "LesionVolumeMl": round(sum(row["volume_ml"] for row in rows), 4),
         "LesionCount": len(rows),
@@ -93,7 +101,23 @@ def carry_home(
     return Home(files, rows, summary)
 
 
-def _row(part: Component, affine: np.ndarray) -> dict[str, Any]:
+def _places(labels: Path, xfm: Path, affine: Path) -> dict[int, Place]:
+    """Name the place of each component of the template grid."""
+    image = nib.load(labels)
+    data = np.asarray(image.dataobj)
+    atlas = Atlas.packaged()
+    # Template grid -> scan (rigid) -> average brain (affine, the other way).
+    there = np.linalg.inv(read_transform(affine)) @ read_transform(xfm) @ image.affine
+    places = {}
+    for index, box in enumerate(ndimage.find_objects(data), start=1):
+        if box is not None:
+            start = [side.start for side in box]
+            voxels = np.argwhere(data[box] == index) + start
+            places[index] = atlas.locate(apply_affine(there, voxels))
+    return places
+
+
+def _row(part: Component, affine: np.ndarray, place: Place) -> dict[str, Any]:
     """Put a component into the words of the table."""
     x, y, z = (round(float(value), 1) for value in apply_affine(affine, part.centroid_ijk))
     return {
@@ -106,4 +130,7 @@ def _row(part: Component, affine: np.ndarray) -> dict[str, Any]:
         "x_mm": x,
         "y_mm": y,
         "z_mm": z,
+        "hemisphere": place.hemisphere,
+        "region": place.region,
+        "location": place.words,
     }

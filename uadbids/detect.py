@@ -12,6 +12,7 @@ from uadbids.core.config import ResidualKind
 from uadbids.core.grid import Crop
 from uadbids.core.inference import reconstruct, resolve_device
 from uadbids.core.inference import residual as take_residual
+from uadbids.core.metrics import mean_absolute_error
 from uadbids.core.models import VAE
 from uadbids.core.postprocess import erode, segment
 from uadbids.core.threshold import choose_threshold
@@ -20,7 +21,8 @@ from uadbids.errors import ScanError
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-_SPACING = (1.0, 1.0, 1.0)  # of the template grid, mm
+SPACING = (1.0, 1.0, 1.0)
+"""Of the template grid, mm."""
 
 
 class Examination(NamedTuple):
@@ -139,7 +141,7 @@ def detect(
         found.examined,
         threshold=limit,
         min_volume_mm3=smallest,
-        spacing=_SPACING,
+        spacing=SPACING,
     )
     score = None
     if kind == card.detection.residual:
@@ -205,8 +207,35 @@ def examine(
     difference = take_residual(
         seen, rebuilt, inside, kind or settings.residual, settings.smoothing_mm
     )
-    examined = erode(brain, settings.erosion_mm, _SPACING) & crop.mask(shape)
+    examined = erode(brain, settings.erosion_mm, SPACING) & crop.mask(shape)
     return Examination(crop.restore(rebuilt, shape), crop.restore(difference, shape), examined)
+
+
+def reconstruction_error(
+    volume: npt.NDArray[np.floating],
+    reconstruction: npt.NDArray[np.floating],
+    mask: npt.NDArray[np.generic],
+    left_out: npt.NDArray[np.generic],
+    crop: Crop,
+) -> float:
+    """Tell how well a model rebuilds what it does not call a lesion.
+
+    Parameters
+    ----------
+    volume, reconstruction, mask : ndarray, shape (X, Y, Z)
+        Input, `Examination.reconstruction` and brain.
+    left_out : ndarray, shape (X, Y, Z)
+        Non-zero in lesions, found or known.
+    crop : Crop
+        What the model sees.
+
+    Returns
+    -------
+    float
+        Mean absolute error in units of the scaled intensity; NaN where nothing is left.
+    """
+    within = crop.mask(_shape(volume)) & (mask != 0) & (left_out == 0)
+    return mean_absolute_error(volume, reconstruction, within)
 
 
 def _check(volume: npt.NDArray[np.floating], brain: Bools, crop: Crop) -> None:

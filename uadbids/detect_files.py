@@ -9,10 +9,13 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from uadbids.bundle import load_bundle
-from uadbids.core.postprocess import label_components
-from uadbids.detect import detect
+from uadbids.bundle import Bundle, load_bundle
+from uadbids.core.postprocess import erode, label_components
+from uadbids.detect import SPACING, Detection, detect, reconstruction_error
 from uadbids.preproc.grid import Template
+
+RIM_MM = 4.0
+"""Two of them are eroded before anything is looked for."""
 
 
 def detect_file(
@@ -74,5 +77,24 @@ def detect_file(
         "MinVolumeMm3": found.min_volume_mm3,
         "Device": device,
         "ExaminedBrainFraction": round(float(found.examined.sum() / (mask > 0).sum()), 4),
+        **_trust(volume, mask, found, bundle),
     }
     return files, facts
+
+
+def _trust(
+    volume: np.ndarray, mask: np.ndarray, found: Detection, bundle: Bundle
+) -> dict[str, float | None]:
+    """Measure how usual the scan is for the model, and how near to the rim the lesions lie."""
+    card = bundle.card
+    error = reconstruction_error(volume, found.reconstruction, mask, found.lesions, card.crop)
+    cohort = [e for part in card.training.get("reconstruction_errors", {}).values() for e in part]
+    number = int(np.count_nonzero(found.lesions))
+    deep = erode(mask > 0, RIM_MM, SPACING)
+    rim = np.count_nonzero(found.lesions.astype(bool) & ~deep) / number if number else 0.0
+    percentile = 100 * float(np.mean(np.asarray(cohort) < error)) if cohort else None
+    return {
+        "LesionRimFraction": round(rim, 4),
+        "ReconstructionError": round(error, 5),
+        "ReconstructionErrorPercentile": None if percentile is None else round(percentile, 1),
+    }

@@ -15,14 +15,16 @@ import torch
 from scipy import ndimage
 
 from uadbids.bids.files import write_bytes
+from uadbids.bundle import Bundle
 from uadbids.core.baselines import Reference
 from uadbids.core.calibration import Calibration, calibrate
 from uadbids.core.config import DetectionConfig
 from uadbids.core.grid import Crop
 from uadbids.core.lesions import fill, hyperintense
 from uadbids.core.models import VAE
+from uadbids.core.postprocess import segment
 from uadbids.core.samples import Sample
-from uadbids.detect import examine
+from uadbids.detect import SPACING, examine, reconstruction_error
 from uadbids.errors import UsageError
 
 # Around a lesion the residual is not healthy either.
@@ -196,3 +198,41 @@ def calibrate_on(
             maps.add(found.anomaly_map, healthy)
         subjects.add(item.subject)
     return replace(calibrate(residuals), n_subjects=len(subjects))
+
+
+def errors_on(
+    scans: Iterable[tuple[Healthy, VAE]], bundle: Bundle, device: torch.device
+) -> list[float]:
+    """Measure how well scans of a cohort are rebuilt, as detection measures a new one.
+
+    Parameters
+    ----------
+    scans : iterable of (Healthy, VAE)
+        Each scan with the model that is to rebuild it; taken one by one.
+    bundle : Bundle
+        Crop, settings and threshold.
+    device : torch.device
+        Where the models are.
+
+    Returns
+    -------
+    list of float
+        Ascending. A new scan that is rebuilt worse than all of them is unlike the cohort.
+    """
+    card = bundle.card
+    threshold = bundle.calibration.threshold(card.detection.false_positive_rate)
+    errors = []
+    for item, model in scans:
+        found = examine(item.volume, item.mask, model, card.crop, card.detection, device=device)
+        lesions = segment(
+            found.anomaly_map,
+            found.examined,
+            threshold=threshold,
+            min_volume_mm3=card.detection.min_volume_mm3,
+            spacing=SPACING,
+        )
+        left_out = item.excluded | (lesions > 0)
+        errors.append(
+            reconstruction_error(item.volume, found.reconstruction, item.mask, left_out, card.crop)
+        )
+    return sorted(round(error, 5) for error in errors)

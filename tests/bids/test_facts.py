@@ -1,6 +1,4 @@
-import pytest
-
-from uadbids.bids.facts import brain_mask_warnings, join_facts
+from uadbids.bids.facts import join_facts
 
 
 def test_warnings_and_seconds_of_all_steps_are_kept():
@@ -12,6 +10,7 @@ def test_warnings_and_seconds_of_all_steps_are_kept():
         ]
     )
     assert facts == {
+        "Flags": [],
         "Warnings": ["a", "b", "c"],
         "StageSeconds": {"conform": 1.0, "n4": 2.0},
         "Device": "cpu",
@@ -24,7 +23,7 @@ def test_results_go_to_the_summary_and_settings_stay():
         [{"BrainMaskMethod": "deepbet", "BrainVolumeMl": 1300.1}, {"RegistrationOverlap": 0.9}]
     )
     assert summary == {"BrainVolumeMl": 1300.1, "RegistrationOverlap": 0.9}
-    assert facts == {"Warnings": [], "StageSeconds": {}, "BrainMaskMethod": "deepbet"}
+    assert facts == {"Flags": [], "Warnings": [], "StageSeconds": {}, "BrainMaskMethod": "deepbet"}
 
 
 def test_the_reports_themselves_stay_as_they_are():
@@ -36,14 +35,13 @@ def test_the_reports_themselves_stay_as_they_are():
 
 
 def test_no_report_gives_empty_facts():
-    assert join_facts([]) == ({"Warnings": [], "StageSeconds": {}}, {})
+    assert join_facts([]) == ({"Flags": [], "Warnings": [], "StageSeconds": {}}, {})
 
 
-@pytest.mark.parametrize(
-    ("method", "trained_with", "expected"),
-    [("deepbet", ["deepbet"], 0), ("deepbet", [], 0), ("none", ["deepbet"], 1)],
-)
-def test_other_brain_masks_than_in_training_are_told(method, trained_with, expected):
-    found = brain_mask_warnings({"BrainMaskMethod": method}, trained_with)
-    assert len(found) == expected
-    assert all("trained with brain masks by deepbet" in sentence for sentence in found)
+def test_what_the_whole_raises_is_told_first():
+    facts, _ = join_facts(
+        [{"Warnings": ["a"], "Flags": ["header"]}, {"SourceVoxelSizeMm": [0.5, 0.5, 5.0]}]
+    )
+    assert facts["Flags"] == ["thick-slices", "header"]
+    assert facts["Warnings"][0].startswith("slices are 5.0 mm thick")
+    assert facts["Warnings"][1:] == ["a"]

@@ -140,6 +140,7 @@ def _carry(root: Path, work: Path, scan: Scan, labels: np.ndarray) -> None:
         save(labels, TEMPLATE, work / "labels.nii.gz"),
         save(brain.astype(np.uint8), conformed.affine, work / "brain.nii.gz"),
         xfm=xfm,
+        affine=xfm,
         conformed=work / "conformed.nii.gz",
         source=source,
         folder=work,

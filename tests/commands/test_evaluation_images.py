@@ -2,8 +2,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from uadbids.commands.evaluation_images import Image, Way, read_image, read_mask, read_rigid
+from uadbids.commands.evaluation_images import Image, Way, read_image, read_mask
 from uadbids.errors import ScanError
+from uadbids.preproc.transform import read_transform
 
 NOTHING = frozenset()
 
@@ -154,12 +155,12 @@ def test_a_transform_turns_about_its_centre(tmp_path):
     xfm = tmp_path / "xfm.txt"
     # A quarter turn about the third axis through (10, 0, 0) in LPS, which is (-10, 0, 0) in RAS.
     xfm.write_text("Parameters: 0 -1 0 1 0 0 0 0 1 0 0 5\nFixedParameters: 10 0 0\n")
-    np.testing.assert_allclose(read_rigid(xfm) @ (-10, 0, 0, 1), (-10, 0, 5, 1), atol=1e-9)
-    np.testing.assert_allclose(read_rigid(xfm) @ (-11, 0, 0, 1), (-10, -1, 5, 1), atol=1e-9)
+    np.testing.assert_allclose(read_transform(xfm) @ (-10, 0, 0, 1), (-10, 0, 5, 1), atol=1e-9)
+    np.testing.assert_allclose(read_transform(xfm) @ (-11, 0, 0, 1), (-10, -1, 5, 1), atol=1e-9)
 
 
 @pytest.mark.parametrize("text", ["", "Parameters: 1 2 3\nFixedParameters: 0 0 0\n"])
 def test_a_transform_that_cannot_be_read_is_told(text, tmp_path):
     (tmp_path / "xfm.txt").write_text(text)
     with pytest.raises(ScanError, match="cannot be read as a transform"):
-        read_rigid(tmp_path / "xfm.txt")
+        read_transform(tmp_path / "xfm.txt")

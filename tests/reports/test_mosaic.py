@@ -39,7 +39,9 @@ class Drawn:
 
 def read_panels(path: Path) -> list[Drawn]:
     root = ElementTree.parse(path).getroot()
-    return [_read_panel(group) for group in root.iter(f"{SVG}g")]
+    groups = (group for group in root.iter(f"{SVG}g") if "transform" in group.attrib)
+    # Clear ones, outlines alone, are left out.
+    return [_read_panel(group) for group in groups if group.find(f"{SVG}image") is not None]
 
 
 def _read_panel(group: ElementTree.Element) -> Drawn:
@@ -183,7 +185,7 @@ def test_proportions_and_size_on_disk(
     case = make_case(tmp_path, shape, spacing, lesion=centre, tilt=tilt)  # type: ignore[arg-type]
     draw_detection(case.flair, case.anomaly, case.lesions, case.out, brain_mask=case.brain)
     panels = read_panels(case.out)
-    assert len(panels) == 7 + 7 + 6
+    assert len(panels) == 12 + 6 + 12
     for panel in panels:
         rows, columns = panel.pixels.shape[:2]
         assert panel.width / columns == pytest.approx(panel.height / rows, rel=0.03)
@@ -203,7 +205,7 @@ def test_every_lesion_is_shown_when_there_are_few(tmp_path: Path) -> None:
     lesions[60:62, 60:62, 44] = 1
     save(lesions, image.affine, case.lesions)
     draw_detection(case.flair, case.anomaly, case.lesions, case.out, brain_mask=case.brain)
-    overlays = read_panels(case.out)[7:14]
+    overlays = read_panels(case.out)[18:]
     sizes = [np.ptp(line[:, 0]) for p in overlays for line in p.outlines]
     assert sum(size > 15 for size in sizes) >= 2, "the large lesion deserves several slices"
     assert sum(size < 4 for size in sizes) == 2, "both small lesions are cut"
@@ -234,7 +236,7 @@ def test_no_lesion_is_said_and_slices_spread_over_the_brain(tmp_path: Path) -> N
     draw_detection(case.flair, case.anomaly, case.lesions, case.out, brain_mask=case.brain)
     text = case.out.read_text(encoding="utf-8")
     assert "no lesion was found" in text
-    heights = [int(h.replace("−", "-")) for h in re.findall(r">z (\S+) mm<", text)[:7]]
+    heights = [int(h.replace("−", "-")) for h in re.findall(r">z (\S+) mm<", text)[:12]]
     assert heights == sorted(heights)
     assert heights[-1] - heights[0] > 60
     assert not any(p.outlines for p in read_panels(case.out))
@@ -269,8 +271,8 @@ def test_reconstruction_shows_examined_slices_only(tmp_path: Path) -> None:
     healthy = save(seen, affine, tmp_path / "healthy.nii.gz")
     draw_reconstruction(case.flair, healthy, case.anomaly, case.lesions, case.out)
     panels = read_panels(case.out)
-    assert len(panels) == 4 * 7
-    assert all(panel.pixels.mean() > 60 for panel in panels[7:14])
+    assert len(panels) == 5 * 7
+    assert all(panel.pixels.mean() > 60 for panel in panels[28:])
 
 
 def test_a_shifted_brain_leaves_the_outline_of_the_template(tmp_path: Path) -> None:
@@ -283,13 +285,27 @@ def test_a_shifted_brain_leaves_the_outline_of_the_template(tmp_path: Path) -> N
     )
     draw_registration(case.flair, case.brain, volume, case.out)
     panels = read_panels(case.out)
-    template, scan = panels[3], panels[10]
+    template, scan = panels[3], panels[16]
     assert template.texts == scan.texts
     assert np.array_equal(template.outlines[0], scan.outlines[0])
     # Rolled to the front: the scan is bright above the outline's top, the template's rim is not.
     top = round(scan.outlines[0][:, 1].min() / 2) - 3
     middle = scan.pixels.shape[1] // 2
     assert scan.pixels[top, middle] > template.pixels[top, middle] + 40
+
+
+def test_what_lies_over_a_figure_can_be_hidden_by_its_fragment(tmp_path: Path) -> None:
+    """The same places under and over; the page shows the one or the other by ``#under``."""
+    case = make_case(tmp_path, (96, 96, 24), (1, 1, 4), lesion=RIGHT_FRONT_TOP)
+    draw_detection(case.flair, case.anomaly, case.lesions, case.out, brain_mask=case.brain)
+    root = ElementTree.parse(case.out).getroot()
+    order = [(child.get("id"), child.get("class")) for child in root if child.tag == f"{SVG}g"]
+    assert order[-2:] == [("under", None), (None, "over")]
+    over = root.find(f"{SVG}g[@class='over']")
+    places = [group.get("transform") for group in over]
+    below = [child.get("transform") for child in root if child.get("transform")]
+    assert places == below[: len(places)] and len(set(places)) == 12
+    assert "#under:target~.over{display:none}" in case.out.read_text(encoding="utf-8")
 
 
 def test_grids_that_differ_are_refused(tmp_path: Path) -> None:

@@ -41,7 +41,16 @@ SCAN = ScanReport(
     facts=FACTS,
     summary=SUMMARY,
     components=[
-        {"index": 1, "volume_ml": 2.5, "score_max": 0.75, "x_mm": -31.2, "y_mm": -0.2, "z_mm": 7.0},
+        {
+            "index": 1,
+            "volume_ml": 2.5,
+            "score_max": 0.75,
+            "score_mean": 0.5,
+            "x_mm": -31.2,
+            "y_mm": -0.2,
+            "z_mm": 7.0,
+            "location": "left insula",
+        },
         {"index": 2, "volume_mm3": 250.0, "score_max": 0.5, "x_mm": 1.0, "y_mm": 2.0, "z_mm": 3.0},
     ],
     figures={"brain": "sub-01/figures/b.svg", "detection": "sub-01/figures/d.svg", "odd": "o.svg"},
@@ -63,7 +72,7 @@ CARD: dict[str, Any] = {
 class Reader(HTMLParser):
     """Collects tags, attributes, text; notes tags that do not nest."""
 
-    VOID = frozenset({"meta", "img", "br"})
+    VOID = frozenset({"meta", "img", "br", "input"})
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -114,9 +123,9 @@ def test_results_provenance_and_model_are_told(tmp_path: Path) -> None:
         "Lesion volume (ml) 3.48",
         "Brain examined 71 %",
         "Overlap with template (Dice) not available",
-        "0.5 × 0.5 × 4",
-        "1 2.5 0.75 -31 0 7",
-        "2 0.25 0.5 1 2 3",
+        "Voxel size (mm) 0.5, 0.5, 4",
+        "1 left insula 2.5 0.75 0.5 -31 0 7",
+        "2 not available 0.25 0.5 not available 1 2 3",
         "Threshold 0.123",
         "Threshold comes from calibrated at 0.1 %",
         "Model SHA-256 " + "ab" * 32,
@@ -140,9 +149,40 @@ def test_each_warning_appears_once(tmp_path: Path) -> None:
 def test_figures_are_relative_links_with_alternative_text_in_reading_order(tmp_path: Path) -> None:
     page = write(tmp_path)
     sources = page.attributes("img", "src")
-    assert sources == ["sub-01/figures/d.svg", "sub-01/figures/b.svg", "o.svg"]
-    assert all(page.attributes("img", "alt"))
-    assert len(page.attributes("img", "alt")) == 3
+    assert sources == [
+        "sub-01/figures/d.svg",
+        "sub-01/figures/d.svg#under",
+        "sub-01/figures/b.svg",
+        "sub-01/figures/b.svg#under",
+        "o.svg",
+    ]
+    texts = page.attributes("img", "alt")
+    assert len(set(texts)) == len(sources) and all(texts)
+    assert texts[:2] == [
+        "What was found, sub-01_ses-1: with findings",
+        "What was found, sub-01_ses-1: scan alone",
+    ]
+
+
+def test_figures_that_flicker_are_switched_each_on_its_own(tmp_path: Path) -> None:
+    page = write(tmp_path, scans=[SCAN, replace(SCAN, name="sub-01_ses-2")])
+    names = page.attributes("input", "name")
+    assert len(names) == 2 * 2 * 3 and len(set(names)) == 2 * 2
+    assert len(page.attributes("input", "checked")) == 2 * 2
+
+
+def test_methods_stand_on_the_page_as_they_were_made(tmp_path: Path) -> None:
+    page = write(tmp_path, methods="<p>Brains were masked.</p>")
+    assert "Methods, ready to paste Brains were masked." in page.words
+    assert "logs/CITATION.bib" in page.attributes("a", "href")
+    assert "ready to paste" not in write(tmp_path).words
+
+
+def test_long_rows_of_numbers_are_told_in_short(tmp_path: Path) -> None:
+    errors = {"held_out": [0.01 * n for n in range(1, 8)]}
+    page = write(tmp_path, card={"training": {"n_scans": 7, "reconstruction_errors": errors}})
+    assert "Held out median 0.04, 0.01 to 0.07 (7 values)" in page.words
+    assert "learnt from 7 scans" in page.words
 
 
 def test_page_needs_no_network_and_no_script(tmp_path: Path) -> None:
@@ -177,7 +217,10 @@ def test_strings_of_the_dataset_cannot_inject_markup(tmp_path: Path) -> None:
     assert page.words.count("<script>") > 10
     links = page.attributes("a", "href") + page.attributes("img", "src")
     assert not [link for link in links if link and ":" in link]
-    known = {"class", "id", "href", "src", "alt", "role", "loading", "lang", "open"}
+    known = {
+        "class", "id", "href", "src", "alt", "role", "loading", "lang", "open", "name", "type",
+        "checked", "aria-label",
+    }  # fmt: skip
     in_body = [attrs for tag, attrs in page.tags if tag not in {"meta"}]
     assert {name for attrs in in_body for name in attrs} <= known
 
@@ -197,7 +240,7 @@ def test_subject_with_failures_only(tmp_path: Path) -> None:
     page = write(tmp_path, scans=[], failures=failures)
     assert "sub-01_run-1 failed. It has no brain." in page.words
     assert "0 scans processed, 2 failed" in page.words
-    assert page.attributes("a", "href") == ["sub-01/log/1/crash.txt"]
+    assert page.attributes("a", "href") == ["sub-01/log/1/crash.txt", "#model"]
 
 
 def test_no_lesion_is_said_and_long_lists_are_cut(tmp_path: Path) -> None:
@@ -207,7 +250,7 @@ def test_no_lesion_is_said_and_long_lists_are_cut(tmp_path: Path) -> None:
     assert "None above the threshold" in write(tmp_path, scans=[bare]).words
     page = write(tmp_path, scans=[many])
     assert "The 30 largest of 45" in page.words
-    assert page.words.count("1 0.1 1 0 0 0") == 30
+    assert page.words.count("not available 0.1 1 not available 0 0 0") == 30
 
 
 @pytest.mark.parametrize("card", [{}, {"training": None, "results": {}, "limits": []}])

@@ -1,15 +1,24 @@
 """Join what the steps of a scan reported into what its sidecars tell."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from uadbids.bids.flags import judge
 
 # Results of the scan, as against how they came about: told once, beside the lesion mask.
 SUMMARY = (
     "BrainVolumeMl",
     "ExaminedBrainFraction",
+    "LesionRimFraction",
+    "ReconstructionError",
+    "ReconstructionErrorPercentile",
     "RegistrationOverlap",
+    "RegistrationGain",
     "RegistrationAngleDegrees",
     "SourceVoxelSizeMm",
+    "FieldOfViewCut",
+    "GreyWhiteRatio",
+    "VentricleLevel",
     "IntensityClippedFraction",
 )
 
@@ -20,45 +29,26 @@ def join_facts(reports: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], di
     Parameters
     ----------
     reports : iterable of Mapping
-        CamelCase keys; ``Warnings`` (list) and ``StageSeconds`` (mapping) may come from any step.
+        CamelCase keys; ``Flags`` and ``Warnings`` (lists) and ``StageSeconds`` (mapping) may come
+        from any step.
 
     Returns
     -------
     dict, dict
-        Facts for every sidecar, and those for the summary of the scan.
+        Facts for every sidecar, and those for the summary of the scan. The flags that the whole of
+        them raises (see `flags.judge`) come before those of the steps.
     """
-    facts: dict[str, Any] = {"Warnings": [], "StageSeconds": {}}
+    facts: dict[str, Any] = {"Flags": [], "Warnings": [], "StageSeconds": {}}
     for report in reports:
         for key, value in report.items():
-            if key == "Warnings":
+            if key in ("Flags", "Warnings"):
                 facts[key] = facts[key] + list(value)
             elif key == "StageSeconds":
                 facts[key] = {**facts[key], **value}
             else:
                 facts[key] = value
+    codes, sentences = judge(facts)
+    facts["Flags"] = codes + facts["Flags"]
+    facts["Warnings"] = sentences + facts["Warnings"]
     summary = {key: facts.pop(key) for key in SUMMARY if key in facts}
     return facts, summary
-
-
-def brain_mask_warnings(facts: Mapping[str, Any], trained_with: Sequence[str]) -> list[str]:
-    """Warn where a model sees brains that were cut out in another way than in its training.
-
-    Parameters
-    ----------
-    facts : Mapping
-        With ``BrainMaskMethod``.
-    trained_with : sequence of str
-        Methods of the training; empty where the card does not tell.
-
-    Returns
-    -------
-    list of str
-        No or one sentence.
-    """
-    method = facts.get("BrainMaskMethod")
-    if not trained_with or method in trained_with:
-        return []
-    return [
-        f"the model was trained with brain masks by {', '.join(trained_with)}, this one is by "
-        f"{method}: look at the rim"
-    ]

@@ -19,6 +19,9 @@ COMPONENT_COLUMNS: Mapping[str, Mapping[str, str]] = {
     "x_mm": {"Description": "Centre of mass, scanner coordinates, to the right", "Units": "mm"},
     "y_mm": {"Description": "Centre of mass, scanner coordinates, to the front", "Units": "mm"},
     "z_mm": {"Description": "Centre of mass, scanner coordinates, upwards", "Units": "mm"},
+    "hemisphere": {"Description": "Side of the patient: left, right or both"},
+    "region": {"Description": "Lobe or structure in which most of it lies, by an atlas"},
+    "location": {"Description": "Its place in words; approximate, since no atlas fits every brain"},
 }
 
 # An absolute path at the start of a word, up to its last name; URLs have no blank before "/".

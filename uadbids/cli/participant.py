@@ -87,12 +87,17 @@ def participant(
     reports_only: Annotated[
         bool, typer.Option("--reports-only", help="Make the pages again from the outputs.")
     ] = False,
+    boilerplate_only: Annotated[
+        bool,
+        typer.Option("--boilerplate-only", help="Write the methods text (logs/CITATION.*) alone."),
+    ] = False,
     notrack: Annotated[
         bool, typer.Option("--notrack", help="Accepted; nothing is ever sent.")
     ] = False,
 ) -> None:
     """Write anomaly maps and lesion masks of every FLAIR of a BIDS dataset."""
     from uadbids.commands import participant as command
+    from uadbids.commands import remake
 
     settings = {
         "threshold": threshold,
@@ -114,7 +119,10 @@ def participant(
     )
     bundle, card = command.check(options)
     if reports_only:
-        command.remake_pages(options, card)
+        remake.remake_pages(options, card)
+        return
+    if boilerplate_only:
+        remake.write_boilerplate(options, card)
         return
     scans = command.select(options)
     if dry_run:

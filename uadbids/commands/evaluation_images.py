@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +15,8 @@ from scipy import ndimage
 from uadbids.core.postprocess import Spacing
 from uadbids.errors import ScanError
 from uadbids.preproc.conform import MASK_TOLERANCE_MM
+from uadbids.preproc.transform import read_transform
 
-# ITK counts to the left and to the back, NIfTI to the right and to the front.
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # What a scale factor in a header leaves of a whole number.
 _ROUNDING = 1e-3
 
@@ -125,7 +123,7 @@ class Way:
 
     def __init__(self, xfm: Path, scan: Image, template: Image) -> None:
         self._scan_shape, self._template_shape = scan.data.shape, template.data.shape
-        there = np.linalg.inv(scan.affine) @ read_rigid(xfm) @ template.affine
+        there = np.linalg.inv(scan.affine) @ read_transform(xfm) @ template.affine
         self._to_scan, self._to_template = there, np.linalg.inv(there)
         self._index: np.ndarray | None = None
 
@@ -148,22 +146,6 @@ class Way:
         moved = _sample(mask.astype(np.float32), self._to_scan, self._template_shape, 1)
         carried: np.ndarray = moved >= 0.5
         return carried
-
-
-def read_rigid(xfm: Path) -> np.ndarray:
-    """Read a linear transform in ITK's text format as a matrix, shape (4, 4), RAS millimetres."""
-    try:
-        text = xfm.read_text(encoding="utf-8")
-        numbers, fixed = (
-            np.array(re.search(rf"^{name}:(.*)$", text, re.MULTILINE)[1].split(), dtype=float)  # type: ignore[index]
-            for name in ("Parameters", "FixedParameters")
-        )
-        matrix = np.eye(4)
-        matrix[:3, :3] = numbers[:9].reshape(3, 3)
-        matrix[:3, 3] = numbers[9:12] + fixed - matrix[:3, :3] @ fixed
-    except (OSError, TypeError, ValueError) as error:
-        raise ScanError(f"{xfm}: cannot be read as a transform; run the scan again") from error
-    return _LPS @ matrix @ _LPS
 
 
 def _whole_numbers(data: np.ndarray, path: Path) -> np.ndarray:

@@ -11,12 +11,14 @@ from typing import Any
 from uadbids import __version__
 from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.facts import SUMMARY
+from uadbids.bids.files import write_bytes
 from uadbids.bids.names import derivative_path, figure_path, report_path
 from uadbids.bids.scan import Scan
 from uadbids.bundle import Card
-from uadbids.reports.page import Failure, ScanReport, write_subject_page
+from uadbids.reports.methods import MethodsText, describe_methods, methods_page
+from uadbids.reports.page import Failure, ScanReport, figure_texts, write_subject_page
 
-FIGURES = ("detection", "reconstruction", "brain", "registration")
+CITATION = "logs/CITATION"
 COUNTED = ("LesionVolumeMl", "LesionCount", "LargestLesionMl", *SUMMARY)
 _NOT_FACTS = ("Description", "Sources", "Type", "SpatialReference", "SkullStripped", *COUNTED)
 
@@ -49,6 +51,7 @@ def write_pages(
         The pages.
     """
     run = {"uadbids": __version__, "Started (UTC)": f"{started:%Y-%m-%d %H:%M}"}
+    methods = write_methods(output_dir, card)
     return [
         write_subject_page(
             output_dir / report_path(subject),
@@ -57,14 +60,41 @@ def write_pages(
             failures=failures.get(subject, ()),
             card=card.to_dict(),
             run=run,
+            methods=methods.html,
         )
         for subject in subjects
     ]
 
 
+def write_methods(output_dir: Path, card: Card) -> MethodsText:
+    """Write the methods text of all finished scans: ``logs/CITATION.md``, ``.html``, ``.bib``.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Output dataset.
+    card : Card
+        The model's.
+
+    Returns
+    -------
+    MethodsText
+        The text.
+    """
+    scans = [scan.metadata for scan in finished_scans(output_dir)]
+    methods = describe_methods(__version__, card.to_dict(), scans)
+    for ending, text in (
+        ("md", methods.markdown),
+        ("html", methods_page(methods)),
+        ("bib", methods.bibtex),
+    ):
+        write_bytes(output_dir / f"{CITATION}.{ending}", text.encode())
+    return methods
+
+
 def _report(output_dir: Path, scan: Scan) -> ScanReport:
     told: Mapping[str, Any] = scan.metadata
-    figures = {kind: figure_path(scan, kind) for kind in FIGURES}
+    figures = {kind: figure_path(scan, kind) for kind in figure_texts()}
     return ScanReport(
         name=scan.name,
         title=scan.name,

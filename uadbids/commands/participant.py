@@ -6,7 +6,6 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,14 +16,12 @@ from rich.table import Table
 
 from uadbids import __version__
 from uadbids.bids.dataset import (
-    MODEL_CARD,
     check_output_dir,
     container_from_environment,
     write_dataset,
 )
-from uadbids.bids.derivatives import finished_scans, is_finished
-from uadbids.bids.facts import brain_mask_warnings
-from uadbids.bids.files import read_json
+from uadbids.bids.derivatives import is_finished
+from uadbids.bids.flags import brain_mask_warnings
 from uadbids.bids.masks import BRAIN, find_mask
 from uadbids.bids.names import log_dir
 from uadbids.bids.query import Scan, find_scans, read_filters
@@ -33,7 +30,6 @@ from uadbids.commands.pages import write_pages
 from uadbids.commands.progress import Progress
 from uadbids.commands.setup import is_inside
 from uadbids.core.calibration import Calibration
-from uadbids.core.card import parse_card
 from uadbids.core.threshold import choose_threshold
 from uadbids.errors import BundleError, UsageError
 from uadbids.preproc.config import PreprocConfig
@@ -222,20 +218,6 @@ def _failure(scan: Scan, crashes: Sequence[Crash], error: str, output_dir: Path)
         reason += " (its outputs of an earlier run were left in place)"
     link = str(crashes[0].crash_file.relative_to(output_dir)) if crashes else None
     return Failure(scan.name, reason, link)
-
-
-def remake_pages(options: ParticipantOptions, card: Card) -> None:
-    """Make tables and pages again from the outputs that are there (``--reports-only``).
-
-    They tell of the model that made the outputs, whichever `card` this run would have taken.
-    """
-    with suppress(KeyError, TypeError, ValueError, AttributeError):
-        card = parse_card(read_json(options.output_dir / MODEL_CARD))
-    subjects = sorted({scan.subject for scan in finished_scans(options.output_dir)})
-    if not subjects:
-        raise UsageError(f"{options.output_dir}: there is no finished scan to report on")
-    write_top_level(options, card)
-    write_pages(options.output_dir, card, subjects, {}, datetime.now(UTC))
 
 
 def write_top_level(options: ParticipantOptions, card: Card) -> None:

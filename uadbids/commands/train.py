@@ -29,7 +29,7 @@ from uadbids.core.inference import resolve_device
 from uadbids.core.models import VAE
 from uadbids.core.training import fit
 from uadbids.errors import UsageError
-from uadbids.healthy import calibrate_on
+from uadbids.healthy import calibrate_on, errors_on
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.grid import Template
 
@@ -108,6 +108,7 @@ def _train(options: TrainOptions, world: World) -> Path | None:
         limits=tuple(options.about.get("limits", ())),
         license=str(options.about.get("license", "not stated")),
     )
+    card = _with_errors(Bundle(card, final.model, calibration), tried, final, world.device)
     bundle = Bundle(card, final.model, calibration)
     save_bundle(bundle, options.bundle_dir)
     trained = [final, *tried] if options.split.folds else tried
@@ -230,6 +231,22 @@ def _training(
         "collapsed": final.history.collapsed,
         "thresholds": thresholds(calibration),
     }
+
+
+def _with_errors(
+    bundle: Bundle, tried: Sequence[Trained], final: Trained, device: torch.device
+) -> Card:
+    """Return the card with the errors of the whole cohort: what is usual for this model."""
+    groups = {
+        "held_out": [(member, item.model) for item in tried for member in item.kept_back],
+        "trained_on": [(member, final.model) for member in final.fitted],
+    }
+    errors = {
+        group: errors_on(((member.load(), model) for member, model in pairs), bundle, device)
+        for group, pairs in groups.items()
+    }
+    training = {**bundle.card.training, "reconstruction_errors": errors}
+    return replace(bundle.card, training=training)
 
 
 def _tell(console: Console, final: Trained, calibration: Calibration, report: Path) -> None:

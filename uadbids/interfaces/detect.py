@@ -16,13 +16,7 @@ from nipype.interfaces.base import (
 from uadbids.carry import carry_home
 from uadbids.detect_files import detect_file
 from uadbids.interfaces.base import StageInterface, StageOutputSpec
-from uadbids.preproc.grid import Template
-from uadbids.reports.mosaic import (
-    draw_brain_mask,
-    draw_detection,
-    draw_reconstruction,
-    draw_registration,
-)
+from uadbids.reports.scan_figures import draw_figures
 
 
 class DetectInputSpec(BaseInterfaceInputSpec):
@@ -71,6 +65,7 @@ class CarryHomeInputSpec(BaseInterfaceInputSpec):
     files = traits.Dict(mandatory=True, desc="images on the template grid")
     brain = File(exists=True, mandatory=True, desc="brain mask of the conformed scan")
     xfm = File(exists=True, mandatory=True, desc="transform of Register")
+    affine = File(exists=True, mandatory=True, desc="affine transform of Register")
     conformed = File(exists=True, mandatory=True, desc="conformed scan")
     source = File(mandatory=True, desc="scan as it was found")
 
@@ -97,6 +92,7 @@ class CarryHome(StageInterface):
             files["components"],
             Path(self.inputs.brain),
             xfm=Path(self.inputs.xfm),
+            affine=Path(self.inputs.affine),
             conformed=Path(self.inputs.conformed),
             source=Path(self.inputs.source),
             folder=folder,
@@ -111,6 +107,9 @@ class DrawInputSpec(BaseInterfaceInputSpec):
 
     source = File(mandatory=True, desc="scan as it was found")
     volume = File(exists=True, mandatory=True, desc="volume on the template grid")
+    mask = File(exists=True, mandatory=True, desc="brain mask on the template grid")
+    bundle = Directory(exists=True, mandatory=True, desc="model bundle")
+    identity = Str(mandatory=True, desc="hash of the bundle")
     found = traits.Dict(mandatory=True, desc="images on the template grid")
     home = traits.Dict(mandatory=True, desc="images on the scan's grid")
     facts = traits.Dict(mandatory=True, desc="facts of the detection")
@@ -130,32 +129,14 @@ class Draw(StageInterface):
     output_spec = DrawOutputSpec
 
     def _stage(self, folder: Path) -> None:
-        source, volume = Path(self.inputs.source), Path(self.inputs.volume)
-        home = {key: Path(path) for key, path in self.inputs.home.items()}
-        found = {key: Path(path) for key, path in self.inputs.found.items()}
-        threshold = self.inputs.facts["Threshold"]
-        template = Template.packaged()
-        brain = home["native_brain"]
-        figures = {
-            "detection": draw_detection(
-                source,
-                home["native_anomaly"],
-                home["native_lesions"],
-                folder / "detection.svg",
-                brain_mask=brain,
-                threshold=threshold,
-            ),
-            "reconstruction": draw_reconstruction(
-                volume,
-                found["recon"],
-                found["anomaly"],
-                found["lesions"],
-                folder / "reconstruction.svg",
-                threshold=threshold,
-            ),
-            "brain": draw_brain_mask(source, brain, folder / "brain.svg"),
-            "registration": draw_registration(
-                template.t1w, template.brain_mask, volume, folder / "registration.svg"
-            ),
-        }
+        figures = draw_figures(
+            Path(self.inputs.source),
+            Path(self.inputs.volume),
+            Path(self.inputs.mask),
+            {key: Path(path) for key, path in self.inputs.found.items()},
+            {key: Path(path) for key, path in self.inputs.home.items()},
+            facts=self.inputs.facts,
+            bundle=Path(self.inputs.bundle),
+            folder=folder,
+        )
         self._results["figures"] = {kind: str(path) for kind, path in figures.items()}

@@ -8,7 +8,8 @@ from typing import Any
 from nipype.interfaces.base import BaseInterfaceInputSpec, Directory, File, traits
 
 from uadbids.bids.derivatives import write_scan
-from uadbids.bids.facts import brain_mask_warnings, join_facts
+from uadbids.bids.facts import join_facts
+from uadbids.bids.flags import brain_mask_warnings
 from uadbids.bids.scan import Scan
 from uadbids.interfaces.base import StageInterface
 
@@ -41,7 +42,9 @@ class Write(StageInterface):
 
     def _stage(self, folder: Path) -> None:
         facts, summary = join_facts([self.inputs.run_facts, *self.inputs.facts])
-        facts["Warnings"] += brain_mask_warnings(facts, self.inputs.trained_with)
+        if told := brain_mask_warnings(facts, self.inputs.trained_with):
+            facts["Flags"].append("brain-mask-method")
+            facts["Warnings"] += told
         write_scan(
             Path(self.inputs.output_dir),
             Scan(**{**self.inputs.scan, "path": Path(self.inputs.scan["path"])}),

@@ -14,6 +14,7 @@ from uadbids.preproc.conform import conform
 from uadbids.preproc.grid import Template
 from uadbids.preproc.intensity import scale_intensity
 from uadbids.preproc.n4 import correct_bias
+from uadbids.preproc.quality import assess
 from uadbids.preproc.registration import register, to_template
 
 
@@ -118,6 +119,7 @@ class RegisterOutputSpec(StageOutputSpec):
     """Outputs of `Register`."""
 
     out_xfm = File(exists=True, desc="ITK transform; maps template points to the scan")
+    out_affine = File(exists=True, desc="the affine one that it comes from")
 
 
 class Register(StageInterface):
@@ -132,6 +134,7 @@ class Register(StageInterface):
             Path(self.inputs.in_file),
             Path(self.inputs.mask_file),
             self._new("out_xfm", folder, "to_template.txt"),
+            self._new("out_affine", folder, "affine.txt"),
             Template.packaged(),
             PreprocConfig.from_dict(self.inputs.config),
         )
@@ -177,6 +180,29 @@ class ToTemplate(StageInterface):
         )
         resampled.unlink()
         return facts
+
+
+class AssessInputSpec(BaseInterfaceInputSpec):
+    """Inputs of `Assess`."""
+
+    brain = File(exists=True, mandatory=True, desc="brain mask of the conformed scan")
+    volume = File(exists=True, mandatory=True, desc="volume on the template grid")
+    mask = File(exists=True, mandatory=True, desc="brain mask on the template grid")
+
+
+class Assess(StageInterface):
+    """Whether the scan can be trusted."""
+
+    stage = "quality"
+    input_spec = AssessInputSpec
+
+    def _stage(self, folder: Path) -> dict[str, Any]:
+        return assess(
+            Path(self.inputs.brain),
+            Path(self.inputs.volume),
+            Path(self.inputs.mask),
+            Template.packaged(),
+        )
 
 
 def _path(value: Any) -> Path | None:

@@ -17,8 +17,6 @@ from uadbids.preproc.hd_bet import run_hd_bet
 
 Method = Literal["hd-bet", "deepbet", "mask", "none"]
 
-# A newborn's brain has about 350 ml, the largest adult brains stay under 2 l.
-PLAUSIBLE_ML = (300.0, 2200.0)
 SMALLEST_ML = 50.0
 
 
@@ -86,7 +84,7 @@ def extract_brain(
     Returns
     -------
     dict
-        Facts: method, brain volume in ml, warnings.
+        Facts: method and brain volume in ml.
 
     Raises
     ------
@@ -112,13 +110,10 @@ def extract_brain(
     out = nib.Nifti1Image(mask.astype(np.uint8), image.affine, image.header)
     out.header.set_data_dtype(np.uint8)
     out.to_filename(out_mask)
-    low, high = PLAUSIBLE_ML
-    implausible = not low <= volume <= high
     return {
         "BrainMaskMethod": method,
         **({"BrainMaskWeightsSHA256": weights_sha256} if method == "hd-bet" else {}),
         "BrainVolumeMl": round(volume, 1),
-        "Warnings": [f"the brain mask holds {volume:.0f} ml: look at it"] if implausible else [],
     }
 
 

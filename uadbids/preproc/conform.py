@@ -75,6 +75,7 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
         "SourceOrientation": "".join(nib.aff2axcodes(affine)),
         "SourceGeometry": source,
         "Warnings": warnings,
+        "Flags": ["header"] if warnings else [],
     }
 
 

@@ -16,8 +16,6 @@ from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.conform import on_grid_of
 from uadbids.preproc.grid import Template
 
-# Below this share of common volume a brain does not lie in the template's frame.
-POOR_OVERLAP = 0.75
 POINT_STEP = 997
 """Every how many voxels of the template's brain the rigid fit looks."""
 RAS = nib.orientations.axcodes2ornt("RAS")
@@ -32,7 +30,12 @@ _SEARCH: dict[str, Any] = {
 
 
 def register(
-    in_file: Path, mask_file: Path, out_xfm: Path, template: Template, config: PreprocConfig
+    in_file: Path,
+    mask_file: Path,
+    out_xfm: Path,
+    out_affine: Path,
+    template: Template,
+    config: PreprocConfig,
 ) -> dict[str, Any]:
     """Estimate the rigid transform from a scan to the template, brain to brain.
 
@@ -48,6 +51,8 @@ def register(
         Bias-corrected scan and brain mask on its grid.
     out_xfm : Path
         Where to write the ITK text transform; it maps points of the template to the scan.
+    out_affine : Path
+        Where to write the affine one that it comes from, by which places get their names.
     template : Template
         Template image and brain mask.
     config : PreprocConfig
@@ -56,7 +61,7 @@ def register(
     Returns
     -------
     dict
-        Facts: Dice overlap of the moved brain mask with the template's, angle, and warnings.
+        Facts: Dice overlap of the moved brain mask with the template's, and angle.
 
     Raises
     ------
@@ -80,19 +85,13 @@ def register(
         transform_type="AffineTransform", dimension=3, matrix=rotation, offset=offset
     )
     ants.write_transform(rigid, str(out_xfm))
+    ants.write_transform(affine, str(out_affine))
     brain = ants.image_read(str(template.brain_mask), pixeltype="float")
     overlap = _dice(rigid.apply_to_image(mask, brain).numpy() >= 0.5, brain.numpy() > 0)
-    warnings = []
-    if overlap < POOR_OVERLAP:
-        warnings.append(
-            f"the brain overlaps the template's by {overlap:.2f} only: "
-            "look at the registration figure"
-        )
     angle = np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
     return {
         "RegistrationOverlap": round(overlap, 3),
         "RegistrationAngleDegrees": round(float(angle), 2),
-        "Warnings": warnings,
     }
 
 

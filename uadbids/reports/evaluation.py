@@ -1,6 +1,5 @@
 """The page of an evaluation: tables, curves and volumes; needs neither network nor script."""
 
-import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,15 +11,13 @@ import numpy as np
 from jinja2 import Environment
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from uadbids.bids.files import write_bytes
 from uadbids.reports.layout import new_environment
+from uadbids.reports.plots import COLOURS, STYLE, as_svg
 
-# Distinguishable without colour vision, and on paper by their dashes (Okabe and Ito).
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 # A scan without lesions, or without findings, has no place on a logarithmic axis but this.
 _SMALLEST_ML = 0.01
@@ -121,19 +118,15 @@ def _references(report: EvaluationReport) -> list[str]:
 def _draw(report: EvaluationReport, panel: Any) -> str:
     """Draw one panel for each reference; the same figures give the same bytes."""
     references = _references(report)
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "uadbids", "font.size": 10}):
+    with rc_context(STYLE):
         figure = Figure(figsize=(4.6 * max(2, len(references)), 4.2), layout="constrained")
-        FigureCanvasSVG(figure)
         for axes, reference in zip(
             np.ravel(figure.subplots(1, len(references), squeeze=False)), references, strict=True
         ):
             panel(axes, report, reference)
             axes.set_title(f"against {reference}", fontsize=10)
             axes.grid(alpha=0.3)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    # The name of the program that drew it is a link to the network: leave it out.
-    return re.sub(r"<metadata>.*?</metadata>", "", stream.getvalue(), flags=re.DOTALL)
+        return as_svg(figure)
 
 
 def _precision_recall(axes: Axes, report: EvaluationReport, reference: str) -> None:
@@ -175,7 +168,7 @@ def _volumes(axes: Axes, report: EvaluationReport, reference: str) -> None:
             found,
             s=22,
             alpha=0.8,
-            color=_COLOURS[place % len(_COLOURS)],
+            color=COLOURS[place % len(COLOURS)],
             marker="osD^v"[place % 5],
             label=f"{method} ({kind})",
         )
@@ -187,7 +180,7 @@ def _volumes(axes: Axes, report: EvaluationReport, reference: str) -> None:
 
 def _style(place: int) -> dict[str, Any]:
     return {
-        "color": _COLOURS[place % len(_COLOURS)],
+        "color": COLOURS[place % len(COLOURS)],
         "linestyle": _DASHES[place % len(_DASHES)],
         "linewidth": 1.8,
     }

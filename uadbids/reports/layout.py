@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.parse import quote
 
@@ -13,8 +14,18 @@ LABELS = {
     "LesionVolumeMl": "Lesion volume (ml)",
     "LesionCount": "Lesions",
     "BrainVolumeMl": "Brain volume (ml)",
+    "LargestLesionMl": "Largest lesion (ml)",
     "ExaminedBrainFraction": "Brain examined",
+    "LesionRimFraction": "Of the lesions, at the rim of the brain",
+    "ReconstructionError": "Reconstruction error",
+    "ReconstructionErrorPercentile": "Its percentile in the model's cohort",
     "RegistrationOverlap": "Overlap with template (Dice)",
+    "RegistrationGain": "Alignment against shifted by 8 mm",
+    "RegistrationAngleDegrees": "Angle to template (degrees)",
+    "FieldOfViewCut": "Brain cut off",
+    "GreyWhiteRatio": "Grey to white matter",
+    "VentricleLevel": "Ventricles to brain",
+    "IntensityClippedFraction": "Brain clipped in scaling",
     "SourceVoxelSizeMm": "Voxel size (mm)",
     "UadbidsVersion": "uadbids",
     "Model": "Model",
@@ -27,7 +38,11 @@ LABELS = {
     "RandomSeed": "Random seed",
 }
 # Shown elsewhere on the page, not in the table of facts.
-SHOWN_APART = ("StageSeconds", "Warnings")
+SHOWN_APART = ("Flags", "StageSeconds", "Warnings")
+
+# Rows of numbers from this length on are told in short.
+_LONG = 6
+LAYOUTS = Path(__file__).parent / "data"
 
 
 def new_environment() -> Environment:
@@ -37,7 +52,7 @@ def new_environment() -> Environment:
     that none can be anything but a relative path.
     """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "data"),
+        loader=FileSystemLoader(LAYOUTS),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -48,9 +63,10 @@ def new_environment() -> Environment:
         "plain": _plain,
         "share": _share,
         "whole": _whole,
-        "facts": _facts,
+        "facts": ordered_facts,
         "rows": _rows,
         "columns": _columns,
+        "in_short": _in_short,
         "link": quote,
     }
     environment.tests |= {"many": _is_many, "map": lambda value: isinstance(value, Mapping)}
@@ -89,11 +105,22 @@ def _whole(value: float | None) -> str:
     return "not available" if value is None else f"{round(value)}"
 
 
-def _facts(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def ordered_facts(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Key and value pairs in the order of `LABELS`, then the unknown ones as given."""
     known = [key for key in LABELS if key in values]
     others = [key for key in values if key not in LABELS and key not in SHOWN_APART]
     return [(key, values[key]) for key in known + others]
+
+
+def _in_short(item: Any) -> Any:
+    """Put long rows of numbers, such as the errors of a cohort, into median and range."""
+    if isinstance(item, Mapping):
+        return {key: _in_short(part) for key, part in item.items()}
+    row = isinstance(item, list) and all(isinstance(part, float) for part in item)
+    if not row or len(item) < _LONG:
+        return item
+    ends = f"{_plain(min(item))} to {_plain(max(item))}"
+    return f"median {_plain(median(item))}, {ends} ({len(item)} values)"
 
 
 def _is_many(value: object) -> bool:

@@ -34,6 +34,8 @@ from uadbids.reports.slices import (
 )
 from uadbids.reports.svg import ColourBar, Row, Sheet, write_sheet
 
+COLUMNS = 6
+ROWS = 2
 COUNT = 7
 MIN_GAP_MM = 5
 CONVENTION = (
@@ -51,7 +53,10 @@ def draw_detection(
     brain_mask: Path | None = None,
     threshold: float | None = None,
 ) -> Path:
-    """Draw the scan with and without the anomaly map and the outlines of the lesions.
+    """Draw the scan, and over it the anomaly map and the outlines of the lesions.
+
+    What lies over the axial slices is hidden by the fragment `svg.UNDER`; the other planes stand
+    in both ways side by side.
 
     Parameters
     ----------
@@ -87,15 +92,22 @@ def draw_detection(
     outline = (trace(scan, box, found, LESION),)
 
     gap = math.ceil(MIN_GAP_MM / scan.spacing[AXIAL])
-    views = [(AXIAL, i) for i in choose_slices(found, AXIAL, box[AXIAL], COUNT, gap=gap)]
+    slices = choose_slices(found, AXIAL, box[AXIAL], ROWS * COLUMNS, gap=gap)
     focus = largest_component(found)
     planes = [
         (axis, choose_slices(focus, axis, box[axis], 1)[0]) for axis in (SAGITTAL, CORONAL, AXIAL)
     ]
     through = "the largest lesion" if found.any() else "the brain (no lesion was found)"
     rows = (
-        Row("FLAIR, axial", panels(scan, box, views, plain)),
-        Row("The same slices: anomaly, lesions", panels(scan, box, views, overlay, outline)),
+        *(
+            Row(
+                "Axial slices" if not start else "",
+                panels(scan, box, views, plain),
+                panels(scan, box, views, overlay, outline),
+            )
+            for start in range(0, len(slices), COLUMNS)
+            if (views := [(AXIAL, i) for i in slices[start : start + COLUMNS]])
+        ),
         Row(
             f"Three planes through {through}",
             (*panels(scan, box, planes, plain), *panels(scan, box, planes, overlay, outline)),
@@ -142,16 +154,18 @@ def draw_brain_mask(flair: Path, brain_mask: Path, out: Path) -> Path:
     rows = tuple(
         Row(
             names[axis],
-            panels(scan, box, [(axis, i) for i in spread(extent[axis], n)], plain, outline),
+            panels(scan, box, views, plain),
+            panels(scan, box, views, None, outline),
         )
         for axis, n in ((AXIAL, COUNT), (CORONAL, COUNT), (SAGITTAL, COUNT - 1))
+        if (views := [(axis, i) for i in spread(extent[axis], n)])
     )
     keys = ((BRAIN, "brain mask"),)
     return write_sheet(Sheet("Brain mask", rows, keys=keys, note=CONVENTION), out)
 
 
 def draw_registration(template: Path, template_mask: Path, volume: Path, out: Path) -> Path:
-    """Draw template and aligned scan in pairs, both under the outlines of the template.
+    """Draw the template and over it the aligned scan, both under the outlines of the template.
 
     Parameters
     ----------
@@ -177,13 +191,15 @@ def draw_registration(template: Path, template_mask: Path, volume: Path, out: Pa
     axial = [(AXIAL, i) for i in spread(box[AXIAL], COUNT)]
     others = [(axis, i) for axis in (CORONAL, SAGITTAL) for i in spread(box[axis], 3)]
     outlines = (trace(fixed, box, inside, BRAIN), trace_tissue(fixed, box, inside))
+    below = grey(fixed, box, window(fixed.data, inside))
+    above = grey(moved, box, window(moved.data, inside))
     rows = tuple(
-        Row(f"{name}, {planes}", panels(image, box, views, paint, outlines))
-        for planes, views in (("axial", axial), ("coronal and sagittal", others))
-        for name, image, paint in (
-            ("Template", fixed, grey(fixed, box, window(fixed.data, inside))),
-            ("This scan", moved, grey(moved, box, window(moved.data, inside))),
+        Row(
+            planes,
+            panels(fixed, box, views, below, outlines),
+            panels(moved, box, views, above, outlines),
         )
+        for planes, views in (("Axial", axial), ("Coronal and sagittal", others))
     )
     sheet = Sheet(
         title="Alignment to the template",
@@ -203,7 +219,7 @@ def draw_reconstruction(
     *,
     threshold: float | None = None,
 ) -> Path:
-    """Draw input, healthy reconstruction, anomaly map and lesions one beneath the other.
+    """Draw input, reconstruction (over the input again), anomaly map and lesions.
 
     Only slices that the model saw are drawn (those where the reconstruction is not zero); input and
     reconstruction share one grey scale.
@@ -241,7 +257,11 @@ def draw_reconstruction(
     outline = (trace(scan, box, found, LESION),)
     rows = (
         Row("Scan as the model sees it", panels(scan, box, views, plain)),
-        Row("Healthy reconstruction", panels(scan, box, views, grey(healthy, box, greys))),
+        Row(
+            "Healthy reconstruction",
+            panels(scan, box, views, plain),
+            panels(scan, box, views, grey(healthy, box, greys)),
+        ),
         Row("Anomaly map", panels(scan, box, views, heat(unusual, box, maximum))),
         Row("Lesion mask", panels(scan, box, views, plain, outline)),
     )

@@ -1,52 +1,52 @@
 """The HTML page of one subject: a single file that needs neither network nor script."""
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup
 
 from uadbids.bids.files import write_bytes
-from uadbids.reports.layout import label, new_environment
+from uadbids.reports.layout import LAYOUTS, label, new_environment, ordered_facts
 
 MAX_ROWS = 30
+RESULTS = (
+    "LesionVolumeMl",
+    "LesionCount",
+    "LargestLesionMl",
+    "BrainVolumeMl",
+    "ExaminedBrainFraction",
+)
 
 
 @dataclass(frozen=True)
 class FigureText:
-    """Heading, explanation and alternative text of one kind of figure."""
+    """What the page says of one kind of figure; see ``data/subject.toml``.
 
+    Attributes
+    ----------
+    kind, title, caption : str
+        As in the name of the file, heading, explanation.
+    over, under : str
+        Names of the two states of a figure that flickers; empty for one that does not.
+    """
+
+    kind: str
     title: str
     caption: str
+    over: str = ""
+    under: str = ""
 
 
-FIGURES = {
-    "detection": FigureText(
-        "What was found",
-        "The scan as acquired, without and with the anomaly map. Colour is how far the "
-        "scan lies above the model's healthy reconstruction (residuals 'excess' and "
-        "'hyperintense' count it only where the voxel is also bright for this scan's own tissue); "
-        "outlined is what exceeds threshold and minimum size. Parts outside the examined brain "
-        "carry no colour.",
-    ),
-    "reconstruction": FigureText(
-        "How it was found",
-        "The scan on the template grid, the healthy brain that the model makes of it, their "
-        "difference and the lesion mask. Distrust lesions where the reconstruction as a whole "
-        "looks unlike the scan.",
-    ),
-    "brain": FigureText(
-        "Brain mask",
-        "The outline should follow the brain's surface. Brain left outside was not examined; skull "
-        "or eye inside may appear as a lesion.",
-    ),
-    "registration": FigureText(
-        "Alignment to the template",
-        "The outlines belong to the template. They should fit the scan to within some millimetres, "
-        "since alignment is rigid.",
-    ),
-}
+@cache
+def figure_texts() -> dict[str, FigureText]:
+    """Texts of all figures of a scan by kind, in reading order."""
+    layout = tomllib.loads((LAYOUTS / "subject.toml").read_text(encoding="utf-8"))
+    return {entry["kind"]: FigureText(**entry) for entry in layout["figure"]}
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ScanReport:
     components : sequence of mapping
         Rows index, volume_ml or volume_mm3, score_max, x_mm, y_mm, z_mm, largest first.
     figures : mapping
-        Kind ('detection', 'reconstruction', 'brain', 'registration') -> path relative to the page.
+        Kind (see ``data/subject.toml``) -> path relative to the page.
     warnings : sequence of str
         Sentences for the reader.
     """
@@ -97,6 +97,7 @@ def write_subject_page(
     failures: Sequence[Failure],
     card: Mapping[str, Any],
     run: Mapping[str, Any],
+    methods: str = "",
 ) -> Path:
     """Write the page of one subject.
 
@@ -112,6 +113,8 @@ def write_subject_page(
         The model's card; `name`, `training`, `results`, `limits` and `license` are shown.
     run : mapping
         Facts of the run (version, command, date, ...), shown as they are.
+    methods : str
+        Methods text in HTML, of `methods.methods_html`, which has escaped it; none if empty.
 
     Returns
     -------
@@ -127,7 +130,13 @@ def write_subject_page(
         _environment()
         .get_template("subject.html.j2")
         .render(
-            subject=subject, scans=scans, failures=failures, card=card, run=run, max_rows=MAX_ROWS
+            subject=subject,
+            scans=scans,
+            failures=failures,
+            card=card,
+            run=run,
+            max_rows=MAX_ROWS,
+            methods=Markup(methods),  # noqa: S704 - escaped where it was made
         )
     )
     write_bytes(out, html.encode())
@@ -140,17 +149,32 @@ def _environment() -> Environment:
         "figures": _figures,
         "volume_ml": _volume_ml,
         "warnings_of": _warnings,
+        "results": _results,
+        "quality": _quality,
     }
     return environment
 
 
 def _figures(figures: Mapping[str, str]) -> list[tuple[FigureText, str]]:
     """Texts and links in reading order."""
-    known = [kind for kind in FIGURES if kind in figures]
-    others = [kind for kind in figures if kind not in FIGURES]
+    texts = figure_texts()
+    known = [kind for kind in texts if kind in figures]
+    others = [kind for kind in figures if kind not in texts]
     return [
-        (FIGURES.get(kind, FigureText(label(kind), "")), figures[kind]) for kind in known + others
+        (texts.get(kind, FigureText(kind, label(kind), "")), figures[kind])
+        for kind in known + others
     ]
+
+
+def _results(scan: ScanReport) -> list[tuple[str, Any]]:
+    """Pick what was found, and in how much of the brain: shown large."""
+    return [(key, scan.summary[key]) for key in RESULTS if key in scan.summary]
+
+
+def _quality(scan: ScanReport) -> list[tuple[str, Any]]:
+    """Pick what else was measured of the scan."""
+    rest = {key: item for key, item in scan.summary.items() if key not in RESULTS}
+    return [(key, item if item != [] else "no") for key, item in ordered_facts(rest)]
 
 
 def _volume_ml(component: Mapping[str, Any]) -> float | None:

@@ -128,20 +128,25 @@ def panels(
     volume: Volume,
     box: Box,
     views: Sequence[tuple[int, int]],
-    paint: Painter,
+    paint: Painter | None,
     tracers: Sequence[Tracer] = (),
 ) -> tuple[Panel, ...]:
-    """One panel for each view (axis, index), painted and traced, with its labels."""
+    """One panel for each view (axis, index), painted or clear, and traced, with its labels."""
     return tuple(_panel(volume, box, *view, paint, tracers) for view in views)
 
 
 def _panel(
-    volume: Volume, box: Box, axis: int, index: int, paint: Painter, tracers: Sequence[Tracer]
+    volume: Volume,
+    box: Box,
+    axis: int,
+    index: int,
+    paint: Painter | None,
+    tracers: Sequence[Tracer],
 ) -> Panel:
     across, down = picture_spacing(volume.spacing, axis)
     rows, columns = cut(volume.data, axis, index, box).shape
     return Panel(
-        pixels=paint(axis, index),
+        pixels=paint(axis, index) if paint else None,
         width=columns * across,
         height=rows * down,
         label=position(volume, axis, index, box),

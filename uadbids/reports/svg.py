@@ -7,6 +7,7 @@ better as JPEG than as the PNG those libraries embed, the size of a voxel is the
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -26,10 +27,13 @@ SCALE_BAR_MM = 50
 COLOUR_BAR_MM = 100
 JPEG_QUALITY = 85
 COLOUR_MAP = "inferno"
+UNDER = "under"
+"""Fragment of a figure's address that hides what lies over the panels: ``figure.svg#under``."""
 _STYLE = (
     "text{font-family:'Helvetica Neue',Arial,'DejaVu Sans',sans-serif;fill:#e8e8e8}"
     ".on{paint-order:stroke;stroke:#000;stroke-width:.15em;stroke-linejoin:round}"
     ".cap{font-weight:600;fill:#fff}path{fill:none;stroke-linejoin:round}"
+    f"#{UNDER}:target~.over{{display:none}}"
 )
 
 
@@ -44,9 +48,12 @@ class Outline:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: uint8 pixels (rows, columns) or (rows, columns, 3) over width x height mm."""
+    """One picture: uint8 pixels (rows, columns) or (rows, columns, 3) over width x height mm.
 
-    pixels: NDArray[np.uint8]
+    Without pixels it is clear: outlines to lie over another panel.
+    """
+
+    pixels: NDArray[np.uint8] | None
     width: float
     height: float
     label: str = ""
@@ -56,10 +63,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Row:
-    """Panels side by side under one caption."""
+    """Panels side by side under one caption, and others of the same sizes that lie over them."""
 
     caption: str
     panels: tuple[Panel, ...]
+    over: tuple[Panel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,9 +152,13 @@ def write_sheet(sheet: Sheet, out: Path) -> Path:
     em = width * TEXT_SHARE
     top = GAP
     body: list[str] = []
+    over: list[str] = []
     for row in sheet.rows:
+        over += _draw_panels(row.over, top + (1.5 * em if row.caption else 0), em)
         lines, top = _draw_row(row, top, em)
         body += lines
+    if over:
+        body += [f'<g id="{UNDER}"/><g class="over">', *over, "</g>"]
     lines, height = _draw_footer(sheet, top, em)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.1f} {height:.1f}" '
@@ -164,21 +176,31 @@ def _row_width(row: Row) -> float:
 
 def _draw_row(row: Row, top: float, em: float) -> tuple[list[str], float]:
     """Lines of one row that starts at `top`, and where the next one starts."""
-    lines = [_text(GAP, top + em, row.caption, "cap")]
-    top += 1.5 * em
-    left = GAP
-    for panel in row.panels:
+    lines = [_text(GAP, top + em, row.caption, "cap")] if row.caption else []
+    top += 1.5 * em if row.caption else 0
+    lines += _draw_panels(row.panels, top, em)
+    return lines, top + max(panel.height for panel in row.panels) + GAP
+
+
+def _draw_panels(panels: Sequence[Panel], top: float, em: float) -> list[str]:
+    lines, left = [], GAP
+    for panel in panels:
         lines.append(_draw_panel(panel, left, top, em))
         left += panel.width + GAP
-    return lines, top + max(panel.height for panel in row.panels) + GAP
+    return lines
 
 
 def _draw_panel(panel: Panel, left: float, top: float, em: float) -> str:
     middle = panel.height / 2 + em / 3
+    picture = (
+        ""
+        if panel.pixels is None
+        else f'<image width="{panel.width:.1f}" height="{panel.height:.1f}" '
+        f'preserveAspectRatio="none" href="{_jpeg(panel.pixels)}"/>'
+    )
     parts = [
         f'<g transform="translate({left:.1f} {top:.1f})">',
-        f'<image width="{panel.width:.1f}" height="{panel.height:.1f}" preserveAspectRatio="none" '
-        f'href="{_jpeg(panel.pixels)}"/>',
+        picture,
         *(
             f'<path stroke="{line.colour}" stroke-width="{line.width:g}" d="{line.d}"/>'
             for line in panel.outlines

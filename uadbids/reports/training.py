@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from uadbids.bids.files import write_bytes
 from uadbids.reports.panels import colour_maximum, grey, heat, panels, window
+from uadbids.reports.plots import STYLE, as_svg
 from uadbids.reports.slices import AXIAL, Volume, bounding_box, spread
 from uadbids.reports.svg import ColourBar, Row, Sheet, write_sheet
 
@@ -34,9 +34,7 @@ CURVES: Mapping[str, str] = {
 _DASHES = ("-", "--", "-.", ":")
 _SHADES = ("#000000", "#1f5f99", "#cc8400", "#999999")
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "uadbids",
-    "font.family": "sans-serif",
+    **STYLE,
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -86,10 +84,8 @@ def draw_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], out: Path)
         for axis in axes[len(shown) :]:
             axis.set_axis_off()
         _draw_legend(figure, list(histories))
-        drawn = io.BytesIO()
-        # Without a date the same training gives the same bytes.
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    write_bytes(out, drawn.getvalue())
+        drawn = as_svg(figure)
+    write_bytes(out, drawn.encode())
     return out
 
 

@@ -103,7 +103,7 @@ def init_single_scan_wf(
         "write",
         mem_gb=0.2,
     )
-    carried = ("volume", "mask", "conformed", "brain", "xfm")
+    carried = ("volume", "mask", "conformed", "brain", "xfm", "affine")
     results = ("found", "home", "components", "summary", "figures")
     workflow.connect([
         (preproc, detect, [(f"outputnode.{n}", f"inputnode.{n}") for n in carried]),

@@ -49,12 +49,12 @@ def init_detect_wf(
     Returns
     -------
     Workflow
-        Inputs ``source``, ``volume``, ``mask``, ``conformed``, ``brain``, ``xfm``; outputs
-        ``found`` (template grid), ``home`` (scan grid), ``components``, ``summary``, ``figures``,
-        ``facts``.
+        Inputs ``source``, ``volume``, ``mask``, ``conformed``, ``brain``, ``xfm``, ``affine``;
+        outputs ``found`` (template grid), ``home`` (scan grid), ``components``, ``summary``,
+        ``figures``, ``facts``.
     """
     workflow = pe.Workflow(name=name)
-    inputs = ["source", "volume", "mask", "conformed", "brain", "xfm"]
+    inputs = ["source", "volume", "mask", "conformed", "brain", "xfm", "affine"]
     inputnode = pe.Node(niu.IdentityInterface(inputs), "inputnode")
     outputs = ["found", "home", "components", "summary", "figures", "facts"]
     outputnode = pe.Node(niu.IdentityInterface(outputs), "outputnode")
@@ -72,13 +72,15 @@ def init_detect_wf(
         n_procs=options.omp_nthreads,
     )
     home = pe.Node(CarryHome(), "home", mem_gb=1.0)
-    figures = pe.Node(Draw(), "figures", mem_gb=1.0)
+    figures = pe.Node(
+        Draw(bundle=str(model.bundle), identity=model.identity), "figures", mem_gb=1.0
+    )
     facts = pe.Node(niu.Merge(3), "facts", run_without_submitting=True)
     workflow.connect([
         (inputnode, detect, [("volume", "volume"), ("mask", "mask")]),
-        (inputnode, home, [(n, n) for n in ("source", "conformed", "brain", "xfm")]),
+        (inputnode, home, [(n, n) for n in ("source", "conformed", "brain", "xfm", "affine")]),
         (detect, home, [("files", "files")]),
-        (inputnode, figures, [("source", "source"), ("volume", "volume")]),
+        (inputnode, figures, [(n, n) for n in ("source", "volume", "mask")]),
         (detect, figures, [("files", "found"), ("facts", "facts")]),
         (home, figures, [("files", "home")]),
         (detect, facts, [("facts", "in1")]),

@@ -5,11 +5,18 @@ from __future__ import annotations
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from uadbids.interfaces.preproc import Conform, CorrectBias, ExtractBrain, Register, ToTemplate
+from uadbids.interfaces.preproc import (
+    Assess,
+    Conform,
+    CorrectBias,
+    ExtractBrain,
+    Register,
+    ToTemplate,
+)
 from uadbids.preproc.config import PreprocConfig
 from uadbids.workflows.options import RunOptions
 
-STAGES = ("conform", "brain_mask", "n4", "registration", "to_template")
+STAGES = ("conform", "brain_mask", "n4", "registration", "to_template", "quality")
 
 
 def init_flair_preproc_wf(
@@ -32,12 +39,13 @@ def init_flair_preproc_wf(
     -------
     Workflow
         Inputs ``in_file``, ``metadata``, ``given_mask``; outputs ``volume``,
-        ``mask`` (template grid), ``conformed``, ``brain`` (scan grid), ``xfm``, ``facts``.
+        ``mask`` (template grid), ``conformed``, ``brain`` (scan grid), ``xfm``, ``affine``,
+        ``facts``.
     """
     workflow = pe.Workflow(name=name)
     inputnode = pe.Node(niu.IdentityInterface(["in_file", "metadata", "given_mask"]), "inputnode")
     outputnode = pe.Node(
-        niu.IdentityInterface(["volume", "mask", "conformed", "brain", "xfm", "facts"]),
+        niu.IdentityInterface(["volume", "mask", "conformed", "brain", "xfm", "affine", "facts"]),
         "outputnode",
     )
     values = config.to_dict()
@@ -61,6 +69,7 @@ def init_flair_preproc_wf(
         Register(config=values, seed=options.random_seed), "registration", mem_gb=1.0
     )
     to_template = pe.Node(ToTemplate(config=values), "to_template", mem_gb=1.0)
+    quality = pe.Node(Assess(), "quality", mem_gb=1.0)
     facts = pe.Node(niu.Merge(len(STAGES)), "facts", run_without_submitting=True)
 
     workflow.connect([
@@ -75,11 +84,14 @@ def init_flair_preproc_wf(
         (brain_mask, to_template, [("out_mask", "mask_file")]),
         (registration, to_template, [("out_xfm", "xfm")]),
         (conform, outputnode, [("out_file", "conformed")]),
+        (brain_mask, quality, [("out_mask", "brain")]),
+        (to_template, quality, [("out_file", "volume"), ("out_mask", "mask")]),
         (brain_mask, outputnode, [("out_mask", "brain")]),
-        (registration, outputnode, [("out_xfm", "xfm")]),
+        (registration, outputnode, [("out_xfm", "xfm"), ("out_affine", "affine")]),
         (to_template, outputnode, [("out_file", "volume"), ("out_mask", "mask")]),
         (facts, outputnode, [("out", "facts")]),
     ])  # fmt: skip
-    for number, stage in enumerate((conform, brain_mask, n4, registration, to_template), start=1):
+    stages = (conform, brain_mask, n4, registration, to_template, quality)
+    for number, stage in enumerate(stages, start=1):
         workflow.connect(stage, "facts", facts, f"in{number}")
     return workflow

@@ -1,0 +1,51 @@
+"""Measure how well bundles rebuild the cohort that they come from, and write it into their cards.
+
+``python recipes/packaged/measure_errors.py COHORT BUNDLE... --work-dir WORK`` where COHORT is what
+``make_cohort.py`` made. ``uadbids train`` does this by itself; the packaged models are older. What
+detection finds in a new scan is compared with these errors (the flag ``domain-shift``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from cases import read_cohort, run_options
+
+from uadbids.bundle import load_bundle, save_bundle
+from uadbids.healthy import errors_on
+
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    """Preprocess the cohort (or take it from the work directory), measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cohort", type=Path)
+    parser.add_argument("bundles", type=Path, nargs="+")
+    parser.add_argument("--work-dir", type=Path, required=True)
+    parser.add_argument("--nprocs", type=int, default=2)
+    args = parser.parse_args()
+    cohort = read_cohort(args.cohort, run_options(args.work_dir, args.nprocs))
+    torch.set_num_threads(args.nprocs)
+    groups = {"held_out": cohort.held_out, "trained_on": [*cohort.real, *cohort.synthetic]}
+    for folder in args.bundles:
+        bundle = load_bundle(folder, device="cpu")
+        errors = {
+            group: errors_on(((scan, bundle.model) for scan in scans), bundle, CPU)
+            for group, scans in groups.items()
+        }
+        training = {**bundle.card.training, "reconstruction_errors": errors}
+        save_bundle(replace(bundle, card=replace(bundle.card, training=training)), folder)
+        for group, values in errors.items():
+            shown = f"{values[0]:.4f} to {values[-1]:.4f}"
+            print(f"{bundle.card.name}, {group}: {len(values)} scans, {shown}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

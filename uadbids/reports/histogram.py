@@ -1,0 +1,75 @@
+"""How unusual the voxels of a scan are, beside what healthy brains of its size would have."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from uadbids.bids.files import write_bytes
+from uadbids.core.calibration import Calibration
+from uadbids.reports.plots import COLOURS, STYLE, as_svg
+from uadbids.reports.slices import FloatArray
+
+_BINS = 60
+_VOXELS_PER_ML = 1000.0
+
+
+def draw_histogram(
+    values: FloatArray, threshold: float, calibration: Calibration | None, out: Path
+) -> Path:
+    """Draw how much of the brain exceeds each value of the anomaly map.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (N,)
+        Anomaly map at the examined voxels of the 1 mm template grid.
+    threshold : float
+        Of the lesion mask, in the unit of the map.
+    calibration : Calibration or None
+        Healthy residuals; None where the map is of another kind than the calibrated one.
+    out : Path
+        SVG file to write.
+
+    Returns
+    -------
+    Path
+        `out`.
+    """
+    top = max(2.0 * threshold, float(np.quantile(values, 0.9999)) if values.size else 0.0, 1e-3)
+    levels = np.linspace(0.0, top, _BINS)
+    ranked = np.sort(values)
+    above = (values.size - np.searchsorted(ranked, levels, side="right")) / _VOXELS_PER_ML
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8.2, 3.2), layout="constrained")
+        axes = figure.subplots()
+        axes.step(levels, _drawn(above), where="mid", color="#000000", label="this scan")
+        if calibration is not None:
+            expected = _expected(calibration, levels) * values.size / _VOXELS_PER_ML
+            axes.plot(levels, _drawn(expected), "--", color=COLOURS[0], label="healthy brains")
+        axes.axvline(threshold, color=COLOURS[1], linewidth=1.6, label="threshold")
+        axes.set(
+            xlabel="value of the anomaly map",
+            ylabel="volume above it, ml",
+            yscale="log",
+            xlim=(0, top),
+            ylim=(0.01, max(values.size / _VOXELS_PER_ML, 1.0) * 1.3),
+        )
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+        write_bytes(out, as_svg(figure).encode())
+    return out
+
+
+def _expected(calibration: Calibration, levels: np.ndarray) -> np.ndarray:
+    """Share of healthy voxels above each level."""
+    residuals = np.asarray(calibration.residuals)
+    # Many healthy residuals are equal: the last probability of a value is its share below.
+    values, from_end = np.unique(residuals[::-1], return_index=True)
+    reached = np.asarray(calibration.probabilities)[::-1][from_end]
+    return 1.0 - np.interp(levels, values, reached)
+
+
+def _drawn(volumes: np.ndarray) -> np.ndarray:
+    """Nothing has no place on a logarithmic axis."""
+    return np.where(volumes > 0, volumes, np.nan)

@@ -1,0 +1,96 @@
+"""All figures of one scan."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from uadbids.bundle import read_card
+from uadbids.core.calibration import Calibration
+from uadbids.core.postprocess import erode
+from uadbids.preproc.grid import Template
+from uadbids.reports.histogram import draw_histogram
+from uadbids.reports.mosaic import (
+    draw_brain_mask,
+    draw_detection,
+    draw_reconstruction,
+    draw_registration,
+)
+
+
+def draw_figures(
+    source: Path,
+    volume: Path,
+    mask: Path,
+    found: Mapping[str, Path],
+    home: Mapping[str, Path],
+    *,
+    facts: Mapping[str, Any],
+    bundle: Path,
+    folder: Path,
+) -> dict[str, Path]:
+    """Draw what was found, and the steps that it rests on.
+
+    Parameters
+    ----------
+    source : Path
+        Scan as it was found.
+    volume, mask : Path
+        Scaled volume and brain mask on the template grid.
+    found : mapping of str to Path
+        ``recon``, ``anomaly``, ``lesions`` on the template grid.
+    home : mapping of str to Path
+        ``native_anomaly``, ``native_lesions``, ``native_brain`` on the scan's grid.
+    facts : mapping
+        ``Threshold`` and ``ResidualKind``.
+    bundle : Path
+        Folder of the model; only its card is read.
+    folder : Path
+        Where to write.
+
+    Returns
+    -------
+    dict of str to Path
+        Kind of figure (``reports/data/subject.toml``) -> SVG file.
+
+    Raises
+    ------
+    ScanError
+        If a file cannot be read.
+    """
+    threshold, template = float(facts["Threshold"]), Template.packaged()
+    card = read_card(bundle)
+    brain = np.asarray(nib.load(mask).dataobj) > 0
+    x, y, z = brain.shape
+    examined = erode(brain, card.detection.erosion_mm, (1.0, 1.0, 1.0)) & card.crop.mask((x, y, z))
+    calibrated = facts["ResidualKind"] == card.detection.residual
+    return {
+        "detection": draw_detection(
+            source,
+            home["native_anomaly"],
+            home["native_lesions"],
+            folder / "detection.svg",
+            brain_mask=home["native_brain"],
+            threshold=threshold,
+        ),
+        "histogram": draw_histogram(
+            np.asarray(nib.load(found["anomaly"]).dataobj, dtype=np.float32)[examined],
+            threshold,
+            Calibration.from_dict(card.calibration) if calibrated else None,
+            folder / "histogram.svg",
+        ),
+        "reconstruction": draw_reconstruction(
+            volume,
+            found["recon"],
+            found["anomaly"],
+            found["lesions"],
+            folder / "reconstruction.svg",
+            threshold=threshold,
+        ),
+        "brain": draw_brain_mask(source, home["native_brain"], folder / "brain.svg"),
+        "registration": draw_registration(
+            template.t1w, template.brain_mask, volume, folder / "registration.svg"
+        ),
+    }
