@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from uadbids.core.postprocess import Component, describe_components
 from uadbids.preproc.atlas import Atlas, Place
-from uadbids.preproc.registration import to_scan, write_like_source
+from uadbids.preproc.resample import to_scan, write_like_source
 from uadbids.preproc.transform import read_transform
 
 

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from uadbids.errors import ScanError
 from uadbids.preproc.conform import conform, on_grid_of
-from uadbids.preproc.registration import write_like_source
+from uadbids.preproc.resample import write_like_source
 
 GEOMETRY = (
     "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",

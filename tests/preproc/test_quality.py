@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from uadbids.bids.flags import judge
 from uadbids.preproc.atlas import Atlas
 from uadbids.preproc.grid import Template
-from uadbids.preproc.quality import assess, cut_sides, registration_gain
+from uadbids.preproc.quality import assess, cut_sides
+from uadbids.preproc.similarity import look_around, mutual_information
 
 TEMPLATE = Template.packaged()
 
@@ -25,6 +26,11 @@ def flair():
     level[tissues.ventricles] = 0.06
     noise = np.random.default_rng(3).normal(0, 0.02, t1w.shape)
     return np.where(mask, np.maximum(level + noise, 0), 0).astype(np.float32), mask
+
+
+def template():
+    t1w = np.asarray(nib.load(TEMPLATE.t1w).dataobj, dtype=np.float32)
+    return t1w, np.asarray(nib.load(TEMPLATE.brain_mask).dataobj) > 0
 
 
 def measure(volume, mask, tmp_path, brain=None):
@@ -43,14 +49,14 @@ def test_a_flair_in_its_place_raises_nothing(flair, tmp_path):
     facts = measure(*flair, tmp_path)
     assert facts["FieldOfViewCut"] == []
     assert facts["RegistrationGain"] > 1.3
-    assert 0.95 < facts["GreyWhiteRatio"] < 1.3 and facts["VentricleLevel"] < 0.5
+    assert facts["T1wCorrelation"] < 0.35 and facts["VentricleLevel"] < 0.5
     assert judge(facts) == ([], [])
 
 
 def test_a_t1_weighted_image_is_not_taken_for_a_flair(flair, tmp_path):
     t1w = np.asarray(nib.load(TEMPLATE.t1w).dataobj, dtype=np.float32) / 255
     facts = measure(t1w, flair[1], tmp_path)
-    assert facts["GreyWhiteRatio"] < 0.9
+    assert facts["T1wCorrelation"] > 0.9
     assert judge(facts)[0] == ["contrast"]
 
 
@@ -65,11 +71,24 @@ def test_a_t2_weighted_image_is_not_taken_for_a_flair(flair, tmp_path):
 @pytest.mark.parametrize("shift", [(0, 0, 10), (0, 12, 0), (-9, 0, 0)])
 def test_a_shifted_brain_is_a_poor_alignment(flair, shift):
     moved, mask = (np.roll(array, shift, (0, 1, 2)) for array in flair)
-    assert registration_gain(moved, mask, TEMPLATE) < 1.0
+    found = look_around(moved, mask, *template())
+    assert found.gain < 1.0
+    # The template would have to go where the brain went.
+    assert np.sign(found.shift_mm).tolist() == np.sign(shift).tolist()
+    thirds = (slice(None, None, 3),) * 3
+    coarse = [array[thirds] for array in (moved, mask, *template())]
+    assert look_around(*coarse, spacing_mm=3.0).gain < 1.0
 
 
 def test_a_volume_without_contrast_gains_nothing(flair):
-    assert registration_gain(np.zeros_like(flair[0]), flair[1], TEMPLATE) == 0.0
+    assert look_around(np.zeros_like(flair[0]), flair[1], *template()).gain == 0.0
+
+
+def test_an_image_says_all_of_itself_and_nothing_of_noise(flair):
+    t1w, brain = template()
+    assert mutual_information(t1w, brain, t1w, brain) == pytest.approx(1.0)
+    noise = np.random.default_rng(5).normal(size=t1w.shape)
+    assert mutual_information(noise, brain, t1w, brain) < 1e-3
 
 
 def test_without_the_tissue_nothing_is_told(flair, tmp_path):

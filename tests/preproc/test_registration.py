@@ -15,13 +15,8 @@ from uadbids.bids.flags import POOR_OVERLAP
 from uadbids.errors import ScanError
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.conform import conform
-from uadbids.preproc.registration import (
-    _nearest_rigid,
-    mask_to_template,
-    register,
-    to_scan,
-    to_template,
-)
+from uadbids.preproc.registration import _nearest_rigid, register
+from uadbids.preproc.resample import mask_to_template, to_scan, to_template
 from uadbids.preproc.transform import read_transform
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
@@ -155,6 +150,22 @@ def test_a_scrap_of_brain_overlaps_little(template, save, tmp_path):
     assert facts["RegistrationOverlap"] < POOR_OVERLAP
 
 
+def test_a_brain_whose_lower_part_is_missing_is_looked_at_again(template, save, tmp_path):
+    """Its outline alone would pull it downwards; what lies inside tells where it belongs."""
+    image = nib.load(template.t1w)
+    affine = image.affine @ np.diag([2, 2, 2, 1])
+    mask = np.asarray(nib.load(template.brain_mask).dataobj)[::2, ::2, ::2].copy()
+    mask[:, :, :22] = 0
+    # Fluid around a shrunken brain fills the skull: outline and content disagree.
+    data = np.asarray(image.dataobj)[::2, ::2, ::2].astype(np.float32) * mask + 5
+    data[:, :, :24] = 5
+    scan, cut = save(data, affine, name="scan.nii"), save(mask, affine, name="mask.nii")
+    xfm = tmp_path / "xfm.txt"
+    register(scan, cut, xfm, tmp_path / "affine.txt", template, PreprocConfig())
+    points = brain_points(template)
+    assert np.linalg.norm(apply_transform(xfm, points) - points, axis=1).max() < 4.0
+
+
 @pytest.mark.slow
 def test_another_header_of_the_same_scan_gives_the_same_place(example, template, tmp_path):
     """The example turned by 12 degrees and shifted by 20 mm lands where it lands unturned."""
@@ -187,7 +198,8 @@ from pathlib import Path
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.grid import Template
 from uadbids.preproc.n4 import correct_bias
-from uadbids.preproc.registration import register, to_template
+from uadbids.preproc.registration import register
+from uadbids.preproc.resample import to_template
 
 scan, mask, out = map(Path, sys.argv[1:])
 template, config = Template.packaged(), PreprocConfig(registration_spacing_mm=4.0)

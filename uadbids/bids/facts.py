@@ -17,7 +17,7 @@ SUMMARY = (
     "RegistrationAngleDegrees",
     "SourceVoxelSizeMm",
     "FieldOfViewCut",
-    "GreyWhiteRatio",
+    "T1wCorrelation",
     "VentricleLevel",
     "IntensityClippedFraction",
 )

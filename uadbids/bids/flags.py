@@ -14,9 +14,9 @@ PLAUSIBLE_ML = (800.0, 2000.0)
 """Brains from school age on; outside of it a mask has more likely gone wrong."""
 POOR_OVERLAP = 0.75
 POOR_GAIN = 1.05
-UNUSUAL_PERCENTILE = 99.0
+UNUSUAL_PERCENTILE = 95.0
 RIM_FRACTION = 0.3
-DARKEST_GREY = 0.92
+MOST_LIKE_T1W = 0.4
 BRIGHTEST_VENTRICLE = 1.0
 
 
@@ -57,13 +57,13 @@ def _either(*conditions: Callable[[Facts], bool]) -> Callable[[Facts], bool]:
 FLAGS: tuple[Flag, ...] = (
     Flag(
         "contrast",
-        "Looks unlike a FLAIR: grey matter darker than white matter, or bright ventricles",
+        "Looks unlike a FLAIR: like a T1-weighted image, or with bright ventricles",
         _either(
-            _below("GreyWhiteRatio", DARKEST_GREY), _above("VentricleLevel", BRIGHTEST_VENTRICLE)
+            _above("T1wCorrelation", MOST_LIKE_T1W), _above("VentricleLevel", BRIGHTEST_VENTRICLE)
         ),
-        "this does not look like a FLAIR (grey to white matter {GreyWhiteRatio}, ventricles to "
-        "brain {VentricleLevel}; a FLAIR has grey matter no darker than white, and dark "
-        "ventricles): check which sequence it is; if it is another one, discard this result",
+        "this does not look like a FLAIR (correlation with a T1-weighted brain {T1wCorrelation}, "
+        "ventricles to brain {VentricleLevel}; a FLAIR is unlike T1, and its ventricles are "
+        "dark): check which sequence it is; if it is another one, discard this result",
     ),
     Flag(
         "domain-shift",

@@ -10,7 +10,7 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, File, isdefined, trai
 
 from uadbids.interfaces.base import StageInterface
 from uadbids.preproc.grid import Template
-from uadbids.preproc.registration import mask_to_template
+from uadbids.preproc.resample import mask_to_template
 
 _RECORD = "collected.json"
 

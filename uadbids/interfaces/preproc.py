@@ -15,7 +15,8 @@ from uadbids.preproc.grid import Template
 from uadbids.preproc.intensity import scale_intensity
 from uadbids.preproc.n4 import correct_bias
 from uadbids.preproc.quality import assess
-from uadbids.preproc.registration import register, to_template
+from uadbids.preproc.registration import register
+from uadbids.preproc.resample import to_template
 
 
 class _ImageInputSpec(BaseInterfaceInputSpec):

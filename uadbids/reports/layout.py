@@ -23,7 +23,7 @@ LABELS = {
     "RegistrationGain": "Alignment against shifted by 8 mm",
     "RegistrationAngleDegrees": "Angle to template (degrees)",
     "FieldOfViewCut": "Brain cut off",
-    "GreyWhiteRatio": "Grey to white matter",
+    "T1wCorrelation": "Correlation with T1-weighted template",
     "VentricleLevel": "Ventricles to brain",
     "IntensityClippedFraction": "Brain clipped in scaling",
     "SourceVoxelSizeMm": "Voxel size (mm)",

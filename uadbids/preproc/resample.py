@@ -1,0 +1,150 @@
+"""Between the grids of scan and template: each way with exactly one interpolation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import ants
+import nibabel as nib
+import numpy as np
+
+from uadbids.errors import ScanError
+from uadbids.preproc.conform import on_grid_of
+from uadbids.preproc.grid import Template
+
+RAS = nib.orientations.axcodes2ornt("RAS")
+
+
+def to_template(
+    in_file: Path, mask_file: Path, xfm: Path, out_file: Path, out_mask: Path, template: Template
+) -> None:
+    """Resample a scan and its brain mask to the template's 1 mm grid.
+
+    Parameters
+    ----------
+    in_file, mask_file, xfm : Path
+        Scan, brain mask on its grid, and transform of `register`.
+    out_file, out_mask : Path
+        Results: float32 image (zero outside the brain) and uint8 mask, (170, 204, 170) voxels.
+    template : Template
+        Gives the grid.
+
+    Raises
+    ------
+    ScanError
+        When nothing of the brain lies in the template's field of view.
+    """
+    reference = ants.image_read(str(template.t1w))
+    transform = ants.read_transform(str(xfm))
+    moved = {
+        path: transform.apply_to_image(
+            ants.image_read(str(path), pixeltype="float"), reference
+        ).numpy()
+        for path in (in_file, mask_file)
+    }
+    # Half of a voxel is brain: smoother than the nearest slice of a scan with thick ones.
+    brain = moved[mask_file] >= 0.5
+    if not brain.any():
+        raise ScanError(f"{in_file}: after alignment no brain lies inside the template")
+    template.save(np.where(brain, moved[in_file], 0).astype(np.float32), out_file)
+    template.save(brain.astype(np.uint8), out_mask)
+
+
+def mask_to_template(
+    in_file: Path, conformed: Path, xfm: Path, out_file: Path, template: Template
+) -> None:
+    """Resample a mask that lies on the scan's own grid to the template's.
+
+    Parameters
+    ----------
+    in_file : Path
+        Mask on the grid of the scan as it was found; every value above 0 counts.
+    conformed, xfm : Path
+        Conformed scan and transform of `register`.
+    out_file : Path
+        Result, uint8.
+    template : Template
+        Gives the grid.
+
+    Raises
+    ------
+    ScanError
+        When the mask lies on another grid.
+    """
+    mask = on_grid_of(conformed, in_file)
+    reference = ants.image_read(str(template.t1w))
+    like = ants.image_read(str(conformed), pixeltype="float")
+    moved = ants.read_transform(str(xfm)).apply_to_image(
+        like.new_image_like(mask.astype(np.float32)), reference
+    )
+    template.save((moved.numpy() >= 0.5).astype(np.uint8), out_file)
+
+
+def to_scan(
+    in_file: Path,
+    xfm: Path,
+    conformed: Path,
+    source: Path,
+    out_file: Path,
+    kind: Literal["map", "labels"],
+) -> None:
+    """Bring an image of the template grid home: on the voxels and with the header of the scan.
+
+    Parameters
+    ----------
+    in_file : Path
+        Image on the template grid.
+    xfm : Path
+        Transform of `register`; its inverse is used.
+    conformed : Path
+        The conformed scan: same voxels as the source, in RAS order.
+    source : Path
+        The scan as it was found; its grid and header geometry are repeated exactly.
+    out_file : Path
+        Where to write the result.
+    kind : {"map", "labels"}
+        Maps are interpolated linearly (float32), labels by nearest neighbour (int32).
+    """
+    moved = (
+        ants.read_transform(str(xfm))
+        .invert()
+        .apply_to_image(
+            ants.image_read(str(in_file), pixeltype="float"),
+            ants.image_read(str(conformed)),
+            interpolation="linear" if kind == "map" else "nearestneighbor",
+        )
+    )
+    dtype = np.dtype(np.float32 if kind == "map" else np.int32)
+    write_like_source(moved.numpy().astype(dtype), source, out_file)
+
+
+def write_like_source(data: np.ndarray, source: Path, out_file: Path) -> None:
+    """Write an array of the conformed (RAS) grid in the voxel order and geometry of the source.
+
+    Only the geometry of the source header is repeated (qform, sform, codes, voxel sizes):
+    free-text fields may hold names.
+
+    Parameters
+    ----------
+    data : ndarray, shape of the conformed image
+        Voxels in RAS order.
+    source, out_file : Path
+        Scan as it was found, and result.
+    """
+    original = nib.load(source)
+    # nibabel prefers sform, qform and voxel sizes in the order of `conform`. RAS is what the
+    # conformed voxels were put in; of an affine at 45 degrees it could not be read again.
+    back = nib.orientations.ornt_transform(RAS, nib.io_orientation(original.affine))
+    data = np.ascontiguousarray(nib.orientations.apply_orientation(data, back))
+    header = nib.Nifti1Header()
+    header.set_data_dtype(data.dtype)
+    header.set_data_shape(data.shape)
+    for field in ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+                  "srow_x", "srow_y", "srow_z", "qform_code", "sform_code"):  # fmt: skip
+        header[field] = original.header[field]
+    pixdim = header["pixdim"].copy()
+    pixdim[:4] = original.header["pixdim"][:4]
+    header["pixdim"] = pixdim
+    header.set_xyzt_units("mm")
+    nib.Nifti1Image(data, None, header).to_filename(out_file)

@@ -1,0 +1,91 @@
+"""How well a scan lies on the template, and whether it lies better than beside it."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from skimage.metrics import normalized_mutual_information
+
+Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
+
+SHIFT_MM = 8.0
+_BINS = 32
+
+
+def mutual_information(volume: Floats, mask: Bools, t1w: Floats, brain: Bools) -> float:
+    """Tell how much one image says of the other where both show brain.
+
+    Parameters
+    ----------
+    volume, mask : ndarray, shape (X, Y, Z)
+        Scan and its brain mask.
+    t1w, brain : ndarray, shape (X, Y, Z)
+        Template and its brain mask, on the same grid.
+
+    Returns
+    -------
+    float
+        Normalised mutual information (Studholme et al. 1999), less that of independent images:
+        0 if one says nothing of the other, 1 for the same image.
+    """
+    both = mask & brain
+    if not both.any() or not np.ptp(volume[both]) or not np.ptp(t1w[both]):
+        return 0.0
+    return float(normalized_mutual_information(volume[both], t1w[both], bins=_BINS)) - 1.0
+
+
+class Neighbours(NamedTuple):
+    """A pose beside six others, by mutual information.
+
+    Attributes
+    ----------
+    here : float
+        In the pose itself.
+    beside : float
+        The highest of the template shifted to the six sides by 8 mm, or the next whole voxel.
+    shift_mm : tuple of float
+        That shift of the template, to the right, front and top.
+    """
+
+    here: float
+    beside: float
+    shift_mm: tuple[float, float, float]
+
+    @property
+    def gain(self) -> float:
+        """Ratio of the two: above 1 at a peak.
+
+        The absolute value of mutual information depends on contrast and noise of a scan; whether
+        it has its peak here does not.
+        """
+        return self.here / self.beside if self.beside > 0 else 0.0
+
+
+def look_around(
+    volume: Floats, mask: Bools, t1w: Floats, brain: Bools, *, spacing_mm: float = 1.0
+) -> Neighbours:
+    """Compare a pose with poses beside it.
+
+    Parameters
+    ----------
+    volume, mask, t1w, brain
+        See `mutual_information`.
+    spacing_mm : float
+        Size of the voxels.
+
+    Returns
+    -------
+    Neighbours
+        Here, and best of beside.
+    """
+    step = int(-(-SHIFT_MM // spacing_mm))
+    found = {}
+    for axis in range(3):
+        for sign in (-step, step):
+            shift = tuple(sign if other == axis else 0 for other in range(3))
+            moved = (np.roll(image, shift, (0, 1, 2)) for image in (t1w, brain))
+            found[shift] = mutual_information(volume, mask, *moved)  # type: ignore[arg-type]
+    x, y, z = max(found, key=lambda shift: found[shift])
+    shift_mm = (x * spacing_mm, y * spacing_mm, z * spacing_mm)
+    return Neighbours(mutual_information(volume, mask, t1w, brain), max(found.values()), shift_mm)
