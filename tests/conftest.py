@@ -33,7 +33,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Elements that a person who cannot see the page would miss.
 _UNTOLD = """() => [...document.querySelectorAll('img, svg, canvas')].filter(e => {
   if (e.closest('[aria-hidden="true"]')) return false;
+  const labels = (e.getAttribute('aria-labelledby') || '').split(/\\s+/).filter(Boolean);
   const name = e.getAttribute('alt') || e.getAttribute('aria-label')
+    || labels.map(id => document.getElementById(id)?.textContent).join('')
     || e.querySelector(':scope > title')?.textContent;
   return !(name || '').trim();
 }).map(e => e.outerHTML.slice(0, 200))"""

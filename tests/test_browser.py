@@ -5,6 +5,7 @@ BAD = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>x</ti
 <a href="#here">here</a><a href="#gone">gone</a><a href="other.html">other</a>
 <img src="data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==">
 <svg role="img"><title>told</title></svg><svg aria-hidden="true"></svg><svg></svg>
+<svg aria-labelledby="here"></svg><svg aria-labelledby="nowhere"></svg>
 <img src="no.png" alt="none"><img src="http://example.org/far.png" alt="far">
 <script>console.error('said'); thrown.by();</script></body></html>"""
 GOOD = """<!doctype html><html lang="en"><head><title>x</title></head><body>
@@ -21,7 +22,7 @@ def test_sees_what_is_wrong_with_a_page(view, tmp_path):
     assert seen.requests == ["http://example.org/far.png"]
     assert any(url.endswith("no.png") for url in seen.failed)
     assert not seen.is_quiet
-    assert len(seen.pictures_without_text()) == 2
+    assert len(seen.pictures_without_text()) == 3
     dead = [address.rpartition("/")[2] for address in seen.dead_links()]
     assert dead == ["bad%20page.html#gone", "other.html", "no.png", "far.png"]
     assert seen.overhang() > 500
