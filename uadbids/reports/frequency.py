@@ -18,7 +18,9 @@ from uadbids.reports.slices import (
 from uadbids.reports.svg import ColourBar, Row, Sheet, write_sheet
 
 # Colours are opaque from this share of the highest frequency on, and fade out below it.
-OPAQUE = 0.15
+OPAQUE = 0.1
+# The template is darker than it could be, so that frequent places are the brightest in grey print.
+DIM = 3.5
 
 
 def draw_frequency(
@@ -59,11 +61,10 @@ def draw_frequency(
     if examined is not None:
         extent = slice(max(extent.start, examined.start), min(extent.stop, examined.stop))
     maximum = float(share.data.max()) or 1.0
-    # Half as bright as it could be: in grey print, too, the frequent places stand out.
     black, white = window(brain.data, inside)
-    plain = grey(brain, box, (black, 2 * white - black))
+    plain = grey(brain, box, (black, black + DIM * (white - black)))
     paint = over(plain, share, box, maximum, OPAQUE * maximum)
-    level = maximum / 2
+    level = maximum / 3
     often = np.asarray(share.data >= level)
     outline = (trace(brain, box, often, LESION),)
     axial = [(AXIAL, index) for index in spread(extent, 2 * COUNT)]

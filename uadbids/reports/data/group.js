@@ -107,15 +107,15 @@
       const s = (size * .75).toFixed(1);
       const marks = this.order.filter(i => marked[i]).map(i =>
         `M${at(i)[0]} ${(at(i)[1] - s).toFixed(1)}l${s} ${s} -${s} ${s} -${s} -${s}z`).join("");
-      this.ring = draw("circle", { class: "ring", r: size, visibility: "hidden" });
+      this.ring = draw("circle", { class: "ring", r: Math.max(size, 6), visibility: "hidden" });
       this.svg.setAttribute("viewBox", `0 0 ${this.width} ${HEIGHT}`);
       this.svg.replaceChildren(
         draw("rect", { class: "box", x: q1, y: MIDDLE - SPREAD, width: Math.max(q3 - q1, 1), height: 2 * SPREAD }),
         draw("path", { class: "axis", d: `M${SIDE} ${BASE}H${this.width - SIDE}` }),
         ...this.ticks(),
         draw("path", { class: "dots", d: dots, "stroke-width": size.toFixed(1) }),
-        draw("path", { class: "median", d: `M${median} ${MIDDLE - SPREAD}v${2 * SPREAD}` }),
-        draw("path", { class: "marks", d: marks }),
+        draw("path", { class: "marks", d: marks, "stroke-width": (size / 9).toFixed(1) }),
+        draw("path", { class: "median", d: `M${median} ${MIDDLE - SPREAD - 4}v9m0 ${2 * SPREAD - 10}v9` }),
         this.ring);
     }
 
