@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import track
@@ -29,8 +30,13 @@ from uadbids.reports.frequency import draw_frequency
 from uadbids.reports.group import GroupReport, write_group_page
 from uadbids.reports.page import Failure
 
+if TYPE_CHECKING:
+    from uadbids.workflows.engine import Crash
+
 PAGE = "group_FLAIR.html"
 MAP = "group_FLAIR_lesionfrequency"
+# Names that a line on the terminal holds.
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,10 @@ def _unfinished(scan: Scan, output_dir: Path) -> Failure:
         return Failure(scan.name, f"skipped, {scan.skip_reason}")
     logs = sorted((output_dir / log_dir(scan.subject, "*")).parent.glob("*"), reverse=True)
     for folder in logs:
-        crashes = [c for c in read_crashes(folder) if c.graph == graph_name(scan.name)]
+        crashes: list[Crash] = []
+        # A full disk may have cut a crash file short.
+        with suppress(IndexError):
+            crashes = [c for c in read_crashes(folder) if c.graph == graph_name(scan.name)]
         if crashes:
             crash_file = crashes[0].crash_file.relative_to(output_dir)
             return Failure(scan.name, f"failed, {crashes[0].reason}", str(crash_file))
@@ -249,15 +258,16 @@ def _told(scans: Sequence[Scan], report: GroupReport) -> list[str]:
             "brain mask; volumes of different sets do not compare (column settings)"
         )
     if report.unfinished:
-        sentences.append(
-            f"warning: {len(report.unfinished)} scans of the dataset have no finished output: "
-            + ", ".join(scan.name for scan in report.unfinished[:5])
-            + (", ... (all are on the page)" if len(report.unfinished) > 5 else "")
-        )
+        names = [scan.name for scan in report.unfinished]
+        sentences.append(f"warning: no finished output: {_counted(names, 'of the dataset')}")
     if report.strangers:
         sentences.append(
-            f"warning: {len(report.strangers)} finished scans are not in the dataset: "
-            + ", ".join(report.strangers[:5])
-            + (", ... (all are on the page)" if len(report.strangers) > 5 else "")
+            f"warning: not in the dataset: {_counted(report.strangers, '', 'finished ')}"
         )
     return sentences
+
+
+def _counted(names: Sequence[str], after: str, before: str = "") -> str:
+    count = f"{len(names)} {before}scan{'' if len(names) == 1 else 's'} {after}".strip()
+    more = ", ...: all are on the page" if len(names) > SHOWN else ""
+    return f"{count} ({', '.join(names[:SHOWN])}{more})"
