@@ -15,6 +15,7 @@ from uadbids.reports.page import Failure
 EVIL = "</script><script>throw new Error('in')</script>\"'&<img src=x onerror=alert(1)>"
 CARD = {
     "name": "dense3d",
+    "sha256": "ab",
     "training": {"sources": [{"name": "a cohort", "ages": "69 to 89"}]},
     "results": {"isbi-ms": {"dice": 0.31}},
     "limits": ["No children."],
@@ -40,6 +41,7 @@ def made_up(n, **odd):
             "Flags": ["thick-slices"] if k % 10 == 0 else [],
             "Warnings": ["Thick slices."] if k % 10 == 0 else [],
             "Model": "dense3d",
+            "ModelSHA256": "ab",
             "Threshold": 3.0,
         }
         entities = {"subject": f"{k // 2:04d}", "session": str(k % 2 + 1)}
@@ -205,6 +207,12 @@ def test_scans_made_differently_are_told_loudly_and_can_be_chosen(tmp_path, view
     assert "not all made alike" in seen.page.locator("main > .bad").inner_text()
     seen.page.locator("#settings-choice").select_option("2")
     assert first_column(seen) == ["sub-0000_ses-2"]
+    assert "model of the last run alone" not in seen.page.content()
+
+
+def test_card_is_not_told_to_be_of_scans_of_another_model(tmp_path):
+    html = write(tmp_path, made_up(6, ModelSHA256="cd")).read_text()
+    assert "model of the last run alone.</strong> 1 scan was made by another" in html
 
 
 def test_missing_scans_and_pages_are_told(tmp_path, view):

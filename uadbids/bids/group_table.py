@@ -187,10 +187,9 @@ def group_rows(scans: Sequence[Scan]) -> list[Row]:
         value is missing.
     """
     rows = [{column.name: column.value(scan) for column in COLUMNS} for scan in scans]
-    for number, (key, _) in enumerate(_sets(rows), start=1):
-        for row in rows:
-            if _settings(row) == key:
-                row["settings"] = str(number)
+    numbers = {key: str(number) for number, (key, _) in enumerate(_sets(rows), start=1)}
+    for row in rows:
+        row["settings"] = numbers[_settings(row)]
     return rows
 
 

@@ -129,10 +129,10 @@ def _select(options: GroupOptions) -> tuple[list[Scan], list[Scan], list[str]]:
         if _is_wanted(scan, options) and (not options.filter_file or scan.name in names)
     ]
     if not finished:
+        chosen = options.participant_labels or options.session_labels or options.filter_file
         raise UsageError(
             f"{options.output_dir} holds no finished scan"
-            + (" of what was asked for" if options.participant_labels else "")
-            + "; run the participant level first"
+            f"{' of what was asked for' if chosen else ''}; run the participant level first"
         )
     done = {scan.name for scan in finished}
     missing = [scan for scan in expected if scan.name not in done]

@@ -82,6 +82,7 @@ def write_group_page(out: Path, report: GroupReport) -> Path:
         data=_data(report, shown),
         overview=_overview(report.rows, shown),
         counts=_counts(report.rows),
+        by_others=sum(row["model_sha256"] != report.card.get("sha256") for row in report.rows),
     )
     write_bytes(out, html.encode())
     return out
