@@ -59,7 +59,8 @@ def draw_frequency(
     box = bounding_box(inside, brain.spacing, margin_mm=4)
     extent = box[AXIAL]
     if examined is not None:
-        extent = slice(max(extent.start, examined.start), min(extent.stop, examined.stop))
+        seen = slice(max(extent.start, examined.start), min(extent.stop, examined.stop))
+        extent = seen if seen.start < seen.stop else extent
     maximum = float(share.data.max()) or 1.0
     black, white = window(brain.data, inside)
     plain = grey(brain, box, (black, black + DIM * (white - black)))
@@ -71,13 +72,15 @@ def draw_frequency(
     others = [
         (axis, index) for axis, n in ((CORONAL, 4), (SAGITTAL, 3)) for index in spread(box[axis], n)
     ]
-    rows = (
-        Row(
-            "Lesion frequency over the template, axial",
-            panels(brain, box, axial[:COUNT], paint, outline),
-        ),
-        Row("Axial, further up", panels(brain, box, axial[COUNT:], paint, outline)),
-        Row("Coronal and sagittal", panels(brain, box, others, paint, outline)),
+    views = {
+        "Lesion frequency over the template, axial": axial[:COUNT],
+        "Axial, further up": axial[COUNT:],
+        "Coronal and sagittal": others,
+    }
+    rows = tuple(
+        Row(caption, panels(brain, box, places, paint, outline))
+        for caption, places in views.items()
+        if places
     )
     sheet = Sheet(
         title="Lesion frequency in template space",
