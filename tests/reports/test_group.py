@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from uadbids.bids.group_table import group_rows, settings_of
+from uadbids.bids.facts import SUMMARY
+from uadbids.bids.group_table import COLUMNS, group_rows, settings_of
 from uadbids.bids.scan import Scan
 from uadbids.reports.group import GroupReport, write_group_page
 from uadbids.reports.page import Failure
 
 EVIL = "</script><script>throw new Error('in')</script>\"'&<img src=x onerror=alert(1)>"
+# A window that need not scroll, which would move the points from under the pointer.
+TALL = 4000
 CARD = {
     "name": "dense3d",
     "sha256": "ab",
@@ -110,10 +113,8 @@ def test_page_is_quiet_linked_and_fits(page, view, width):
 
 
 def test_pointing_at_a_point_names_the_scan_and_a_click_opens_its_report(page, view):
-    seen = view(page)
-    plot = strip(seen, "Lesions")
-    plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
+    seen = view(page, height=TALL)
+    box = strip(seen, "Lesions").bounding_box()
     # The last scan has the most lesions: its point stands alone at the right end.
     seen.page.mouse.move(box["x"] + box["width"] - 14, box["y"] + 28)
     tip = seen.page.locator("#tip")
@@ -130,7 +131,7 @@ def test_pointing_at_a_point_names_the_scan_and_a_click_opens_its_report(page, v
 
 
 def test_keyboard_reaches_every_scan_of_a_plot(page, view):
-    seen = view(page)
+    seen = view(page, height=TALL)
     strip(seen, "Lesions").focus()
     seen.page.keyboard.press("End")
     seen.page.keyboard.press("ArrowLeft")
@@ -180,6 +181,17 @@ def test_flagged_scans_have_another_shape(page, view):
     marks, dots = (strip(seen, "Lesions").locator(f".{kind}") for kind in ("marks", "dots"))
     assert marks.get_attribute("d").count("M") == 12
     assert dots.get_attribute("d").count("M") == 108
+
+
+def test_flags_are_counted_and_explained(page, view):
+    table = view(page).page.get_by_role("row", name="thick-slices")
+    assert table.first.inner_text().split("\t")[1:] == ["12", "Slices thicker than 3 mm"]
+
+
+def test_every_numeric_fact_of_a_scan_has_a_column():
+    known = {column.source for column in COLUMNS}
+    # Lists, which columns are made of.
+    assert set(SUMMARY) - known == {"SourceVoxelSizeMm", "FieldOfViewCut"}
 
 
 def test_strings_of_the_dataset_stay_text(tmp_path, view):

@@ -3,10 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from uadbids.bids.files import json_bytes, tsv_bytes
+from uadbids.bids.flags import flag_meanings
 from uadbids.bids.scan import Scan
 
 Row = dict[str, Any]
@@ -33,6 +34,8 @@ class Column:
         What is no finite number is then missing.
     is_skewed : bool
         Many small values and few large ones: drawn on a square-root axis.
+    levels : mapping of str to str
+        Words that may occur, and their meanings.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Column:
     title: str = ""
     is_number: bool = True
     is_skewed: bool = False
+    levels: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, scan: Scan) -> Any:
         """Value of a scan; ``None`` where it is missing."""
@@ -100,8 +104,8 @@ def _texts(scan: Scan, field: str) -> list[str]:
     return [str(value) for value in values] if isinstance(values, list) else []
 
 
-def _flags(scan: Scan) -> str | None:
-    return ",".join(_texts(scan, "Flags")) or None
+def _joined(name: str) -> Callable[[Scan], str | None]:
+    return lambda scan: ",".join(dict.fromkeys(_texts(scan, name))) or None
 
 
 def _warnings(scan: Scan) -> int:
@@ -117,7 +121,8 @@ COLUMNS = (
     _text("participant_id", lambda scan: f"sub-{scan.subject}", "Participant"),
     _text("session_id", lambda scan: f"ses-{scan.session}" if scan.session else None, "Session"),
     _text("scan", lambda scan: scan.name, "Scan, by all entities in its name"),
-    _text("flags", _flags, "Codes of what to look at, separated by commas"),
+    Column("flags", _joined("Flags"), "What to look at before this scan is trusted: one or more of "
+           "the levels, separated by commas", is_number=False, levels=flag_meanings()),
     Column("warnings", _warnings, "Number of warnings in the sidecar"),
     Column("lesion_volume_ml", "LesionVolumeMl", "Volume found anomalous", "mL",
            "Lesion volume", is_skewed=True),
@@ -131,9 +136,21 @@ COLUMNS = (
     Column("brain_volume_ml", "BrainVolumeMl", "Volume of the brain mask", "mL", "Brain volume"),
     Column("examined_brain_fraction", "ExaminedBrainFraction",
            "Share of the brain mask that the model looked at, from 0 to 1", "", "Brain examined"),
+    Column("lesion_rim_fraction", "LesionRimFraction",
+           "Share of the lesion volume within 4 mm of the edge of the brain mask, from 0 to 1", "",
+           "Lesions at the rim"),
+    Column("reconstruction_error", "ReconstructionError",
+           "Mean absolute error of the reconstruction, in scaled intensities", "",
+           "Reconstruction error"),
+    Column("reconstruction_error_percentile", "ReconstructionErrorPercentile",
+           "Percentile of this error in the cohort that the model learnt from, from 0 to 100", "",
+           "Its percentile in the model's cohort"),
     Column("registration_overlap", "RegistrationOverlap",
            "Dice coefficient of the aligned brain mask and that of the template", "",
            "Overlap with the template"),
+    Column("registration_gain", "RegistrationGain",
+           "Mutual information with the template, divided by the highest with the template shifted "
+           "by 8 mm", "", "Alignment against shifted by 8 mm"),
     Column("registration_angle_degrees", "RegistrationAngleDegrees",
            "Rotation of the rigid transform to the template", "degree", "Rotation"),
     Column("largest_voxel_edge_mm", _largest_edge,
@@ -142,6 +159,13 @@ COLUMNS = (
     *(Column(f"voxel_{axis}_mm", _item("SourceVoxelSizeMm", place),
              f"Size of the scan's voxels along the axis {axis} of the image", "mm")
       for place, axis in enumerate("ijk")),
+    _text("field_of_view_cut", _joined("FieldOfViewCut"),
+          "Sides on which the image cuts the brain off, separated by commas"),
+    Column("grey_white_ratio", "GreyWhiteRatio",
+           "Median of grey matter divided by that of white matter", "", "Grey to white matter"),
+    Column("ventricle_level", "VentricleLevel",
+           "Darkest tenth of the ventricles divided by the median of the brain", "",
+           "Ventricles to brain"),
     Column("bias_field_ratio", _bias_ratio,
            "Highest divided by lowest value of the bias field in the brain", "", "Bias field"),
     Column("intensity_clipped_fraction", "IntensityClippedFraction",
@@ -212,7 +236,8 @@ def group_tables(rows: Sequence[Row]) -> dict[str, bytes]:
     meanings: dict[str, Any] = {"Description": "One row for each finished scan."}
     for column in COLUMNS:
         units = {"Units": column.units} if column.units else {}
-        meanings[column.name] = {"Description": column.description, **units}
+        levels = {"Levels": dict(column.levels)} if column.levels else {}
+        meanings[column.name] = {"Description": column.description, **units, **levels}
     return {
         "group_FLAIR.tsv": tsv_bytes([column.name for column in COLUMNS], rows),
         "group_FLAIR.json": json_bytes(meanings),

@@ -1,5 +1,6 @@
 """The page of a study: strip plots, a map and a table of all scans, in one file with its script."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from uadbids.bids.files import write_bytes
+from uadbids.bids.flags import flag_meanings
 from uadbids.bids.group_table import COLUMNS, Column
 from uadbids.bids.names import report_path
 from uadbids.reports.layout import new_environment
@@ -82,6 +84,7 @@ def write_group_page(out: Path, report: GroupReport) -> Path:
         data=_data(report, shown),
         overview=_overview(report.rows, shown),
         counts=_counts(report.rows),
+        flags=_flags(report.rows),
         by_others=sum(row["model_sha256"] != report.card.get("sha256") for row in report.rows),
     )
     write_bytes(out, html.encode())
@@ -141,6 +144,13 @@ def _overview(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column]) -> lis
                 | {"quartiles": [float(f"{value:.{DIGITS}g}") for value in quartiles]}
             )
     return found
+
+
+def _flags(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
+    """List the flags that occur: code, meaning, number of scans; the most frequent first."""
+    raised = Counter(code for row in rows if row["flags"] for code in row["flags"].split(","))
+    meanings = flag_meanings()
+    return [(code, meanings.get(code, ""), number) for code, number in raised.most_common()]
 
 
 def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
