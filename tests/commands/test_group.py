@@ -168,6 +168,13 @@ def test_without_masks_on_the_template_there_is_no_map_and_an_old_one_goes(run, 
     assert "4 of 4 scans have no lesion mask on the template grid" in done.stderr
 
 
+def test_without_the_template_there_is_no_map(run, raw, out):
+    (out / TEMPLATE_T1W).unlink()
+    done = run(raw, out, "group")
+    assert done.returncode == 0 and "tpl-UADBIDS_T1w.nii.gz is missing" in done.stderr
+    assert "group_FLAIR_lesionfrequency.svg" not in written(out)
+
+
 def test_damaged_mask_does_not_stop_the_others(run, raw, out):
     template_mask(out, "01").write_bytes(b"no image")
     done = run(raw, out, "group")

@@ -144,7 +144,7 @@ COLUMNS = (
            "Reconstruction error"),
     Column("reconstruction_error_percentile", "ReconstructionErrorPercentile",
            "Percentile of this error in the cohort that the model learnt from, from 0 to 100", "",
-           "Its percentile in the model's cohort"),
+           "Error's percentile in the model's cohort"),
     Column("registration_overlap", "RegistrationOverlap",
            "Dice coefficient of the aligned brain mask and that of the template", "",
            "Overlap with the template"),

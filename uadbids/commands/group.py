@@ -193,7 +193,9 @@ def _map(
         )
     template = output_dir / TEMPLATE_T1W
     found = None
-    if with_mask and template.is_file():
+    if with_mask and not template.is_file():
+        notes.append(f"There is no map of lesion frequency: {TEMPLATE_T1W} is missing.")
+    elif with_mask:
         found = lesion_frequency(output_dir, with_mask, template, lambda s: _follow(s, console))
         notes += [
             f"{name}: its lesion mask on the template grid cannot be used: {reason}"
