@@ -106,7 +106,7 @@ WRONG = {
     "name that is none": (["train", "{data}", "{tmp}/out", "--name", "a b"], "give letters"),
     "one participant to train on": (["train", "{data}", "{tmp}/out"], "at least two participants"),
     "bundle inside the dataset": (["train", "{data}", "{data}/out"], "lies inside the dataset"),
-    "group": (["{data}", "{tmp}/out", "group"], "not there yet"),
+    "group without outputs": (["{data}", "{tmp}/out", "group"], "participant first"),
 }
 
 

@@ -32,6 +32,7 @@ The whole card is `{card}`.
 
 ## Where to look
 - `sub-*.html`: one page a participant, with pictures.
+- `group_FLAIR.html`: all scans on one page, once `uadbids ... group` was run.
 - `sub-*/[ses-*/]anat/*_space-orig_*`: maps and masks in the grid of the scan.
 - `sub-*/[ses-*/]anat/*_space-{space}_*`: the same on the template grid (`tpl-{space}`).
 - `sub-*/[ses-*/]*_scans.tsv`: lesion volumes.

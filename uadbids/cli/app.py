@@ -9,13 +9,13 @@ import typer
 
 from uadbids import __version__
 from uadbids.cli.evaluate import evaluate
-from uadbids.cli.flags import BidsDir, OutputDir
+from uadbids.cli.group import group
 from uadbids.cli.models import models
 from uadbids.cli.participant import participant
 from uadbids.cli.synthesize import synthesize
 from uadbids.cli.train import train
 from uadbids.commands.argv import normalise
-from uadbids.errors import UadbidsError, UsageError
+from uadbids.errors import UadbidsError
 
 app = typer.Typer(
     add_completion=False,
@@ -27,20 +27,11 @@ app = typer.Typer(
 
 
 app.command()(participant)
+app.command()(group)
 app.command()(train)
 app.command()(synthesize)
 app.command()(evaluate)
 app.command()(models)
-
-
-@app.command(hidden=True)
-def group(bids_dir: BidsDir, output_dir: OutputDir) -> None:
-    """Gather a study: not there yet."""
-    raise UsageError(
-        "the group level is not there yet; volumes of all scans lie in the *_scans.tsv tables of "
-        f"{output_dir}"
-    )
-
 
 # What typer makes of Ctrl-C.
 STOPPED = 130
@@ -60,7 +51,7 @@ def uadbids(
 ) -> None:
     """Find unusual bright spots in FLAIR scans, without labels. Not a medical device.
 
-    uadbids BIDS_DIR OUTPUT_DIR participant [OPTIONS]
+    uadbids BIDS_DIR OUTPUT_DIR {participant,group} [OPTIONS]
     """
 
 

@@ -1,0 +1,48 @@
+"""`uadbids BIDS_DIR OUTPUT_DIR group`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uadbids.cli.flags import BidsDir
+
+
+def group(
+    bids_dir: BidsDir,
+    output_dir: Annotated[Path, typer.Argument(help="Outputs of uadbids participant.")],
+    participant_label: Annotated[
+        list[str] | None, typer.Option(help="Participants, with or without 'sub-'.")
+    ] = None,
+    session_label: Annotated[
+        list[str] | None,
+        typer.Option("--session-label", "--session-id", help="Sessions, with or without 'ses-'."),
+    ] = None,
+    bids_filter_file: Annotated[
+        Path | None, typer.Option(help="JSON file with pybids filters, as participant had it.")
+    ] = None,
+    bids_database_dir: Annotated[
+        Path | None, typer.Option(help="Keep the index of the dataset here.")
+    ] = None,
+    skip_bids_validation: Annotated[
+        bool, typer.Option("--skip-bids-validation", help="Accepted; no validator is run here.")
+    ] = False,
+    notrack: Annotated[
+        bool, typer.Option("--notrack", help="Accepted; nothing is ever sent.")
+    ] = False,
+) -> None:
+    """Gather all finished scans: table, page with plots, map of lesion frequency."""
+    from uadbids.commands.group import GroupOptions
+    from uadbids.commands.group import group as run
+
+    options = GroupOptions(
+        bids_dir=bids_dir.absolute(),
+        output_dir=output_dir.absolute(),
+        participant_labels=tuple(participant_label or ()),
+        session_labels=tuple(session_label or ()),
+        filter_file=bids_filter_file,
+        database_dir=bids_database_dir,
+    )
+    raise typer.Exit(run(options))

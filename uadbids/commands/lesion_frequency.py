@@ -1,0 +1,114 @@
+"""How often lesions lie at each place of the template, one mask in memory at a time."""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from uadbids.bids.files import write_bytes
+from uadbids.bids.names import derivative_path
+from uadbids.bids.scan import Scan
+from uadbids.reports.slices import READ_ERRORS
+
+Follow = Callable[[Sequence[Scan]], Iterable[Scan]]
+
+
+@dataclass(frozen=True)
+class LesionFrequency:
+    """Share of the participants that have a lesion at each voxel.
+
+    Attributes
+    ----------
+    share : ndarray of float64, shape (X, Y, Z)
+        On the template grid, from 0 to 1.
+    affine : ndarray, shape (4, 4)
+        Of the template grid.
+    participants, scans : int
+        Numbers that went in.
+    unreadable : dict of str to str
+        Scans whose mask is damaged or on another grid -> why.
+    """
+
+    share: NDArray[np.float64]
+    affine: NDArray[np.float64]
+    participants: int
+    scans: int
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def save(self, out: Path) -> None:
+        """Write the shares as float32; the same shares give the same bytes."""
+        image = nib.Nifti1Image(self.share.astype(np.float32), self.affine)
+        image.header.set_xyzt_units("mm")
+        image.set_qform(self.affine, code=1)
+        image.set_sform(self.affine, code=1)
+        write_bytes(out, gzip.compress(image.to_bytes(), mtime=0))
+
+
+def lesion_frequency(
+    output_dir: Path, scans: Sequence[Scan], template: Path, follow: Follow = iter
+) -> LesionFrequency:
+    """Average the lesion masks of a study on the template grid.
+
+    Every participant counts once, however many scans there are of them: it is the mean over the
+    participants of the mean over their sessions of the mean over the scans of a session.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the output dataset.
+    scans : sequence of Scan
+        Finished scans that have a mask on the template grid.
+    template : Path
+        An image on that grid.
+    follow : callable
+        Hands the scans through one by one, for a progress bar.
+
+    Returns
+    -------
+    LesionFrequency
+        Zero everywhere when no mask could be read.
+    """
+    grid = nib.load(template)
+    # What a scan adds cannot be known before it is known which of its siblings can be read, so
+    # voxels are kept by participant (a few thousand each), and added when the participant is whole.
+    share = np.zeros(int(np.prod(grid.shape)))
+    unreadable: dict[str, str] = {}
+    waiting: list[tuple[Scan, NDArray[np.int64]]] = []
+    participants = read = 0
+
+    def settle() -> None:
+        sessions = Counter(scan.session for scan, _ in waiting)
+        for scan, voxels in waiting:
+            share[voxels] += 1 / (len(sessions) * sessions[scan.session])
+        waiting.clear()
+
+    ordered = sorted(scans, key=lambda scan: (scan.subject, scan.name))
+    for scan in follow(ordered):
+        if waiting and waiting[-1][0].subject != scan.subject:
+            settle()
+        try:
+            voxels = _lesion_voxels(output_dir / derivative_path(scan, "template_lesions"), grid)
+        except READ_ERRORS as error:
+            unreadable[scan.name] = str(error)
+            continue
+        participants += not waiting
+        read += 1
+        waiting.append((scan, voxels))
+    settle()
+    share = (share / max(participants, 1)).reshape(grid.shape)
+    return LesionFrequency(share, np.asarray(grid.affine), participants, read, unreadable)
+
+
+def _lesion_voxels(path: Path, grid: nib.Nifti1Image) -> NDArray[np.int64]:
+    """Flat indices of the voxels of a mask; ValueError where its grid is another."""
+    image = nib.load(path)
+    if image.shape != grid.shape or not np.allclose(image.affine, grid.affine, atol=1e-3):
+        raise ValueError("its grid is not that of the template")
+    return np.flatnonzero(np.asanyarray(image.dataobj) > 0)

@@ -1,0 +1,92 @@
+"""The lesion-frequency map of a study over the template, as one sheet."""
+
+from pathlib import Path
+
+import numpy as np
+
+from uadbids.reports.mosaic import CONVENTION, COUNT
+from uadbids.reports.panels import LESION, grey, over, panels, trace, window
+from uadbids.reports.slices import (
+    AXIAL,
+    CORONAL,
+    SAGITTAL,
+    bounding_box,
+    load_like,
+    load_volume,
+    spread,
+)
+from uadbids.reports.svg import ColourBar, Row, Sheet, write_sheet
+
+# Colours are opaque from this share of the highest frequency on, and fade out below it.
+OPAQUE = 0.1
+# The template is darker than it could be, so that frequent places are the brightest in grey print.
+DIM = 3.5
+
+
+def draw_frequency(
+    template: Path,
+    template_mask: Path,
+    frequency: Path,
+    out: Path,
+    *,
+    examined: slice | None = None,
+) -> Path:
+    """Draw how often lesions lie where.
+
+    Parameters
+    ----------
+    template, template_mask, frequency : Path
+        Template, its brain mask, and the share of participants with a lesion at each voxel (0 to
+        1), all on one grid.
+    out : Path
+        SVG file to write; its folder exists.
+    examined : slice, optional
+        Axial slices that the model looks at; only these are drawn.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    ScanError
+        If a file cannot be read or the grids differ.
+    """
+    brain = load_volume(template)
+    inside = load_like(template_mask, brain).data > 0
+    share = load_like(frequency, brain)
+    box = bounding_box(inside, brain.spacing, margin_mm=4)
+    extent = box[AXIAL]
+    if examined is not None:
+        seen = slice(max(extent.start, examined.start), min(extent.stop, examined.stop))
+        extent = seen if seen.start < seen.stop else extent
+    maximum = float(share.data.max()) or 1.0
+    black, white = window(brain.data, inside)
+    plain = grey(brain, box, (black, black + DIM * (white - black)))
+    paint = over(plain, share, box, maximum, OPAQUE * maximum)
+    level = maximum / 3
+    often = np.asarray(share.data >= level)
+    outline = (trace(brain, box, often, LESION),)
+    axial = [(AXIAL, index) for index in spread(extent, 2 * COUNT)]
+    others = [
+        (axis, index) for axis, n in ((CORONAL, 4), (SAGITTAL, 3)) for index in spread(box[axis], n)
+    ]
+    views = {
+        "Lesion frequency over the template, axial": axial[:COUNT],
+        "Axial, further up": axial[COUNT:],
+        "Coronal and sagittal": others,
+    }
+    rows = tuple(
+        Row(caption, panels(brain, box, places, paint, outline))
+        for caption, places in views.items()
+        if places
+    )
+    sheet = Sheet(
+        title="Lesion frequency in template space",
+        rows=rows,
+        colour_bar=ColourBar("share of participants with a lesion here", maximum),
+        keys=((LESION, f"{level:.2g} and more"),),
+        note=CONVENTION,
+    )
+    return write_sheet(sheet, out)

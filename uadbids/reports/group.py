@@ -1,0 +1,162 @@
+"""The page of a study: strip plots, a map and a table of all scans, in one file with its script."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uadbids.bids.files import write_bytes
+from uadbids.bids.flags import flag_meanings
+from uadbids.bids.group_table import COLUMNS, Column
+from uadbids.bids.names import report_path
+from uadbids.reports.layout import new_environment
+from uadbids.reports.page import Failure
+
+# Shares and volumes alike: more digits than these are noise.
+DIGITS = 4
+
+
+@dataclass(frozen=True)
+class GroupReport:
+    """Everything that the page of a study tells.
+
+    Attributes
+    ----------
+    rows : sequence of dict
+        Of `group_table.group_rows`.
+    settings : sequence of dict
+        Of `group_table.settings_of`.
+    unfinished : sequence of Failure
+        Scans of the dataset without finished outputs; crash files relative to the page.
+    strangers : sequence of str
+        Finished scans that the dataset does not hold.
+    unlinked : frozenset of str
+        Participants, with ``sub-``, without a page.
+    frequency : mapping or None
+        ``figure`` and ``image`` (relative to the page), ``participants``, ``scans``; ``None`` where
+        no map could be made.
+    notes : sequence of str
+        Sentences for the reader.
+    card : mapping
+        The model's card.
+    run : mapping
+        Facts of the run.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    settings: Sequence[Mapping[str, Any]]
+    unfinished: Sequence[Failure]
+    strangers: Sequence[str]
+    unlinked: frozenset[str]
+    frequency: Mapping[str, Any] | None
+    notes: Sequence[str]
+    card: Mapping[str, Any]
+    run: Mapping[str, Any]
+
+
+def write_group_page(out: Path, report: GroupReport) -> Path:
+    """Write the page of a study.
+
+    Parameters
+    ----------
+    out : Path
+        HTML file to write, by a temporary name in the same folder.
+    report : GroupReport
+        What to tell.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Notes
+    -----
+    Strings come from datasets and file names: those in the page are escaped, and the script puts
+    those in its data (JSON, escaped as well) into the page as text.
+    """
+    shown = [column for column in COLUMNS if column.title]
+    page = new_environment().get_template("group.html.j2")
+    html = page.render(
+        report=report,
+        data=_data(report, shown),
+        overview=_overview(report.rows, shown),
+        counts=_counts(report.rows),
+        flags=_flags(report.rows),
+        by_others=sum(row["model_sha256"] != report.card.get("sha256") for row in report.rows),
+    )
+    write_bytes(out, html.encode())
+    return out
+
+
+def is_marked(row: Mapping[str, Any]) -> bool:
+    """Whether a scan asks to be looked at."""
+    return bool(row["flags"] or row["warnings"])
+
+
+def _data(report: GroupReport, shown: Sequence[Column]) -> dict[str, Any]:
+    """Give the script columns of values: names of fields in 5,000 rows would be a megabyte."""
+    rows = report.rows
+    return {
+        "scans": [row["scan"] for row in rows],
+        "pages": _pages(report),
+        "flags": [row["flags"] or "" for row in rows],
+        "warnings": [row["warnings"] for row in rows],
+        "settings": [row["settings"] for row in rows],
+        "columns": [
+            {
+                "title": column.title,
+                "units": column.units,
+                "description": column.description,
+                "skewed": column.is_skewed,
+                "values": [_rounded(row[column.name]) for row in rows],
+            }
+            for column in shown
+        ],
+    }
+
+
+def _pages(report: GroupReport) -> list[str]:
+    """Page of each scan's participant, empty where there is none."""
+    ids = [str(row["participant_id"]) for row in report.rows]
+    return [
+        "" if name in report.unlinked else str(report_path(name.removeprefix("sub-")))
+        for name in ids
+    ]
+
+
+def _rounded(value: float | None) -> float | None:
+    return value if value is None or isinstance(value, int) else float(f"{value:.{DIGITS}g}")
+
+
+def _overview(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column]) -> list[dict[str, Any]]:
+    """Quartiles of each column: the strip plots in figures, also for those who cannot see them."""
+    found = []
+    for column in shown:
+        values = [row[column.name] for row in rows if row[column.name] is not None]
+        if values:
+            quartiles = np.percentile(values, (0, 25, 50, 75, 100)).tolist()
+            title = f"{column.title} ({column.units})" if column.units else column.title
+            found.append(
+                {"title": title, "description": column.description, "scans": len(values)}
+                | {"quartiles": [float(f"{value:.{DIGITS}g}") for value in quartiles]}
+            )
+    return found
+
+
+def _flags(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
+    """List the flags that occur: code, meaning, number of scans; the most frequent first."""
+    raised = Counter(code for row in rows if row["flags"] for code in row["flags"].split(","))
+    meanings = flag_meanings()
+    return [(code, meanings.get(code, ""), number) for code, number in raised.most_common()]
+
+
+def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    return {
+        "Scans": len(rows),
+        "Participants": len({row["participant_id"] for row in rows}),
+        "With a flag or warning": sum(map(is_marked, rows)),
+        "Without any lesion": sum(row["lesion_count"] == 0 for row in rows),
+    }
