@@ -22,7 +22,7 @@ FACTS = {
     "RegistrationOverlap": 0.9,
     "RegistrationGain": 1.3,
     "FieldOfViewCut": ["below", "left"],
-    "GreyWhiteRatio": 1.1,
+    "T1wCorrelation": 1.1,
     "VentricleLevel": 0.4,
     "RegistrationAngleDegrees": 4.5,
     "SourceVoxelSizeMm": [0.9, 5.0, 0.8],

@@ -1,19 +1,25 @@
 """The main job as users run it: real scans, real engines, the real validator."""
 
+import csv
 import hashlib
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 pytestmark = pytest.mark.slow
@@ -285,3 +291,60 @@ def test_broken_scan_leaves_no_partial_output(broken, label):
 
 def test_output_with_failures_is_valid(broken):
     assert validate(broken.out)["issues"]["issues"] == []
+
+
+@pytest.mark.parametrize("label", VARIANTS)
+def test_ball_is_on_the_left_in_table_and_figure(balls, label):
+    """It lies at x = -30 mm: the patient's left, on the right of a picture, under the letter L."""
+    _, run, _ = balls
+    table = run.out / f"sub-{label}/anat/sub-{label}_space-orig_seg-anomaly_dseg.tsv"
+    with table.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    ball = max(rows, key=lambda row: float(row["volume_mm3"]))
+    assert ball["hemisphere"] == "left"
+    assert ball["location"].startswith("left ") and "white matter" in ball["location"]
+    figure = ElementTree.parse(
+        run.out / f"sub-{label}/figures/sub-{label}_desc-detection_FLAIR.svg"
+    )
+    svg = "{http://www.w3.org/2000/svg}"
+    panels = [
+        (float(group.find(f"{svg}image").get("width")), group)
+        for group in figure.getroot().iter(f"{svg}g")
+        if group.find(f"{svg}image") is not None and group.find(f"{svg}path") is not None
+    ]
+    # The last ones are the planes through the largest lesion: sagittal, coronal, axial.
+    planes = [panel for panel in panels if panel[1] in list(figure.getroot())][-3:]
+    for width, group in planes[1:]:
+        assert [text.text for text in group.findall(f"{svg}text")][:2] == ["R", "L"]
+        largest = max(re.split("(?=M)", group.find(f"{svg}path").get("d"))[1:], key=len)
+        assert float(re.match(r"M([\d.]+)", largest)[1]) > 0.55 * width
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pages_are_sound_in_a_browser(balls, broken, view, width):
+    for page in (balls[1].out / "sub-oblique.html", broken.out / "sub-truncated.html"):
+        seen = view(page, width=width)
+        assert seen.is_quiet
+        assert seen.dead_links() == seen.pictures_without_text() == []
+        assert seen.overhang() <= 0
+    figures = balls[1].out / "sub-oblique" / "figures"
+    assert sum(path.stat().st_size for path in figures.iterdir()) < 3_000_000
+
+
+def test_what_lies_over_a_figure_is_switched_off_and_flickers(balls, view):
+    seen = view(balls[1].out / "sub-plain.html", height=6000)
+    figure = seen.page.locator("figure.flip", has=seen.page.get_by_text("With outline"))
+    cyan = partial(_cyan, figure.locator("a"))
+    assert cyan() > 500
+    figure.get_by_text("Scan alone").click()
+    assert cyan() < 20
+    figure.get_by_text("With outline").click()
+    assert cyan() > 500
+    figure.get_by_text("Flicker").click()
+    style = figure.locator(".under").evaluate("e => getComputedStyle(e).animationName")
+    assert style == "flicker"
+
+
+def _cyan(locator) -> int:
+    pixels = np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB")).astype(int)
+    return int(((pixels[..., 2] > 150) & (pixels[..., 0] < 90) & (pixels[..., 1] > 130)).sum())
