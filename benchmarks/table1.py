@@ -1,11 +1,12 @@
 """Table 1 of the paper beside the same figures of bundles and baselines on other data.
 
-``python benchmarks/table1.py DATASETS --bundle dense3d --bundle dense2d --work-dir WORK``
+``python benchmarks/table1.py DATASETS --root SOURCES --bundle dense3d --bundle dense2d --work-dir
+WORK``
 
 DATASETS is a JSON file, a list of objects with ``name`` (what is said in the table), ``bids`` (BIDS
-dataset), ``masks`` (dataset with lesion masks; default: ``bids``) and, if wanted, ``filters`` (for
-``--mask-filter``, so that one mask a scan remains) and ``participants``. ``--healthy DIR`` adds
-label-free thresholds of the baselines and the voxel-wise one.
+dataset, below SOURCES), ``masks`` (dataset with lesion masks; default: ``bids``) and, if wanted,
+``filters`` (for ``--mask-filter``) and ``participants``; ``development_sets.json`` beside this file
+is one. ``--healthy DIR`` adds label-free thresholds of the baselines and the voxel-wise one.
 
 Everything goes through the command line, ``uadbids participant`` and ``uadbids evaluate --space
 template``, as anybody would do it; what is in WORK already is not made again.
@@ -53,15 +54,15 @@ def participant(bids: Path, bundle: str, work: Path, name: str, labels: list[str
 
 
 def evaluated(
-    dataset: dict[str, Any], bundle: str, healthy: Path | None, work: Path
+    dataset: dict[str, Any], root: Path, bundle: str, healthy: Path | None, work: Path
 ) -> tuple[str, list[dict[str, str]]]:
     """Evaluate one bundle on one dataset; name of the model, and rows of ``summary.tsv``."""
-    bids = Path(dataset["bids"])
+    bids = root / dataset["bids"]
     maps = participant(bids, bundle, work, slug(dataset), dataset.get("participants", []))
     out = work / "evaluation" / slug(dataset) / Path(bundle).name
     filters = ["--mask-filter", *dataset["filters"]] if dataset.get("filters") else []
     reference = ["--healthy-maps", healthy] if healthy else []
-    masks = dataset.get("masks", bids)
+    masks = root / dataset.get("masks", dataset["bids"])
     run("evaluate", maps, masks, out, "--space", "template", *filters, *reference)
     with (out / "summary.tsv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
@@ -87,6 +88,7 @@ def main() -> None:
     """Run everything and print one table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("datasets", type=Path)
+    parser.add_argument("--root", type=Path, default=Path(), help="folder of the datasets")
     parser.add_argument("--bundle", action="append", required=True, help="name or folder")
     parser.add_argument("--healthy", type=Path, help="BIDS dataset of healthy scans")
     parser.add_argument("--work-dir", type=Path, required=True)
@@ -104,16 +106,19 @@ def main() -> None:
             healthy = (
                 participant(args.healthy, bundle, work, "healthy", []) if args.healthy else None
             )
-            model, rows = evaluated(dataset, bundle, healthy, work)
+            model, rows = evaluated(dataset, args.root, bundle, healthy, work)
             for row in rows:
-                own = row["method"] == model
-                # Baselines know nothing of bundles: they stand with the first.
-                if not own and (place or row["threshold_kind"] == "by hand"):
+                # Its plain residual is the model's, too.
+                own = row["method"].split(",")[0] == model
+                # Baselines and people know nothing of bundles: they stand with the first.
+                if not own and place:
                     continue
+                person = row["threshold_kind"] == "by hand"
+                kind = "" if own else " (second person)" if person else " (baseline)"
                 print_row(
                     (
                         f"{dataset['name']} ({row['scans']} scans, {row['reference']})",
-                        row["method"] if own else f"{row['method']} (baseline)",
+                        f"{row['method']}{kind}",
                         row["threshold_kind"],
                         f"{number(row['dice'])} ± {number(row['dice_sd'])}",
                         number(row["specificity_image"]),
