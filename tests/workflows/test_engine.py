@@ -101,6 +101,20 @@ def test_unknown_plugin_is_refused(tmp_path):
         _read_plugin(path)
 
 
+def test_plugin_that_ends_before_its_jobs_is_refused(tmp_path):
+    path = tmp_path / "plugin.yml"
+    path.write_text("plugin: SLURMGraph\n")
+    with pytest.raises(UsageError, match="ends before its jobs do"):
+        _read_plugin(path)
+
+
+def test_nameless_user_gets_a_name(tmp_path, monkeypatch):
+    nameless = {key: value for key, value in os.environ.items() if key != "LOGNAME"}
+    monkeypatch.setattr(os, "environ", nameless)
+    prepare_environment(tmp_path, random_seed=7, threads=1)
+    assert os.environ["LOGNAME"] == f"uid{os.getuid()}"
+
+
 def _killed():
     import os
     import signal

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -16,6 +18,7 @@ from nipype import config as nipype_config
 from nipype import logging as nipype_logging
 from nipype.pipeline import engine as pe
 from nipype.pipeline import plugins
+from nipype.pipeline.plugins.base import GraphPluginBase
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
 from uadbids import __version__
@@ -30,6 +33,10 @@ _LOST = (
     "uadbids.errors.ScanError: the process of this step, or of one beside it, was ended from "
     "outside, most likely for want of memory; run again with a smaller --nprocs"
 )
+
+# A cluster's controller has other work than telling how jobs are, and its file system may show late
+# what another node has written.
+_ON_CLUSTER = {"poll_sleep_duration": "2", "job_finished_timeout": "30"}
 
 Status = Literal["start", "end", "exception"]
 OnStatus = Callable[[str, str, Status], None]
@@ -67,6 +74,15 @@ def new_root(prefix: str, work_dir: Path) -> pe.Workflow:
     """Make an empty graph; the version names its folder, so results of other code stay unused."""
     version = re.sub(r"\W", "_", __version__)
     return pe.Workflow(name=f"{prefix}_{version}_wf", base_dir=str(work_dir))
+
+
+def remove_results(workflow: pe.Workflow) -> None:
+    """Remove what a graph of graphs has worked out; others may be at work in the same folder."""
+    folder = Path(workflow.base_dir, workflow.name)
+    for name in {node.partition(".")[0] for node in workflow.list_node_names()}:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def set_crash_dir(workflow: pe.Workflow, folder: Path) -> None:
@@ -110,8 +126,6 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
         Steps that ended. One that did not, and left no crash file, was never started.
     """
     nipype_logging.update_logging(nipype_config)
-    workflow.config["execution"] = {"stop_on_first_crash": str(options.stop_on_first_crash).lower()}
-
     if options.write_graph:
         # Only the text: pictures need graphviz, which not every machine has.
         workflow.write_hierarchical_dotfile(f"{options.work_dir}/graph.dot")
@@ -125,6 +139,10 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
         on_status(names[1], names[-1], status)
 
     plugin, arguments = _plugin(options, told)
+    workflow.config["execution"] = {
+        "stop_on_first_crash": str(options.stop_on_first_crash).lower(),
+        **(_ON_CLUSTER if isinstance(plugin, str) else {}),
+    }
     # nipype raises the first failure once all is done; the crash files hold every one.
     error = ""
     try:
@@ -211,8 +229,14 @@ def _read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
         raise UsageError(
             f"{path}: this is no plugin file; it needs the keys 'plugin' and 'plugin_args' (YAML)"
         ) from error
-    if not hasattr(plugins, f"{name}Plugin"):
+    plugin = getattr(plugins, f"{name}Plugin", None)
+    if plugin is None:
         raise UsageError(f"{path}: nipype has no plugin {name!r}")
+    if issubclass(plugin, GraphPluginBase):
+        raise UsageError(
+            f"{path}: the plugin {name} hands everything over and ends before its jobs do; choose "
+            "one that waits for them, such as SLURM, SGE or PBS"
+        )
     return name, arguments
 
 
