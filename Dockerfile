@@ -22,6 +22,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     sh containers/install dependencies "${DEVICE}" "${TORCH_INDEX}"
 
 FROM dependencies AS app
+ARG DEVICE=cpu
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY uadbids uadbids
 RUN sh containers/install app && sh containers/install check "${DEVICE}"
