@@ -18,11 +18,12 @@ from nipype import config as nipype_config
 from nipype import logging as nipype_logging
 from nipype.pipeline import engine as pe
 from nipype.pipeline import plugins
-from nipype.pipeline.plugins.base import GraphPluginBase
+from nipype.pipeline.plugins.base import GraphPluginBase, SGELikeBatchManagerBase
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
 from uadbids import __version__
 from uadbids.errors import UsageError
+from uadbids.workflows.cluster import PATIENCE, cluster_plugin
 from uadbids.workflows.options import RunOptions
 
 _RAISED = re.compile(
@@ -33,10 +34,6 @@ _LOST = (
     "uadbids.errors.ScanError: the process of this step, or of one beside it, was ended from "
     "outside, most likely for want of memory; run again with a smaller --nprocs"
 )
-
-# A cluster's controller has other work than telling how jobs are, and its file system may show late
-# what another node has written.
-_ON_CLUSTER = {"poll_sleep_duration": "2", "job_finished_timeout": "30"}
 
 Status = Literal["start", "end", "exception"]
 OnStatus = Callable[[str, str, Status], None]
@@ -141,7 +138,7 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
     plugin, arguments = _plugin(options, told)
     workflow.config["execution"] = {
         "stop_on_first_crash": str(options.stop_on_first_crash).lower(),
-        **(_ON_CLUSTER if isinstance(plugin, str) else {}),
+        **(PATIENCE if isinstance(plugin, SGELikeBatchManagerBase) else {}),
     }
     # nipype raises the first failure once all is done; the crash files hold every one.
     error = ""
@@ -198,12 +195,16 @@ class ScanByScan(MultiProcPlugin):
 
 def _plugin(
     options: RunOptions, told: Callable[[pe.Node, Status], None]
-) -> tuple[str | ScanByScan, dict[str, Any]]:
+) -> tuple[str | ScanByScan | SGELikeBatchManagerBase, dict[str, Any]]:
     nothing: dict[str, Any] = {}
     chosen = options.use_plugin
     name, given = ("MultiProc", nothing) if chosen is None else _read_plugin(chosen)
     if name != "MultiProc":
-        return name, {**given, "status_callback": told}
+        given = {**given, "status_callback": told}
+        kind = getattr(plugins, f"{name}Plugin")
+        if issubclass(kind, SGELikeBatchManagerBase):
+            return cluster_plugin(kind, given), {}
+        return name, given
     arguments: dict[str, Any] = {
         "status_callback": told,
         "n_procs": options.nprocs,
