@@ -245,17 +245,6 @@ def test_killed_run_goes_on_to_the_same_bytes(example_run, example_dataset, tmp_
     assert hashes(tmp_path / "out") == hashes(example_run.out)
 
 
-def test_clean_workdir_spares_the_scans_of_other_runs(example_dataset, example_run, tmp_path):
-    work = shutil.copytree(example_run.work, tmp_path / "work")
-    (ours,) = work.glob("uadbids_*/sub_20_ses_2_wf")
-    others = ours.with_name("sub_21_wf")
-    others.mkdir()
-    run = uadbids(example_dataset, tmp_path / "out", work, "--clean-workdir")
-    assert run.status == 0, run.text
-    assert not ours.exists()
-    assert others.is_dir()
-
-
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory, example_flair):
     """One good scan among broken ones."""
