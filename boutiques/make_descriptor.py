@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Any, get_args, get_origin, get_type_hints
 
 import uadbids
-from uadbids.cli import app as cli
+from uadbids.cli.group import group
 from uadbids.cli.participant import participant
 
-LEVELS: dict[str, Callable[..., None]] = {"participant": participant, "group": cli.group}
+LEVELS: dict[str, Callable[..., None]] = {"participant": participant, "group": group}
 # Files that have to be there; other paths are made by the run, or are names as well.
 FILES = {"bids_dir", "bids_filter_file", "hd_bet_weights", "use_plugin", "config_file"}
 POSITIONS = ("bids_dir", "output_dir")
