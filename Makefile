@@ -4,15 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 EXAMPLE := uadbids/data/example
+SHELL_SCRIPTS := containers/check containers/install containers/array.sbatch containers/lock/make \
+  $(addprefix containers/machine/,docker apptainer slurm)
 
 # Steps run side by side, hence one thread in each.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast check format clean
+.PHONY: help install demo test fast check containers format clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.dev ## a virtual environment in .venv, with everything for development
 
@@ -26,11 +28,16 @@ test: check ## what CI runs: all checks and all tests, the slow ones included
 fast: install ## the quick tests
 	$(BIN)/python -m pytest -m "not slow"
 
-check: install ## lint, format, floors of the architecture, types
+check: install ## lint, format, floors of the architecture, types, images
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/shellcheck $(SHELL_SCRIPTS)
+
+containers: $(VENV)/.run ## build the images and run them and a cluster as users do (Debian, root)
+	PYTHON=$(BIN)/python containers/check
 
 format: install ## put the code into shape
 	$(BIN)/ruff check --fix

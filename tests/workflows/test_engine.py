@@ -14,6 +14,7 @@ from uadbids.workflows.engine import (
     graph_name,
     new_root,
     read_crashes,
+    remove_results,
     run_graph,
     set_crash_dir,
 )
@@ -99,6 +100,36 @@ def test_unknown_plugin_is_refused(tmp_path):
     path.write_text("plugin: Slurmm\n")
     with pytest.raises(UsageError, match="no plugin 'Slurmm'"):
         _read_plugin(path)
+
+
+def test_plugin_that_ends_before_its_jobs_is_refused(tmp_path):
+    path = tmp_path / "plugin.yml"
+    path.write_text("plugin: SLURMGraph\n")
+    with pytest.raises(UsageError, match="ends before its jobs do"):
+        _read_plugin(path)
+
+
+def test_nameless_user_gets_a_name(tmp_path, monkeypatch):
+    nameless = {key: value for key, value in os.environ.items() if key != "LOGNAME"}
+    monkeypatch.setattr(os, "environ", nameless)
+    prepare_environment(tmp_path, random_seed=7, threads=1)
+    assert os.environ["LOGNAME"] == f"uid{os.getuid()}"
+
+
+def test_results_of_other_runs_are_spared(tmp_path):
+    root = new_root("uadbids", tmp_path)
+    workflow = pe.Workflow(name="sub_01_wf")
+    workflow.add_nodes([pe.Node(niu.IdentityInterface(["out"]), "write")])
+    root.add_nodes([workflow])
+    folder = tmp_path / root.name
+    for name in ("sub_01_wf", "sub_02_wf"):
+        (folder / name / "write").mkdir(parents=True)
+    remove_results(root)
+    assert [path.name for path in folder.iterdir()] == ["sub_02_wf"]
+    (folder / "sub_02_wf" / "write").rmdir()
+    (folder / "sub_02_wf").rmdir()
+    remove_results(root)
+    assert not folder.exists()
 
 
 def _killed():

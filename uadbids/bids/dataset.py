@@ -1,14 +1,14 @@
 """The files at the root of an output dataset: all can be rewritten at any time."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 from uadbids.bids.files import json_bytes, read_json, write_bytes
 from uadbids.bids.names import TEMPLATE_MASK, TEMPLATE_SPACE, TEMPLATE_T1W
-from uadbids.bids.tables import description_tables, participant_tables, write_scans_tables
+from uadbids.bids.tables import description_tables, write_tables
 from uadbids.errors import UsageError
 
 BIDS_VERSION = "1.10.0"
@@ -95,11 +95,12 @@ def write_dataset(
     template_t1w: Path,
     template_mask: Path,
     container: Mapping[str, str] | None = None,
+    subjects: Iterable[str] | None = None,
 ) -> None:
     """Write everything in an output dataset that belongs to no single scan.
 
     Participants and volumes are read from the outputs which are there, so this can be called at
-    any time, again, and by several runs into the same folder.
+    any time, again, and by several runs into the same folder at once.
 
     Parameters
     ----------
@@ -113,6 +114,8 @@ def write_dataset(
         Brain-extracted template and its brain mask, ``.nii.gz``, on the template grid.
     container : Mapping[str, str], optional
         See `container_from_environment`.
+    subjects : iterable of str, optional
+        Labels of the participants whose tables of scans are written; by default of all.
 
     Raises
     ------
@@ -141,11 +144,10 @@ def write_dataset(
         MODEL_CARD: json_bytes(card),
         **description_tables(),
         **_template_files(template_t1w, template_mask),
-        **participant_tables(output_dir, raw_dir),
     }
     for name, content in contents.items():
         write_bytes(output_dir / name, content)
-    write_scans_tables(output_dir)
+    write_tables(output_dir, raw_dir, subjects)
 
 
 def raw_link(raw_dir: Path, output_dir: Path) -> str:

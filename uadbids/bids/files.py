@@ -28,10 +28,18 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_bytes(target: Path, content: bytes) -> None:
-    """Write a file by way of a temporary name; leave it alone when it holds this already."""
-    if target.is_file() and target.read_bytes() == content:
-        return
+def write_bytes(target: Path, content: bytes) -> bool:
+    """Write a file by way of a temporary name; leave it alone when it holds this already.
+
+    Returns
+    -------
+    bool
+        Whether it was written.
+    """
+    # Another run may take the file away at any time.
+    with suppress(FileNotFoundError):
+        if target.read_bytes() == content:
+            return False
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(target)
     try:
@@ -39,6 +47,7 @@ def write_bytes(target: Path, content: bytes) -> None:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+    return True
 
 
 def replace_together(

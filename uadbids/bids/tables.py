@@ -50,7 +50,45 @@ def description_tables() -> dict[str, bytes]:
     }
 
 
-def participant_tables(output_dir: Path, raw_dir: Path) -> dict[str, bytes]:
+# Runs that write at the same moment agree after two or three; more would be a fault of ours.
+_ROUNDS = 20
+
+
+def write_tables(output_dir: Path, raw_dir: Path, subjects: Iterable[str] | None = None) -> None:
+    """Write the tables of participants and of scans, from the outputs that are there.
+
+    Runs of other participants may write into the same folder right now, and one of them may have
+    replaced a table by an older state. So the tables are made again until nothing had to be
+    written: then they were complete after they were written, whichever run ends last. No lock is
+    needed, which file systems of clusters may not have.
+
+    Parameters
+    ----------
+    output_dir, raw_dir : Path
+        Roots of the output and of the raw dataset.
+    subjects : iterable of str, optional
+        Labels of the participants whose tables of scans are written; by default of all.
+    """
+    folders = ["*"] if subjects is None else sorted(set(subjects))
+    for _ in range(_ROUNDS):
+        tables = {
+            output_dir / name: content
+            for name, content in _participant_tables(output_dir, raw_dir).items()
+        }
+        old: set[Path] = set()
+        for subject in folders:
+            tables |= _scans_tables(output_dir, None if subject == "*" else subject)
+            for place in (f"sub-{subject}", f"sub-{subject}/ses-*"):
+                old.update(output_dir.glob(f"{place}/sub-*_scans.*"))
+        written = [path for path, content in tables.items() if write_bytes(path, content)]
+        # A table without finished scans goes.
+        for path in old - tables.keys():
+            path.unlink(missing_ok=True)
+        if not written and old <= tables.keys():
+            return
+
+
+def _participant_tables(output_dir: Path, raw_dir: Path) -> dict[str, bytes]:
     """Return ``participants.tsv`` and its JSON for the participants which have outputs.
 
     Age and sex are copied from the raw dataset, or from the last such table of ours; nothing else
@@ -85,29 +123,24 @@ def _capped(column: str, value: str | None) -> str | None:
         return value
 
 
-def write_scans_tables(output_dir: Path) -> None:
-    """Write the volumes of every finished scan, one table a subject and session.
+def _scans_tables(output_dir: Path, subject: str | None) -> dict[Path, bytes]:
+    """Return the volumes of every finished scan, one table a subject and session.
 
-    Read from the sidecars in the tree, so scans of earlier runs keep their rows; a table without
-    finished scans goes.
+    Read from the sidecars in the tree, so scans of earlier runs keep their rows.
     """
-    old = set(output_dir.glob("sub-*/sub-*_scans.*")) | set(
-        output_dir.glob("sub-*/ses-*/sub-*_scans.*")
-    )
     meanings: dict[str, Any] = {"filename": {"Description": "Lesion mask in the space of the scan"}}
     meanings |= {column: dict(meaning) for column, (_, meaning) in _SCAN_COLUMNS.items()}
 
     def place(scan: Scan) -> tuple[str, str]:
         return scan.subject, scan.session or ""
 
-    written: set[Path] = set()
-    for (subject, session), scans in groupby(sorted(finished_scans(output_dir), key=place), place):
-        table = output_dir / scans_table_path(subject, session or None)
-        write_bytes(table, tsv_bytes(list(meanings), _scan_rows(scans)))
-        write_bytes(table.with_suffix(".json"), _column_json("Volumes per scan", meanings))
-        written |= {table, table.with_suffix(".json")}
-    for path in old - written:
-        path.unlink(missing_ok=True)
+    tables: dict[Path, bytes] = {}
+    found = sorted(finished_scans(output_dir, subject), key=place)
+    for (label, session), scans in groupby(found, place):
+        table = output_dir / scans_table_path(label, session or None)
+        tables[table] = tsv_bytes(list(meanings), _scan_rows(scans))
+        tables[table.with_suffix(".json")] = _column_json("Volumes per scan", meanings)
+    return tables
 
 
 def _column_json(description: str, columns: Mapping[str, Any]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -151,14 +150,15 @@ def participant(
     """
     from uadbids.workflows.base import OutputOptions, init_uadbids_wf
     from uadbids.workflows.detect import ModelOptions
-    from uadbids.workflows.engine import graph_name, read_crashes, run_graph
+    from uadbids.workflows.engine import graph_name, read_crashes, remove_results, run_graph
 
     if all(scan.skip_reason for scan in scans):
         raise UsageError(
             f"none of the {len(scans)} FLAIR scans can be processed (the first, {scans[0].name}: "
             f"{scans[0].skip_reason}); --dry-run tells why of each"
         )
-    write_top_level(options, card)
+    examined = sorted({scan.subject for scan in scans if scan.skip_reason is None})
+    write_top_level(options, card, examined)
     started = datetime.now(UTC)
     run_uuid = f"{started:%Y%m%d-%H%M%S}_{uuid.uuid4()}"
     runnable = [scan for scan in scans if scan.skip_reason is None]
@@ -203,12 +203,12 @@ def participant(
         progress.note(f"{scan.name}: failed: {failure.reason}")
         for crash in crashes:
             progress.note(f"  crash file: {crash.crash_file}")
-    write_top_level(options, card)
-    write_pages(options.output_dir, card, sorted({s.subject for s in runnable}), failures, started)
+    write_top_level(options, card, examined)
+    write_pages(options.output_dir, card, examined, failures, started)
     n_failed = sum(map(len, failures.values()))
     progress.note(f"done: {len(runnable) - n_failed} of {len(runnable)}, failed: {n_failed}")
     if options.clean_work_dir and not n_failed:
-        shutil.rmtree(run.work_dir / graph.name, ignore_errors=True)
+        remove_results(graph)
     return 1 if n_failed else 0
 
 
@@ -220,8 +220,10 @@ def _failure(scan: Scan, crashes: Sequence[Crash], error: str, output_dir: Path)
     return Failure(scan.name, reason, link)
 
 
-def write_top_level(options: ParticipantOptions, card: Card) -> None:
-    """Write what belongs to no single scan.
+def write_top_level(
+    options: ParticipantOptions, card: Card, subjects: Sequence[str] | None = None
+) -> None:
+    """Write what belongs to no single scan; the tables of scans of some participants, or of all.
 
     Raises
     ------
@@ -238,6 +240,7 @@ def write_top_level(options: ParticipantOptions, card: Card) -> None:
             template_t1w=template.t1w,
             template_mask=template.brain_mask,
             container=container_from_environment(os.environ),
+            subjects=subjects,
         )
     except OSError as error:
         raise UsageError(

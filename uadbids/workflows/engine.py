@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -16,10 +18,12 @@ from nipype import config as nipype_config
 from nipype import logging as nipype_logging
 from nipype.pipeline import engine as pe
 from nipype.pipeline import plugins
+from nipype.pipeline.plugins.base import GraphPluginBase, SGELikeBatchManagerBase
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
 from uadbids import __version__
 from uadbids.errors import UsageError
+from uadbids.workflows.cluster import PATIENCE, cluster_plugin
 from uadbids.workflows.options import RunOptions
 
 _RAISED = re.compile(
@@ -69,6 +73,15 @@ def new_root(prefix: str, work_dir: Path) -> pe.Workflow:
     return pe.Workflow(name=f"{prefix}_{version}_wf", base_dir=str(work_dir))
 
 
+def remove_results(workflow: pe.Workflow) -> None:
+    """Remove what a graph of graphs has worked out; others may be at work in the same folder."""
+    folder = Path(workflow.base_dir, workflow.name)
+    for name in {node.partition(".")[0] for node in workflow.list_node_names()}:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def set_crash_dir(workflow: pe.Workflow, folder: Path) -> None:
     """Let every step of a graph write its crash files to a folder."""
     workflow.config["execution"] = {"crashdump_dir": str(folder), "crashfile_format": "txt"}
@@ -110,8 +123,6 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
         Steps that ended. One that did not, and left no crash file, was never started.
     """
     nipype_logging.update_logging(nipype_config)
-    workflow.config["execution"] = {"stop_on_first_crash": str(options.stop_on_first_crash).lower()}
-
     if options.write_graph:
         # Only the text: pictures need graphviz, which not every machine has.
         workflow.write_hierarchical_dotfile(f"{options.work_dir}/graph.dot")
@@ -125,6 +136,10 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
         on_status(names[1], names[-1], status)
 
     plugin, arguments = _plugin(options, told)
+    workflow.config["execution"] = {
+        "stop_on_first_crash": str(options.stop_on_first_crash).lower(),
+        **(PATIENCE if isinstance(plugin, SGELikeBatchManagerBase) else {}),
+    }
     # nipype raises the first failure once all is done; the crash files hold every one.
     error = ""
     try:
@@ -180,12 +195,16 @@ class ScanByScan(MultiProcPlugin):
 
 def _plugin(
     options: RunOptions, told: Callable[[pe.Node, Status], None]
-) -> tuple[str | ScanByScan, dict[str, Any]]:
+) -> tuple[str | ScanByScan | SGELikeBatchManagerBase, dict[str, Any]]:
     nothing: dict[str, Any] = {}
     chosen = options.use_plugin
     name, given = ("MultiProc", nothing) if chosen is None else _read_plugin(chosen)
     if name != "MultiProc":
-        return name, {**given, "status_callback": told}
+        given = {**given, "status_callback": told}
+        kind = getattr(plugins, f"{name}Plugin")
+        if issubclass(kind, SGELikeBatchManagerBase):
+            return cluster_plugin(kind, given), {}
+        return name, given
     arguments: dict[str, Any] = {
         "status_callback": told,
         "n_procs": options.nprocs,
@@ -211,8 +230,14 @@ def _read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
         raise UsageError(
             f"{path}: this is no plugin file; it needs the keys 'plugin' and 'plugin_args' (YAML)"
         ) from error
-    if not hasattr(plugins, f"{name}Plugin"):
+    plugin = getattr(plugins, f"{name}Plugin", None)
+    if plugin is None:
         raise UsageError(f"{path}: nipype has no plugin {name!r}")
+    if issubclass(plugin, GraphPluginBase):
+        raise UsageError(
+            f"{path}: the plugin {name} hands everything over and ends before its jobs do; choose "
+            "one that waits for them, such as SLURM, SGE or PBS"
+        )
     return name, arguments
 
 

@@ -30,7 +30,8 @@ def prepare_environment(
     - nipype reads its settings from the work directory, not from the home folder, which may
       not exist or not be writable, and never phones home;
     - ITK uses one thread and one seed, else registration and N4 differ from run to run;
-    - caches of libraries go to the work directory where the home folder cannot be written.
+    - caches of libraries go to the work directory where the home folder cannot be written;
+    - the user has a name, by which nipype calls the jobs of a cluster: one of a container may not.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ def prepare_environment(
         OMP_NUM_THREADS=str(threads),
         MPLBACKEND="Agg",
     )
+    os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")
     home = Path(os.path.expanduser("~"))
     if not os.access(home, os.W_OK):
         for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME", "TORCH_HOME"):
