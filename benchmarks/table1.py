@@ -63,7 +63,8 @@ def evaluated(
     filters = ["--mask-filter", *dataset["filters"]] if dataset.get("filters") else []
     reference = ["--healthy-maps", healthy] if healthy else []
     masks = root / dataset.get("masks", dataset["bids"])
-    run("evaluate", maps, masks, out, "--space", "template", *filters, *reference)
+    if not (out / "summary.tsv").exists():
+        run("evaluate", maps, masks, out, "--space", "template", *filters, *reference)
     with (out / "summary.tsv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
     return json.loads((out / "evaluation.json").read_text(encoding="utf-8"))["Model"], rows
