@@ -9,9 +9,11 @@ from uadbids.bids.derivatives import (
     is_finished,
     marker_path,
     scan_files,
+    verify_outputs,
+    verify_scan,
     write_scan,
 )
-from uadbids.bids.files import read_tsv
+from uadbids.bids.files import file_sha256, read_tsv
 from uadbids.bids.names import DERIVATIVES, derivative_path, figure_path
 from uadbids.bids.query import find_scans
 from uadbids.bids.scan import Scan
@@ -130,3 +132,58 @@ def test_finished_scans_are_found_again(
     assert [scan.name for scan in finished_scans(out, "02")] == ["sub-02"]
     marker_path(out, scans[2]).unlink()
     assert finished_scans(out, "02") == []
+
+
+def alter_nothing(path: Path) -> None:
+    """Leave all as it is."""
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def add_another(path: Path) -> None:
+    path.with_name(path.name.replace("brain_mask.nii.gz", "anomaly_probseg.json")).write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        (alter_nothing, []),
+        (cut, ["sub-02_space-orig_label-brain_mask.nii.gz is not as it was written"]),
+        (Path.unlink, ["sub-02_space-orig_label-brain_mask.nii.gz is missing"]),
+        (add_another, ["sub-02_space-orig_label-anomaly_probseg.json is not of this set"]),
+    ],
+)
+def test_outputs_are_compared_with_what_was_written(tmp_path, scans, made_files, change, wrong):
+    out, scan = tmp_path / "out", scans[2]
+    files = {key: path for key, path in made_files.items() if key != "native_score"}
+    write(out, scan, files)
+    change(out / derivative_path(scan, "native_brain"))
+    assert verify_scan(out, scan) == [f"sub-02/anat/{text}" for text in wrong]
+
+
+def test_outputs_of_another_image_are_told(tmp_path, scans, made_files):
+    out, scan = tmp_path / "out", scans[2]
+    facts = {"SourceSHA256": file_sha256(scan.path)}
+    write_scan(out, scan, made_files, facts=facts, summary={})
+    raw = tmp_path / "raw"
+    assert verify_outputs(out, raw) == {"sub-02": []}
+    scan.path.write_bytes(b"another")
+    wrong = ["sub-02_FLAIR.nii.gz is not the image that they were made from"]
+    assert verify_outputs(out, raw) == {"sub-02": wrong}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"OutputSHA256": 3}'])
+def test_a_marker_of_other_hands_verifies_nothing(tmp_path, scans, content):
+    marker = marker_path(tmp_path, scans[2])
+    marker.parent.mkdir(parents=True)
+    marker.write_text(content)
+    assert len(verify_scan(tmp_path, scans[2])) == 1
+
+
+def test_what_a_killed_process_left_is_no_finished_scan(tmp_path, scans, made_files):
+    write(tmp_path / "out", scans[2], made_files)
+    marker = marker_path(tmp_path / "out", scans[2])
+    marker.with_name(f".0123456789ab_{marker.name}").write_bytes(marker.read_bytes())
+    assert [scan.name for scan in finished_scans(tmp_path / "out")] == ["sub-02"]

@@ -1,16 +1,28 @@
 """The outputs of one scan: written together, found again later."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from uadbids.bids.files import json_bytes, read_json, replace_together, tsv_bytes
+from uadbids.bids.files import (
+    file_sha256,
+    json_bytes,
+    locked,
+    read_json,
+    replace_together,
+    tsv_bytes,
+)
 from uadbids.bids.names import DERIVATIVES, derivative_path, figure_path
 from uadbids.bids.scan import Scan, parse_entities
 from uadbids.bids.sidecar import COMPONENT_COLUMNS, sidecar
 
 _MARKER = "native_lesions"
 _MARKER_ENDING = "label-anomaly_mask.json"
+HASHES = "OutputSHA256"
+"""Field of the marker: file, from the root of the outputs -> SHA-256 of its content."""
+SOURCE_HASH = "SourceSHA256"
+"""Field of every sidecar: SHA-256 of the scan's image as it was read."""
 
 
 def write_scan(
@@ -26,7 +38,8 @@ def write_scan(
     """Write all outputs of one scan, or none, and remove those of an earlier run.
 
     Everything is copied to temporary names first and renamed then; the sidecar of
-    ``native_lesions`` comes last, so a scan which has it is finished.
+    ``native_lesions`` comes last, so a scan which has it is finished. It lists the hash of every
+    other file: see `verify_scan`.
 
     Parameters
     ----------
@@ -70,9 +83,63 @@ def write_scan(
             targets[output_dir / derivative_path(scan, key, extension)] = table
     for kind, path in (figures or {}).items():
         targets[output_dir / figure_path(scan, kind)] = path
-    stale = set(scan_files(output_dir, scan)) - targets.keys()
-    replace_together(targets, last=marker_path(output_dir, scan), stale=stale)
+    last = marker_path(output_dir, scan)
+    hashes = {
+        str(target.relative_to(output_dir)): _sha256(content)
+        for target, content in sorted(targets.items())
+        if target != last
+    }
+    told = sidecar(scan, _MARKER, files, facts=facts, summary=summary)
+    targets[last] = json_bytes({**told, HASHES: hashes})
+    # Two runs that write one scan at once must not leave a mixture.
+    with locked(last.parent):
+        stale = set(scan_files(output_dir, scan)) - targets.keys()
+        replace_together(targets, last=last, stale=stale)
     return sorted(targets)
+
+
+def _sha256(content: Path | bytes) -> str:
+    if isinstance(content, Path):
+        return file_sha256(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def verify_scan(output_dir: Path, scan: Scan, source: Path | None = None) -> list[str]:
+    """Compare the outputs of a scan with the hashes that were written with them.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the output dataset.
+    scan : Scan
+        The scan; its entities alone count.
+    source : Path, optional
+        The scan's image, to tell whether the outputs belong to it as it is now.
+
+    Returns
+    -------
+    list of str
+        What is wrong, a clause each; empty where all is as it was written.
+    """
+    marker = marker_path(output_dir, scan)
+    told = read_json(marker)
+    if not isinstance(told, dict):
+        return ["the scan is not finished"]
+    hashes = told.get(HASHES)
+    if not isinstance(hashes, dict):
+        return [f"{marker.name} records no hashes"]
+    present = {str(path.relative_to(output_dir)) for path in scan_files(output_dir, scan)}
+    present -= {str(marker.relative_to(output_dir))}
+    found = [f"{name} is missing" for name in hashes if name not in present]
+    found += [f"{name} is not of this set" for name in sorted(present - hashes.keys())]
+    found += [
+        f"{name} is not as it was written"
+        for name, sha256 in hashes.items()
+        if name in present and file_sha256(output_dir / name) != sha256
+    ]
+    if source is not None and source.is_file() and told.get(SOURCE_HASH) != file_sha256(source):
+        found.append(f"{source.name} is not the image that they were made from")
+    return found
 
 
 def marker_path(output_dir: Path, scan: Scan) -> Path:
@@ -81,8 +148,15 @@ def marker_path(output_dir: Path, scan: Scan) -> Path:
 
 
 def is_finished(output_dir: Path, scan: Scan) -> bool:
-    """Tell whether all outputs of a scan are in place."""
-    return marker_path(output_dir, scan).is_file()
+    """Tell whether the outputs of a scan are in place; `verify_scan` looks into them."""
+    told = read_json(marker_path(output_dir, scan))
+    return isinstance(told, dict) and _complete(output_dir, told)
+
+
+def _complete(output_dir: Path, told: Mapping[str, Any]) -> bool:
+    """Tell whether every file that a marker lists is there."""
+    hashes = told.get(HASHES)
+    return not isinstance(hashes, dict) or all((output_dir / name).is_file() for name in hashes)
 
 
 def scan_files(output_dir: Path, scan: Scan) -> list[Path]:
@@ -113,14 +187,48 @@ def finished_scans(output_dir: Path, subject: str | None = None) -> list[Scan]:
         sidecar (provenance and summary), `Scan.entities` are those of the scan itself, so that
         `derivative_path` and `figure_path` lead to all of its outputs.
     """
+    marked = _marked_scans(output_dir, subject)
+    return [scan for scan, told in marked if _complete(output_dir, told)]
+
+
+def verify_outputs(output_dir: Path, bids_dir: Path) -> dict[str, list[str]]:
+    """Run `verify_scan` on every scan that was ever finished, against its image in `bids_dir`.
+
+    Returns
+    -------
+    dict of str to list of str
+        Name of a scan -> what is wrong with its outputs.
+    """
+    return {
+        scan.name: verify_scan(output_dir, scan, _source_path(bids_dir, scan))
+        for scan, _ in _marked_scans(output_dir)
+    }
+
+
+def _marked_scans(
+    output_dir: Path, subject: str | None = None
+) -> list[tuple[Scan, dict[str, Any]]]:
+    """Find the scans that have a marker, each with what the marker tells."""
     folder = f"sub-{subject or '*'}"
-    scans = [
-        Scan(path.with_name(path.name.replace(".json", ".nii.gz")), _source_entities(path), facts)
-        for pattern in (f"{folder}/anat", f"{folder}/ses-*/anat")
-        for path in output_dir.glob(f"{pattern}/*_space-orig_*{_MARKER_ENDING}")
-        if isinstance(facts := read_json(path), dict)
-    ]
-    return sorted(scans, key=lambda scan: scan.name)
+    found = []
+    for pattern in (f"{folder}/anat", f"{folder}/ses-*/anat"):
+        # With "sub-" in front: a killed process may have left it under a temporary name.
+        for path in output_dir.glob(f"{pattern}/sub-*_space-orig_*{_MARKER_ENDING}"):
+            told = read_json(path)
+            if isinstance(told, dict):
+                image = path.with_name(path.name.replace(".json", ".nii.gz"))
+                facts = {key: value for key, value in told.items() if key != HASHES}
+                found.append((Scan(image, _source_entities(path), facts), told))
+    return sorted(found, key=lambda pair: pair[0].name)
+
+
+def _source_path(bids_dir: Path, scan: Scan) -> Path | None:
+    """Return the image that a finished scan says it was made from, in the raw dataset."""
+    sources = scan.metadata.get("Sources")
+    uris = sources if isinstance(sources, list) else []
+    raw = [uri.removeprefix("bids:raw:") for uri in uris if str(uri).startswith("bids:raw:")]
+    outside = not raw or Path(raw[0]).is_absolute() or ".." in Path(raw[0]).parts
+    return None if outside else bids_dir / raw[0]
 
 
 def _source_entities(path: Path) -> dict[str, str]:

@@ -1,14 +1,15 @@
 """Files that appear whole or not at all."""
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,27 @@ def write_bytes(target: Path, content: bytes) -> bool:
     temporary = temporary_name(target)
     try:
         temporary.write_bytes(content)
+        _settle(temporary)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     return True
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder alone; another process that wants it waits. The lock ends with its process.
+
+    A file system without locks lets everybody in: better than no outputs at all there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def replace_together(
@@ -81,6 +99,7 @@ def replace_together(
             else:
                 # Content alone: modes of the work directory have no place in the outputs.
                 shutil.copyfile(content, staged[target])
+            _settle(staged[target])
         last.unlink(missing_ok=True)
         for path in stale:
             path.unlink(missing_ok=True)
@@ -89,6 +108,15 @@ def replace_together(
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
+
+
+def _settle(path: Path) -> None:
+    """Wait until a file is on the disk: a name must not outlive a power cut without its content."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sweep(target: Path) -> None:
