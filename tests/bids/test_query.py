@@ -218,3 +218,17 @@ def test_read_filters(tmp_path: Path) -> None:
         read_filters(path)
     with pytest.raises(UsageError, match="absent.json"):
         read_filters(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("sub-01/anat/sub-01_FLAIR.nii.gz", False),
+        ("sub-01/anat/sub-01_part-phase_FLAIR.nii.gz", False),
+        ("sub-01/anat/sub-02_FLAIR.nii.gz", True),
+        ("sub-01/anat/sub-01_acq-a b_FLAIR.nii.gz", True),
+    ],
+)
+def test_what_ought_to_be_examined_and_cannot_be_is_refused(make_raw, name, refused):
+    (scan,) = find_scans(make_raw(name))
+    assert scan.is_refused is refused

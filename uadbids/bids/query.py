@@ -10,7 +10,7 @@ from typing import Any
 
 from bids.layout import BIDSLayout, BIDSLayoutIndexer, Query
 
-from uadbids.bids.scan import ENTITIES, Scan, parse_entities, skip_reason
+from uadbids.bids.scan import ENTITIES, Scan, is_other_part, parse_entities, skip_reason
 from uadbids.errors import UsageError
 
 _IMAGE = re.compile(r".+_FLAIR\.nii(\.gz)?")
@@ -217,8 +217,9 @@ def _scan(path: Path, root: Path, sidecars: Mapping[Path, Sequence[Path]]) -> Sc
     try:
         metadata = _metadata(scan, root, sidecars)
     except ValueError as error:
-        return replace(scan, skip_reason=reason or str(error))
-    return replace(scan, metadata=metadata, skip_reason=reason)
+        metadata, reason = {}, reason or str(error)
+    refused = reason is not None and not is_other_part(scan)
+    return replace(scan, metadata=metadata, skip_reason=reason, is_refused=refused)
 
 
 def _metadata(scan: Scan, root: Path, sidecars: Mapping[Path, Sequence[Path]]) -> dict[str, Any]:
@@ -252,7 +253,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
 
 
 def _mark_twins(scans: Sequence[Scan]) -> list[Scan]:
-    """Skip scans whose derivatives would carry the names of an earlier scan's."""
+    """Refuse scans whose derivatives would carry the names of an earlier scan's."""
     first: dict[frozenset[tuple[str, str]], Scan] = {}
     for scan in scans:
         if scan.skip_reason is None:
@@ -262,6 +263,7 @@ def _mark_twins(scans: Sequence[Scan]) -> list[Scan]:
         twin = first.get(frozenset(scan.entities.items()), scan)
         if scan.skip_reason or twin is scan:
             return scan
-        return replace(scan, skip_reason=f"{twin.path.name} has the same entities")
+        reason = f"{twin.path.name} has the same entities: keep one of the two"
+        return replace(scan, skip_reason=reason, is_refused=True)
 
     return [marked(scan) for scan in scans]

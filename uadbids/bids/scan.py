@@ -39,12 +39,16 @@ class Scan:
         Its JSON sidecars, merged by the inheritance principle of BIDS.
     skip_reason : str or None
         Why the scan cannot be processed; ``None`` for one that can.
+    is_refused : bool
+        The scan ought to be examined and cannot be: the run has failed, in this part. Without it,
+        a scan with a `skip_reason` is none to be examined (a phase image, another copy).
     """
 
     path: Path
     entities: Mapping[str, str]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     skip_reason: str | None = None
+    is_refused: bool = False
 
     @property
     def subject(self) -> str:
@@ -102,8 +106,15 @@ def skip_reason(scan: Scan, root: Path) -> str | None:
     parts = scan.path.name.rpartition("_FLAIR.")[0].split("_")
     if not labels_ok or not in_place or sorted(parts) != sorted(scan.name.split("_")):
         return "its name is not a BIDS name that agrees with its folder: rename the file"
-    if scan.entities.get("part") in _NOT_MAGNITUDE:
+    if is_other_part(scan):
         return f"it is the {scan.entities['part']} part of a complex image, not its magnitude"
     if not scan.path.exists():
         return "the file is a link to content that is not here: fetch it (datalad get, git annex)"
+    if not scan.path.is_file():
+        return "it is no file: put the image in its place"
     return None
+
+
+def is_other_part(scan: Scan) -> bool:
+    """Tell whether a name says that an image is no magnitude: none to be examined."""
+    return scan.entities.get("part") in _NOT_MAGNITUDE
