@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,13 @@ SHEAR_TOLERANCE = 0.01
 # More holes than this inside the head cannot be a scanner's background.
 LARGEST_HOLE_FRACTION = 1e-4
 SMALLEST_MATRIX = 8
+# A head at 0.5 mm has 512 x 512 x 400. More would take more memory than the model itself.
+MOST_VOXELS = 2**27
+# No scanner reaches ten metres; beyond, a header's numbers are rubbish (or no numbers).
+FARTHEST_MM = 1e4
+_BLOCK = 2**20
+# What reading raises where bytes are missing or are not what they should be.
+_DAMAGE = (OSError, EOFError, zlib.error, ValueError, OverflowError)
 
 
 def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
@@ -44,8 +54,8 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Facts for the sidecars: voxel size, orientation, where the geometry came from, and
-        warnings.
+        Facts for the sidecars: SHA-256 of the file, voxel size, orientation, where the geometry
+        came from, and warnings.
 
     Raises
     ------
@@ -53,7 +63,10 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
         When the file cannot be read, or is no single finite volume with contrast.
     """
     image = _load(in_file)
-    data = _single_volume(_read(image, in_file), in_file)
+    # Of the file as it is before it is read: whoever writes the outputs looks again.
+    with in_file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    data = _read(image, in_file)
     affine, source, warnings = _geometry(image, in_file)
     data, filled = _finite(data, in_file)
     if filled:
@@ -71,6 +84,7 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
     out.set_sform(_straight(canonical.affine), code=1)
     out.to_filename(out_file)
     return {
+        "SourceSHA256": sha256,
         "SourceVoxelSizeMm": [round(float(v), 4) for v in voxel_sizes(affine)],
         "SourceOrientation": "".join(nib.aff2axcodes(affine)),
         "SourceGeometry": source,
@@ -101,7 +115,7 @@ def on_grid_of(conformed: Path, mask_file: Path) -> np.ndarray:
     """
     image = nib.load(conformed)
     found = _load(mask_file)
-    data = _single_volume(_read(found, mask_file), mask_file)
+    data = _read(found, mask_file)
     affine, _, _ = _geometry(found, mask_file)
     mask = nib.as_closest_canonical(nib.Nifti1Image(data, affine))
     gap = _distance(_straight(mask.affine), image.affine, image.shape)
@@ -113,11 +127,13 @@ def on_grid_of(conformed: Path, mask_file: Path) -> np.ndarray:
 
 
 def _load(in_file: Path) -> nib.Nifti1Image:
+    if in_file.exists() and not in_file.is_file():
+        raise ScanError(f"{in_file}: this is no file; put the image in its place")
     try:
         image = nib.load(in_file)
     except FileNotFoundError as error:
         raise ScanError(f"{in_file}: the file is not there (a broken link?)") from error
-    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError) as error:
+    except (ImageFileError, HeaderDataError, *_DAMAGE) as error:
         raise ScanError(f"{in_file}: this is no readable NIfTI image ({error})") from error
     if not isinstance(image, nib.Nifti1Image):
         raise ScanError(f"{in_file}: not a NIfTI image; convert it (for example with dcm2niix)")
@@ -125,35 +141,58 @@ def _load(in_file: Path) -> nib.Nifti1Image:
 
 
 def _read(image: nib.Nifti1Image, in_file: Path) -> np.ndarray:
-    if image.get_data_dtype().kind not in "iuf":
-        raise ScanError(
-            f"{in_file}: voxels of type {image.get_data_dtype()} are no grey values; "
-            "give the magnitude image"
-        )
+    """Read the one volume of an image, after its header has shown that there is one."""
+    _check_voxels(image, in_file)
     try:
-        return np.asarray(image.dataobj, dtype=np.float32)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+        _check_gzip(image, in_file)
+        data = np.asarray(image.dataobj, dtype=np.float32)
+    except _DAMAGE as error:
         raise ScanError(
             f"{in_file}: the file ends before the image does, or is damaged ({error}); "
             "copy it again"
         ) from error
+    return data.reshape(data.shape[:3])
 
 
-def _single_volume(data: np.ndarray, in_file: Path) -> np.ndarray:
-    shape = data.shape
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
-    if data.ndim != 3:
+def _check_gzip(image: nib.Nifti1Image, in_file: Path) -> None:
+    """Unpack to the end, where gzip keeps its checksum: nibabel stops at the last voxel."""
+    if in_file.suffix != ".gz":
+        return
+    end = image.dataobj.offset + math.prod(image.shape) * image.get_data_dtype().itemsize
+    with gzip.open(in_file) as stream:
+        size = 0
+        while block := stream.read(_BLOCK):
+            size += len(block)
+            if size > end + _BLOCK:
+                raise ScanError(
+                    f"{in_file}: the file holds more than the image that its header describes; "
+                    "convert the scan again"
+                )
+
+
+def _check_voxels(image: nib.Nifti1Image, in_file: Path) -> None:
+    """Judge shape and type before a byte is unpacked that the header only claims to be there."""
+    dtype, shape = image.get_data_dtype(), image.shape
+    text = "x".join(map(str, shape))
+    if dtype.kind not in "iuf":
         raise ScanError(
-            f"{in_file}: the image has the shape {'x'.join(map(str, shape))}; one 3D volume is "
-            "needed. Split a series into files of its own"
+            f"{in_file}: voxels of type {dtype} are no grey values; give the magnitude image"
         )
-    if min(data.shape) < SMALLEST_MATRIX:
+    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
         raise ScanError(
-            f"{in_file}: {'x'.join(map(str, shape))} voxels are too few for a brain "
+            f"{in_file}: the image has the shape {text}; one 3D volume is needed. "
+            "Split a series into files of its own"
+        )
+    if min(shape[:3]) < SMALLEST_MATRIX:
+        raise ScanError(
+            f"{in_file}: {text} voxels are too few for a brain "
             f"(at least {SMALLEST_MATRIX} along each axis are needed)"
         )
-    return data
+    if math.prod(shape[:3]) > MOST_VOXELS:
+        raise ScanError(
+            f"{in_file}: {text} voxels are too many (at most {MOST_VOXELS:,} can be examined); "
+            "resample the image to voxels of 0.5 mm or more"
+        )
 
 
 def _geometry(image: nib.Nifti1Image, in_file: Path) -> tuple[np.ndarray, str, list[str]]:
@@ -173,9 +212,9 @@ def _geometry(image: nib.Nifti1Image, in_file: Path) -> tuple[np.ndarray, str, l
             "left and right, and the orientation, are guessed"
         )
     sizes = voxel_sizes(affine)
-    if not np.isfinite(affine).all() or (sizes < 1e-3).any():
+    if not (np.abs(affine) < FARTHEST_MM).all() or (sizes < 1e-3).any():
         raise ScanError(
-            f"{in_file}: the {source} of the header is singular; repair the header "
+            f"{in_file}: the {source} of the header is singular or out of reach; repair the header "
             "(for example copy the qform over the sform)"
         )
     cosines = affine[:3, :3] / sizes
