@@ -7,10 +7,12 @@ from typing import Any
 
 from nipype.interfaces.base import BaseInterfaceInputSpec, Directory, File, traits
 
-from uadbids.bids.derivatives import write_scan
+from uadbids.bids.derivatives import SOURCE_HASH, write_scan
 from uadbids.bids.facts import join_facts
+from uadbids.bids.files import file_sha256
 from uadbids.bids.flags import brain_mask_warnings
 from uadbids.bids.scan import Scan
+from uadbids.errors import ScanError
 from uadbids.interfaces.base import StageInterface
 
 
@@ -45,9 +47,11 @@ class Write(StageInterface):
         if told := brain_mask_warnings(facts, self.inputs.trained_with):
             facts["Flags"].append("brain-mask-method")
             facts["Warnings"] += told
+        scan = Scan(**{**self.inputs.scan, "path": Path(self.inputs.scan["path"])})
+        _check_unchanged(scan.path, facts.get(SOURCE_HASH))
         write_scan(
             Path(self.inputs.output_dir),
-            Scan(**{**self.inputs.scan, "path": Path(self.inputs.scan["path"])}),
+            scan,
             self._files(),
             facts=facts,
             summary={**self.inputs.summary, **summary},
@@ -63,3 +67,13 @@ class Write(StageInterface):
             files["template_brain"] = self.inputs.mask
         files["xfm"] = self.inputs.xfm
         return {key: Path(path) for key, path in files.items()}
+
+
+def _check_unchanged(path: Path, sha256: str | None) -> None:
+    """Refuse to write results of one image with the header of another."""
+    if not path.is_file():
+        raise ScanError(f"{path}: the file vanished while it was examined; nothing was written")
+    if file_sha256(path) != sha256:
+        raise ScanError(
+            f"{path}: the file changed while it was examined; nothing was written. Run again"
+        )

@@ -6,11 +6,15 @@ Two things keep it stiff: two fitting levels, and no weight for the brightest pa
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import ants
+import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from scipy import ndimage
 
 from uadbids.preproc.config import PreprocConfig
@@ -47,8 +51,19 @@ def correct_bias(
         return_bias_field=True,
     )
     brain = field.numpy()[mask.numpy() > 0]
-    ants.image_write(image / field, str(out_file))
+    _write(image / field, out_file)
     return {"BiasFieldRange": [round(float(brain.min()), 4), round(float(brain.max()), 4)]}
+
+
+def _write(image: ants.ANTsImage, out_file: Path) -> None:
+    """Write an image and look whether it is there: ITK says nothing of a disk that is full."""
+    ants.image_write(image, str(out_file))
+    try:
+        whole = np.array_equal(nib.load(out_file).dataobj, image.numpy())
+    except (ImageFileError, OSError, EOFError, ValueError):
+        whole = False
+    if not whole:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out_file))
 
 
 def _weights(image: np.ndarray, brain: np.ndarray, config: PreprocConfig) -> np.ndarray:

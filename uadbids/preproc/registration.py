@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -97,6 +99,10 @@ def register(
         rigid = affine = other
     ants.write_transform(rigid, str(out_xfm))
     ants.write_transform(affine, str(out_affine))
+    for path in (out_xfm, out_affine):
+        # ITK says nothing of a disk that is full; this is the last line of a transform.
+        if "\nFixedParameters:" not in path.read_text():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     rotation = np.reshape(rigid.parameters[:9], (3, 3))
     overlap = _dice(rigid.apply_to_image(mask, brain).numpy() >= 0.5, brain.numpy() > 0)
     angle = np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))

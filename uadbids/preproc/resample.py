@@ -132,7 +132,12 @@ def write_like_source(data: np.ndarray, source: Path, out_file: Path) -> None:
     source, out_file : Path
         Scan as it was found, and result.
     """
-    original = nib.load(source)
+    try:
+        original = nib.load(source)
+    except FileNotFoundError as error:
+        raise ScanError(
+            f"{source}: the file vanished while it was examined; nothing was written"
+        ) from error
     # nibabel prefers sform, qform and voxel sizes in the order of `conform`. RAS is what the
     # conformed voxels were put in; of an affine at 45 degrees it could not be read again.
     back = nib.orientations.ornt_transform(RAS, nib.io_orientation(original.affine))
