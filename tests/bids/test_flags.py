@@ -15,6 +15,7 @@ SOUND = {
     "ReconstructionError": 0.05,
     "RegistrationOverlap": 0.85,
     "RegistrationGain": 1.3,
+    "OrientationRatio": 1.2,
     "BrainVolumeMl": 1300.0,
     "FieldOfViewCut": [],
     "LesionRimFraction": 0.1,
@@ -27,6 +28,7 @@ CASES = [
     ("domain-shift", "ReconstructionErrorPercentile", 95.0, 100.0, "mean error 0.05"),
     ("registration", "RegistrationOverlap", 0.75, 0.749, "overlap 0.749"),
     ("registration", "RegistrationGain", 1.05, 1.04, "information 1.04 times"),
+    ("orientation", "OrientationRatio", 1.05, 1.04, "turned or mirrored (1.04)"),
     ("brain-volume", "BrainVolumeMl", 800.0, 799.4, "holds 799 ml"),
     ("brain-volume", "BrainVolumeMl", 2000.0, 2001.0, "holds 2001 ml"),
     ("field-of-view-cut", "FieldOfViewCut", [], ["above", "left"], "(above, left)"),
@@ -47,7 +49,7 @@ def test_each_flag_at_its_limit(code, key, passes, raises, words):
     assert codes == [code]
     assert words in sentences[0]
     # A reader is told what to do.
-    assert re.search(r": (look|check|distrust|scanner|what|lesions)", sentences[0])
+    assert re.search(r": (look|check|distrust|scanner|what|lesions|the header)", sentences[0])
 
 
 def test_all_flags_are_tried_here_and_have_a_meaning():

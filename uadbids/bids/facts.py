@@ -15,6 +15,7 @@ SUMMARY = (
     "RegistrationOverlap",
     "RegistrationGain",
     "RegistrationAngleDegrees",
+    "OrientationRatio",
     "SourceVoxelSizeMm",
     "FieldOfViewCut",
     "T1wCorrelation",

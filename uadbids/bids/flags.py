@@ -14,6 +14,8 @@ PLAUSIBLE_ML = (800.0, 2000.0)
 """Brains from school age on; outside of it a mask has more likely gone wrong."""
 POOR_OVERLAP = 0.75
 POOR_GAIN = 1.05
+DOUBTFUL_ORIENTATION = 1.05
+"""Of heads that lie as they should few come out below; see ``benchmarks/orientation.py``."""
 UNUSUAL_PERCENTILE = 95.0
 RIM_FRACTION = 0.3
 MOST_LIKE_T1W = 0.4
@@ -80,6 +82,13 @@ FLAGS: tuple[Flag, ...] = (
         "the alignment to the template is doubtful (overlap {RegistrationOverlap}, mutual "
         "information {RegistrationGain} times that of a brain shifted by 8 mm): look at the "
         "alignment below; if it is off, check orientation in the header and the brain mask",
+    ),
+    Flag(
+        "orientation",
+        "The brain fits the template no better than turned or mirrored",
+        _below("OrientationRatio", DOUBTFUL_ORIENTATION),
+        "the brain fits the template no better than turned or mirrored ({OrientationRatio}): the "
+        "header may be wrong, or this is no whole head; look at the alignment below",
     ),
     Flag(
         "brain-volume",

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from uadbids.preproc.atlas import Atlas
 from uadbids.preproc.grid import Template
+from uadbids.preproc.orientation import orientation_ratio
 from uadbids.preproc.similarity import look_around
 
 # A face of the image through which this much of the brain's largest section passes is a cut:
@@ -40,10 +41,10 @@ def assess(
     -------
     dict
         Facts. ``FieldOfViewCut``: faces of the image that cut the brain. ``RegistrationGain``:
-        see `similarity.Neighbours`. ``T1wCorrelation``: with the template, over tissue
-        (fluid left out), both smoothed by 2 mm. ``VentricleLevel``: darkest tenth of the lateral
-        ventricles over the median of the brain. The last two are None where the atlas finds no
-        such tissue.
+        see `similarity.Neighbours`. ``OrientationRatio``: see `orientation_ratio`.
+        ``T1wCorrelation``: with the template, over tissue (fluid left out), both smoothed by 2 mm.
+        ``VentricleLevel``: darkest tenth of the lateral ventricles over the median of the brain.
+        The last two are None where the atlas finds no such tissue.
     """
     volume = np.asarray(nib.load(volume_file).dataobj, dtype=np.float32)
     mask = np.asarray(nib.load(mask_file).dataobj) > 0
@@ -52,6 +53,7 @@ def assess(
     return {
         "FieldOfViewCut": cut_sides(np.asarray(nib.load(brain_file).dataobj) > 0),
         "RegistrationGain": _rounded(look_around(volume, mask, t1w, brain).gain),
+        "OrientationRatio": _rounded(orientation_ratio(volume, template)),
         **contrast(volume, mask, t1w),
     }
 

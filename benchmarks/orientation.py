@@ -1,0 +1,35 @@
+"""How well heads fit the template as they lie, against turned or mirrored: the ratio of each scan.
+
+    python benchmarks/orientation.py OUTPUT_DIR...
+
+reads the aligned volumes of finished runs. Of scans whose headers are right, few should come out
+below ``DOUBTFUL_ORIENTATION``. `tests/zoo` has scans whose headers are wrong.
+"""
+
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from uadbids.bids.flags import DOUBTFUL_ORIENTATION
+from uadbids.preproc.grid import Template
+from uadbids.preproc.orientation import orientation_ratio
+
+PATTERN = "sub-*/**/*_space-UADBIDS_desc-preproc_FLAIR.nii.gz"
+
+
+def main() -> None:
+    """Print the ratio of every scan."""
+    found = {}
+    for root in map(Path, sys.argv[1:]):
+        for path in sorted(root.glob(PATTERN)):
+            volume = np.asarray(nib.load(path).dataobj, dtype=np.float32)
+            found[path] = orientation_ratio(volume, Template.packaged())
+            print(f"{found[path]:.3f}  {path.name.partition('_space')[0]}")
+    doubtful = sum(ratio < DOUBTFUL_ORIENTATION for ratio in found.values())
+    print(f"{len(found)} scans, {doubtful} below {DOUBTFUL_ORIENTATION}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""A head that lies otherwise than its header says is noticed."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from uadbids.bids.flags import judge
+from uadbids.preproc.grid import Template
+from uadbids.preproc.orientation import orientation_ratio
+
+
+def posed(change):
+    """Take the template's own brain in another pose, a little moved."""
+    template = Template.packaged()
+    data = np.asarray(nib.load(template.t1w).dataobj, dtype=np.float32) / 255
+    return orientation_ratio(change(np.roll(data, (3, -4, 2), (0, 1, 2))), template)
+
+
+@pytest.mark.parametrize("change", [lambda d: d, lambda d: 1.2 * (d > 0) - d], ids=["T1", "other"])
+def test_a_head_in_place_passes_whatever_its_contrast(change):
+    assert posed(change) > 1.2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d[:, ::-1],
+        lambda d: d[:, :, ::-1],
+        lambda d: d[:, ::-1, ::-1],
+        lambda d: d[::-1, :, ::-1],
+        lambda d: np.pad(np.rot90(d[:, 17:187], axes=(1, 2)), ((0, 0), (17, 17), (0, 0))),
+    ],
+    ids=["front-back", "upside-down mirrored", "upside-down", "rolled", "lying"],
+)
+def test_a_head_that_is_turned_or_mirrored_is_told(change):
+    ratio = posed(change)
+    assert ratio < 1
+    codes, _ = judge({"OrientationRatio": ratio})
+    assert codes == ["orientation"]
+
+
+def test_an_empty_volume_is_no_head():
+    assert posed(lambda d: d * 0) < 1
