@@ -1,14 +1,21 @@
 """How runs of nipype are started, and how their failures are read."""
 
 import os
+import signal
+import threading
+import time
 
+import nibabel as nib
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
+from nipype.pipeline.plugins import base
 
 from uadbids.errors import UsageError
+from uadbids.interfaces.preproc import Conform
 from uadbids.workflows.engine import (
     _read_plugin,
     graph_name,
@@ -20,6 +27,7 @@ from uadbids.workflows.engine import (
 )
 from uadbids.workflows.environment import prepare_environment
 from uadbids.workflows.options import RunOptions
+from uadbids.workflows.step import Step
 
 WRAPPED = """\
 Node: uadbids_wf.sub_01_wf.flair_preproc_wf.conform
@@ -47,7 +55,12 @@ Traceback:
     ("error", "reason"),
     [
         ("uadbids.errors.ScanError: x.nii.gz: no image: really", "x.nii.gz: no image: really"),
-        ("MemoryError: Unable to allocate 3 GiB", "MemoryError: Unable to allocate 3 GiB"),
+        ("KeyError: 'a'", "KeyError: 'a'"),
+        (
+            "MemoryError: Unable to allocate 3 GiB",
+            "there is not enough memory for this scan; run again with a smaller --nprocs, or give "
+            "more (MemoryError: Unable to allocate 3 GiB)",
+        ),
     ],
 )
 def test_crash_file_gives_the_innermost_sentence(tmp_path, error, reason):
@@ -156,3 +169,78 @@ def test_killed_process_fails_its_scan_and_the_next_one_runs(tmp_path):
     (crash,) = read_crashes(tmp_path / "log")
     assert crash.graph == "sub_01_wf"
     assert "want of memory" in crash.reason
+
+
+def _long():
+    import time
+    from pathlib import Path
+
+    Path("begun").touch()
+    time.sleep(600)
+
+
+def _one_step(folder, body):
+    root = new_root("uadbids", folder)
+    workflow = pe.Workflow(name="sub_01_wf")
+    workflow.add_nodes([Step(niu.Function(function=body, output_names=["out"]), "write")])
+    set_crash_dir(workflow, folder / "log")
+    root.add_nodes([workflow])
+    return root
+
+
+@pytest.mark.slow
+def test_sigterm_stops_a_run_at_once(tmp_path):
+    def stop():
+        while not list(tmp_path.rglob("begun")):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop, daemon=True).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_graph(_one_step(tmp_path, _long), RunOptions(work_dir=tmp_path), lambda *_: None)
+    assert time.monotonic() - started < 60
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.slow
+def test_a_crash_file_that_cannot_be_written_does_not_stop_the_others(tmp_path):
+    def fails():
+        raise OSError(28, "No space left on device")
+
+    root = _one_step(tmp_path, fails)
+    (tmp_path / "log").touch()  # a file where the folder of the crash files should be
+    outcome = run_graph(root, RunOptions(work_dir=tmp_path), lambda *_: None)
+    assert outcome.ended == frozenset()
+    assert outcome.unrecorded["sub_01_wf"].startswith("the disk is full; make room")
+
+
+def test_a_result_that_cannot_be_read_is_made_again(tmp_path):
+    step = Step(niu.Function(function=_well, output_names=["out"]), "write", base_dir=tmp_path)
+    step.run()
+    assert step.is_cached() == (True, True)
+    result = tmp_path / "write" / "result_write.pklz"
+    result.write_bytes(result.read_bytes()[:-5])
+    assert step.is_cached() == (False, False)
+    step.run()
+    assert step.is_cached() == (True, True)
+
+
+def test_a_stage_whose_file_was_altered_is_made_again(tmp_path):
+    data = np.arange(1000, dtype=np.int16).reshape(10, 10, 10)
+    nib.Nifti1Image(data, np.eye(4)).to_filename(tmp_path / "scan.nii")
+    step = Step(Conform(in_file=str(tmp_path / "scan.nii")), "conform", base_dir=tmp_path)
+    step.config = {"execution": {"remove_unnecessary_outputs": "false"}}  # as in environment.py
+    step.run()
+    assert step.is_cached() == (True, True)
+    made = tmp_path / "conform" / "conformed.nii.gz"
+    sound = made.read_bytes()
+    made.write_bytes(sound[:-1])
+    assert step.is_cached() == (False, False)
+    step.run()
+    assert made.read_bytes() == sound
+    assert step.is_cached() == (True, True)
+
+
+def test_nipype_waits_by_a_clock_that_nobody_sets():
+    assert base.time is time.monotonic

@@ -18,6 +18,7 @@ from uadbids.workflows.detect import ModelOptions, init_detect_wf
 from uadbids.workflows.engine import graph_name, new_root, set_crash_dir
 from uadbids.workflows.options import RunOptions
 from uadbids.workflows.preproc import init_flair_preproc_wf
+from uadbids.workflows.step import Step
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def init_single_scan_wf(
         preproc.inputs.inputnode.given_mask = str(given_mask)
     detect = init_detect_wf(model, options)
     detect.inputs.inputnode.source = str(scan.path)
-    facts = pe.Node(niu.Merge(2), "facts", run_without_submitting=True)
-    write = pe.Node(
+    facts = Step(niu.Merge(2), "facts", run_without_submitting=True)
+    write = Step(
         Write(
             output_dir=str(outputs.output_dir),
             scan={"path": str(scan.path), "entities": dict(scan.entities)},

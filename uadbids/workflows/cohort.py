@@ -23,6 +23,7 @@ from uadbids.workflows.engine import (
 )
 from uadbids.workflows.options import RunOptions
 from uadbids.workflows.preproc import init_flair_preproc_wf
+from uadbids.workflows.step import Step
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def preprocess_cohort(
         preproc.inputs.inputnode.metadata = {"SkullStripped": stripped}
         if source.brain is not None:
             preproc.inputs.inputnode.given_mask = str(source.brain)
-        collect = pe.Node(Collect(), "collect", run_without_submitting=True)
+        collect = Step(Collect(), "collect", run_without_submitting=True)
         if source.lesions is not None:
             collect.inputs.lesions = str(source.lesions)
         workflow.connect([

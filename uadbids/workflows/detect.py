@@ -11,6 +11,7 @@ from nipype.pipeline import engine as pe
 
 from uadbids.interfaces.detect import CarryHome, Detect, Draw
 from uadbids.workflows.options import RunOptions
+from uadbids.workflows.step import Step
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def init_detect_wf(
     inputnode = pe.Node(niu.IdentityInterface(inputs), "inputnode")
     outputs = ["found", "home", "components", "summary", "figures", "facts"]
     outputnode = pe.Node(niu.IdentityInterface(outputs), "outputnode")
-    detect = pe.Node(
+    detect = Step(
         Detect(
             bundle=str(model.bundle),
             identity=model.identity,
@@ -71,11 +72,9 @@ def init_detect_wf(
         mem_gb=2.0,
         n_procs=options.omp_nthreads,
     )
-    home = pe.Node(CarryHome(), "home", mem_gb=1.0)
-    figures = pe.Node(
-        Draw(bundle=str(model.bundle), identity=model.identity), "figures", mem_gb=1.0
-    )
-    facts = pe.Node(niu.Merge(3), "facts", run_without_submitting=True)
+    home = Step(CarryHome(), "home", mem_gb=1.0)
+    figures = Step(Draw(bundle=str(model.bundle), identity=model.identity), "figures", mem_gb=1.0)
+    facts = Step(niu.Merge(3), "facts", run_without_submitting=True)
     workflow.connect([
         (inputnode, detect, [("volume", "volume"), ("mask", "mask")]),
         (inputnode, home, [(n, n) for n in ("source", "conformed", "brain", "xfm", "affine")]),

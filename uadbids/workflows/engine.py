@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,21 +16,29 @@ from nipype import logging as nipype_logging
 from nipype.pipeline import engine as pe
 from nipype.pipeline import plugins
 from nipype.pipeline.plugins.base import GraphPluginBase, SGELikeBatchManagerBase
-from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
 from uadbids import __version__
 from uadbids.errors import UsageError
 from uadbids.workflows.cluster import PATIENCE, cluster_plugin
 from uadbids.workflows.options import RunOptions
+from uadbids.workflows.pool import ScanByScan
 
 _RAISED = re.compile(
     r"^\t?([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Killed)): (.+)$", re.MULTILINE
 )
 
-_LOST = (
-    "uadbids.errors.ScanError: the process of this step, or of one beside it, was ended from "
-    "outside, most likely for want of memory; run again with a smaller --nprocs"
-)
+# What a machine's faults are called by Python, torch and ITK, and what helps.
+_ADVICE = {
+    re.compile(r"No space left|Disk quota"): (
+        "the disk is full; make room in the work and output folders, and run the same command again"
+    ),
+    re.compile(r"MemoryError|bad_alloc|[Aa]llocate|not enough memory"): (
+        "there is not enough memory for this scan; run again with a smaller --nprocs, or give more"
+    ),
+    re.compile(r"Read-only file system|Permission denied"): (
+        "a folder cannot be written; look at the permissions of the work and output folders"
+    ),
+}
 
 Status = Literal["start", "end", "exception"]
 OnStatus = Callable[[str, str, Status], None]
@@ -73,10 +78,13 @@ def new_root(prefix: str, work_dir: Path) -> pe.Workflow:
     return pe.Workflow(name=f"{prefix}_{version}_wf", base_dir=str(work_dir))
 
 
-def remove_results(workflow: pe.Workflow) -> None:
-    """Remove what a graph of graphs has worked out; others may be at work in the same folder."""
+def remove_results(workflow: pe.Workflow, keep: Collection[str] = ()) -> None:
+    """Remove what a graph of graphs has worked out, but for those to keep.
+
+    Others may be at work in the same folder.
+    """
     folder = Path(workflow.base_dir, workflow.name)
-    for name in {node.partition(".")[0] for node in workflow.list_node_names()}:
+    for name in {node.partition(".")[0] for node in workflow.list_node_names()} - set(keep):
         shutil.rmtree(folder / name, ignore_errors=True)
     with suppress(OSError):
         folder.rmdir()
@@ -99,10 +107,13 @@ class Outcome:
         Graph and step of every step that came to its end.
     error : str
         What nipype raised first; empty where all went well.
+    unrecorded : mapping of str to str
+        Graph -> why it failed, where no crash file could be written.
     """
 
     ended: frozenset[tuple[str, str]]
     error: str
+    unrecorded: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -> Outcome:
@@ -145,52 +156,12 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
     try:
         workflow.run(plugin=plugin, plugin_args=arguments)
     except RuntimeError as raised:
-        error = str(raised).strip().rpartition("\n")[2]
-    return Outcome(frozenset(ended), error)
-
-
-class ScanByScan(MultiProcPlugin):
-    """nipype's MultiProc that finishes one scan before it begins the next.
-
-    In nipype's own order the first step of every scan comes before the second of any: a study
-    that is interrupted half-way would have no result at all. And where a process is killed, for
-    want of memory in the main, nipype waits for its result for ever; here the step has failed.
-    """
-
-    def _async_callback(self, args: Future[Any]) -> None:
-        if args.exception() is None:
-            super()._async_callback(args)
-
-    def _get_result(self, taskid: int) -> dict[str, Any] | None:
-        future = self._task_obj[taskid]
-        if future.done() and future.exception() is not None:
-            return {"result": None, "traceback": [f"{_LOST}\n"], "taskid": taskid}
-        result: dict[str, Any] | None = super()._get_result(taskid)
-        return result
-
-    def _submit_job(self, node: pe.Node, updatehash: bool = False) -> int:
-        try:
-            return int(super()._submit_job(node, updatehash))
-        except BrokenProcessPool:
-            # One lost process ends its whole pool; the other scans get a new one.
-            self.pool = ProcessPoolExecutor(
-                max_workers=self.processors,
-                initializer=process_initializer,
-                initargs=(self._cwd,),
-                mp_context=get_context(self.plugin_args["mp_context"]),
-            )
-            return int(super()._submit_job(node, updatehash))
-
-    def _sort_jobs(self, jobids: Iterable[int], scheduler: str | None = None) -> list[int]:
-        return sorted(jobids, key=lambda job: (self._rank[self._scan(job)], job))
-
-    def _generate_dependency_list(self, graph: Any) -> None:
-        super()._generate_dependency_list(graph)
-        scans = dict.fromkeys(self._scan(job) for job in range(len(self.procs)))
-        self._rank = {scan: place for place, scan in enumerate(sorted(scans))}
-
-    def _scan(self, job: int) -> str:
-        return str(self.procs[job].fullname).split(".")[1]
+        # Of several failures, nipype raises how many they are, and the first as the cause.
+        error = _reason(str(raised.__cause__ or raised))
+    unrecorded = plugin.unrecorded if isinstance(plugin, ScanByScan) else {}
+    return Outcome(
+        frozenset(ended), error, {graph: _reason(text) for graph, text in unrecorded.items()}
+    )
 
 
 def _plugin(
@@ -249,9 +220,20 @@ def read_crashes(folder: Path) -> list[Crash]:
 def _read_crash(path: Path) -> Crash:
     text = path.read_text(errors="replace")
     names = text.partition("\n")[0].removeprefix("Node: ").split(".")
+    return Crash(names[1], names[-1], _reason(text), path)
+
+
+def _reason(text: str) -> str:
+    """Return the sentence of a traceback: ours, or one that says what to do, or Python's."""
     # nipype wraps the error of an interface; the last exception that is named is the cause.
-    raised = _RAISED.findall(text)
-    kind, sentence = raised[-1] if raised else ("", text.strip().rpartition("\n")[2])
-    ours = kind.startswith("uadbids.errors")
-    reason = sentence if ours or not kind else f"{kind}: {sentence}"
-    return Crash(names[1], names[-1], reason, path)
+    raised = _RAISED.findall(text) or [("", text.strip().rpartition("\n")[2])]
+    kind, sentence = raised[-1]
+    if kind.startswith("uadbids.errors"):
+        return str(sentence)
+    sentences = [f"{kind}: {sentence}" if kind else sentence for kind, sentence in raised]
+    for pattern, told in _ADVICE.items():
+        # Or the one before it: a fault of the machine comes back when the first is written down.
+        for whole in reversed(sentences):
+            if pattern.search(whole):
+                return f"{told} ({whole})"
+    return str(sentences[-1])

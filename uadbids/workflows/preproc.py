@@ -15,6 +15,7 @@ from uadbids.interfaces.preproc import (
 )
 from uadbids.preproc.config import PreprocConfig
 from uadbids.workflows.options import RunOptions
+from uadbids.workflows.step import Step
 
 STAGES = ("conform", "brain_mask", "n4", "registration", "to_template", "quality")
 
@@ -49,8 +50,8 @@ def init_flair_preproc_wf(
         "outputnode",
     )
     values = config.to_dict()
-    conform = pe.Node(Conform(), "conform", mem_gb=0.5)
-    brain_mask = pe.Node(
+    conform = Step(Conform(), "conform", mem_gb=0.5)
+    brain_mask = Step(
         ExtractBrain(
             wanted=options.skull_strip,
             device=options.device,
@@ -64,13 +65,13 @@ def init_flair_preproc_wf(
     if options.hd_bet_weights is not None:
         brain_mask.inputs.hd_bet_weights = str(options.hd_bet_weights)
         brain_mask.inputs.hd_bet_sha256 = options.hd_bet_sha256
-    n4 = pe.Node(CorrectBias(config=values), "n4", mem_gb=1.0)
-    registration = pe.Node(
+    n4 = Step(CorrectBias(config=values), "n4", mem_gb=1.0)
+    registration = Step(
         Register(config=values, seed=options.random_seed), "registration", mem_gb=1.0
     )
-    to_template = pe.Node(ToTemplate(config=values), "to_template", mem_gb=1.0)
-    quality = pe.Node(Assess(), "quality", mem_gb=1.0)
-    facts = pe.Node(niu.Merge(len(STAGES)), "facts", run_without_submitting=True)
+    to_template = Step(ToTemplate(config=values), "to_template", mem_gb=1.0)
+    quality = Step(Assess(), "quality", mem_gb=1.0)
+    facts = Step(niu.Merge(len(STAGES)), "facts", run_without_submitting=True)
 
     workflow.connect([
         (inputnode, conform, [("in_file", "in_file")]),
