@@ -169,7 +169,10 @@ def test_pages_made_again_tell_of_the_model_that_made_the_outputs(example_datase
     del card["calibration"]["thresholds"]  # what is shown in place of the table
     card["calibration"] |= {"probabilities": [0, 1], "residuals": [0, 1]}
     told = tmp_path / "sub-20/ses-2/anat/sub-20_ses-2_space-orig_label-anomaly_mask.json"
-    for path, content in ((told, {}), (tmp_path / "code" / "model" / "model_card.json", card)):
+    for path, content in (
+        (told, {"OutputSHA256": {}}),
+        (tmp_path / "code" / "model" / "model_card.json", card),
+    ):
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(content))
     done = run(example_dataset, tmp_path, "participant", "--reports-only")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from uadbids.bids.scan import Scan
-from uadbids.commands.participant import ParticipantOptions, _given_masks
+from uadbids.commands.examine import given_masks
 from uadbids.workflows.options import RunOptions
 
 
@@ -17,9 +17,8 @@ def test_a_scan_with_two_masks_does_not_stop_the_other(tmp_path):
         folder = tmp_path / "derivatives" / tool / f"sub-{label}" / "anat"
         folder.mkdir(parents=True)
         (folder / f"sub-{label}_desc-brain_mask.nii.gz").touch()
-    options = ParticipantOptions(tmp_path, tmp_path / "out")
     scans = [scan(tmp_path, "a"), scan(tmp_path, "b"), scan(tmp_path, "c")]
-    ready, unclear = _given_masks(options, scans, RunOptions(tmp_path, skull_strip="mask"))
+    ready, unclear = given_masks(tmp_path, scans, RunOptions(tmp_path, skull_strip="mask"))
     masks = {one.subject: mask for one, mask in ready}
     assert masks["a"] == tmp_path / "derivatives/x/sub-a/anat/sub-a_desc-brain_mask.nii.gz"
     assert masks["c"] is None
@@ -28,7 +27,6 @@ def test_a_scan_with_two_masks_does_not_stop_the_other(tmp_path):
 
 
 def test_no_mask_is_looked_for_unless_asked(tmp_path):
-    options = ParticipantOptions(tmp_path, tmp_path / "out")
-    ready, unclear = _given_masks(options, [scan(tmp_path, "a")], RunOptions(tmp_path))
+    ready, unclear = given_masks(tmp_path, [scan(tmp_path, "a")], RunOptions(tmp_path))
     assert ready == [(scan(tmp_path, "a"), None)]
     assert unclear == {}

@@ -64,7 +64,8 @@ def participant(
     device: Device = "auto",
     work_dir: WorkDir = Path("work"),
     clean_workdir: Annotated[
-        bool, typer.Option("--clean-workdir", help="Remove intermediate results if all went well.")
+        bool,
+        typer.Option("--clean-workdir", help="Remove intermediate results of scans that are done."),
     ] = False,
     nprocs: Procs = None,
     omp_nthreads: Annotated[int, typer.Option(min=1, help="CPU threads of one step.")] = 1,
@@ -119,8 +120,7 @@ def participant(
     )
     bundle, card = command.check(options)
     if reports_only:
-        remake.remake_pages(options, card)
-        return
+        raise typer.Exit(remake.remake_pages(options, card))
     if boilerplate_only:
         remake.write_boilerplate(options, card)
         return

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -19,12 +19,11 @@ from uadbids.bids.dataset import (
     container_from_environment,
     write_dataset,
 )
-from uadbids.bids.derivatives import is_finished
+from uadbids.bids.files import locked
 from uadbids.bids.flags import brain_mask_warnings
-from uadbids.bids.masks import BRAIN, find_mask
-from uadbids.bids.names import log_dir
 from uadbids.bids.query import Scan, find_scans, read_filters
 from uadbids.bundle import Card, find_bundle, verify_bundle
+from uadbids.commands.examine import Plan, examine
 from uadbids.commands.pages import write_pages
 from uadbids.commands.progress import Progress
 from uadbids.commands.setup import is_inside
@@ -35,9 +34,6 @@ from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.grid import Template
 from uadbids.reports.page import Failure
 from uadbids.workflows.options import RunOptions
-
-if TYPE_CHECKING:
-    from uadbids.workflows.engine import Crash
 
 SPACES = ("orig", "template")
 
@@ -61,7 +57,7 @@ class ParticipantOptions:
     spaces : tuple of str
         ``orig`` (always written), ``template``.
     clean_work_dir : bool
-        Remove the intermediate results of a run without failures.
+        Remove the intermediate results of scans that are done.
     """
 
     bids_dir: Path
@@ -130,10 +126,11 @@ def select(options: ParticipantOptions) -> list[Scan]:
 def show_plan(scans: Sequence[Scan]) -> None:
     """Print what a run would do with each scan (``--dry-run``)."""
     console = Console(soft_wrap=True, highlight=False)
-    table = Table("scan", "run or skip", "why", box=None)
+    table = Table("scan", "verdict", "why", box=None)
     for scan in scans:
         reason = scan.skip_reason
-        table.add_row(scan.name, "skip" if reason else "run", reason or "FLAIR", style=None)
+        verdict = "run" if reason is None else "refuse" if scan.is_refused else "skip"
+        table.add_row(scan.name, verdict, reason or "FLAIR", style=None)
     console.print(table)
     console.print(f"{sum(s.skip_reason is None for s in scans)} of {len(scans)} scans would run")
 
@@ -148,9 +145,9 @@ def participant(
     int
         Exit status: 0, or 1 when a scan failed.
     """
-    from uadbids.workflows.base import OutputOptions, init_uadbids_wf
+    from uadbids.workflows.base import OutputOptions
     from uadbids.workflows.detect import ModelOptions
-    from uadbids.workflows.engine import graph_name, read_crashes, remove_results, run_graph
+    from uadbids.workflows.engine import graph_name
 
     if all(scan.skip_reason for scan in scans):
         raise UsageError(
@@ -163,10 +160,8 @@ def participant(
     run_uuid = f"{started:%Y%m%d-%H%M%S}_{uuid.uuid4()}"
     runnable = [scan for scan in scans if scan.skip_reason is None]
     progress = Progress({graph_name(scan.name): scan.name for scan in runnable})
-    for scan in scans:
-        if scan.skip_reason is not None:
-            progress.note(f"{scan.name}: skipped, {scan.skip_reason}")
     _announce(progress, card, run, len(runnable))
+    refused = _tell_set_aside(progress, scans)
 
     outputs = OutputOptions(
         output_dir=options.output_dir.resolve(),
@@ -180,44 +175,44 @@ def participant(
         },
         trained_with=tuple(card.training.get("brain_mask_methods", ())),
     )
-    ready, unclear = _given_masks(options, runnable, run)
-    graph = init_uadbids_wf(
-        ready,
-        PreprocConfig.from_dict(card.preproc),
-        ModelOptions(bundle.resolve(), card.identity, dict(options.settings)),
-        run,
-        outputs,
-    )
+    model = ModelOptions(bundle.resolve(), card.identity, dict(options.settings))
+    config = PreprocConfig.from_dict(card.preproc)
+    plan = Plan(options.bids_dir, config, model, run, outputs, options.clean_work_dir)
     with progress:
-        outcome = run_graph(graph, run, progress.step)
+        failed = examine(runnable, plan, progress)
 
     failures: dict[str, list[Failure]] = {}
-    for scan in runnable:
-        if (graph_name(scan.name), "write") in outcome.ended:
-            continue
-        folder = options.output_dir / log_dir(scan.subject, run_uuid)
-        crashes = [c for c in read_crashes(folder) if c.graph == graph_name(scan.name)]
-        error = unclear.get(scan.name, outcome.error)
-        failure = _failure(scan, crashes, error, options.output_dir)
+    of_runnable = [(scan, failed[scan.name]) for scan in runnable if scan.name in failed]
+    for scan, failure in [*refused, *of_runnable]:
         failures.setdefault(scan.subject, []).append(failure)
-        progress.note(f"{scan.name}: failed: {failure.reason}")
-        for crash in crashes:
-            progress.note(f"  crash file: {crash.crash_file}")
-    write_top_level(options, card, examined)
-    write_pages(options.output_dir, card, examined, failures, started)
-    n_failed = sum(map(len, failures.values()))
-    progress.note(f"done: {len(runnable) - n_failed} of {len(runnable)}, failed: {n_failed}")
-    if options.clean_work_dir and not n_failed:
-        remove_results(graph)
-    return 1 if n_failed else 0
+    examined = sorted({s.subject for s in runnable} | failures.keys())
+    written = True
+    try:
+        # Another run into this folder writes the same tables: one after the other, none is lost.
+        with locked(options.output_dir):
+            write_top_level(options, card, examined)
+            write_pages(options.output_dir, card, examined, failures, started)
+    except (OSError, UsageError) as error:
+        written = False
+        progress.note(f"tables and pages are not up to date: {error}; --reports-only makes them")
+    n_asked, n_failed = len(runnable) + len(refused), len(of_runnable) + len(refused)
+    progress.note(
+        f"done: {n_asked - n_failed} of {n_asked}, failed: {n_failed}, "
+        f"skipped: {len(scans) - n_asked}"
+    )
+    return 0 if written and not n_failed else 1
 
 
-def _failure(scan: Scan, crashes: Sequence[Crash], error: str, output_dir: Path) -> Failure:
-    reason = crashes[0].reason if crashes else error or "the run ended before this scan was done"
-    if is_finished(output_dir, scan):
-        reason += " (its outputs of an earlier run were left in place)"
-    link = str(crashes[0].crash_file.relative_to(output_dir)) if crashes else None
-    return Failure(scan.name, reason, link)
+def _tell_set_aside(progress: Progress, scans: Sequence[Scan]) -> list[tuple[Scan, Failure]]:
+    """Tell which scans are skipped, and which are refused: those count as failed."""
+    refused = []
+    for scan in scans:
+        if scan.skip_reason is not None:
+            word = "failed:" if scan.is_refused else "skipped,"
+            progress.note(f"{scan.name}: {word} {scan.skip_reason}")
+        if scan.is_refused:
+            refused.append((scan, Failure(scan.name, str(scan.skip_reason), None)))
+    return refused
 
 
 def write_top_level(
@@ -247,21 +242,6 @@ def write_top_level(
             f"the output folder {options.output_dir} cannot be written "
             f"({error.strerror}: {error.filename})"
         ) from error
-
-
-def _given_masks(
-    options: ParticipantOptions, scans: Sequence[Scan], run: RunOptions
-) -> tuple[list[tuple[Scan, Path | None]], dict[str, str]]:
-    """Pair scans with the brain masks of the dataset; tell where more than one mask fits."""
-    ready: list[tuple[Scan, Path | None]] = []
-    unclear: dict[str, str] = {}
-    for scan in scans:
-        try:
-            wanted = run.skull_strip == "mask"
-            ready.append((scan, find_mask(options.bids_dir, scan, BRAIN) if wanted else None))
-        except UsageError as error:
-            unclear[scan.name] = str(error)
-    return ready, unclear
 
 
 def _is_derivatives(options: ParticipantOptions) -> bool:

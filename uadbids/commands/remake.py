@@ -3,9 +3,11 @@
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from rich.console import Console
+
 from uadbids.bids.dataset import MODEL_CARD
-from uadbids.bids.derivatives import finished_scans
-from uadbids.bids.files import read_json
+from uadbids.bids.derivatives import finished_scans, verify_outputs
+from uadbids.bids.files import locked, read_json
 from uadbids.bundle import Card
 from uadbids.commands.pages import write_methods, write_pages
 from uadbids.commands.participant import ParticipantOptions, write_top_level
@@ -13,17 +15,31 @@ from uadbids.core.card import parse_card
 from uadbids.errors import UsageError
 
 
-def remake_pages(options: ParticipantOptions, card: Card) -> None:
+def remake_pages(options: ParticipantOptions, card: Card) -> int:
     """Make tables and pages again from the outputs that are there (``--reports-only``).
 
     They tell of the model that made the outputs, whichever `card` this run would have taken.
+    Every output is compared with the hashes that were written with it.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 when an output is not as it was written.
     """
     card = _card_of_outputs(options, card)
     subjects = sorted({scan.subject for scan in finished_scans(options.output_dir)})
     if not subjects:
         raise UsageError(f"{options.output_dir}: there is no finished scan to report on")
-    write_top_level(options, card)
-    write_pages(options.output_dir, card, subjects, {}, datetime.now(UTC))
+    with locked(options.output_dir):
+        write_top_level(options, card)
+        write_pages(options.output_dir, card, subjects, {}, datetime.now(UTC))
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    verdicts = verify_outputs(options.output_dir, options.bids_dir)
+    altered = {name: wrong for name, wrong in verdicts.items() if wrong}
+    for name, wrong in altered.items():
+        console.print(f"{name}: not as it was written: {'; '.join(wrong)}", markup=False)
+    console.print(f"verified: {len(verdicts) - len(altered)} of {len(verdicts)}")
+    return 1 if altered else 0
 
 
 def write_boilerplate(options: ParticipantOptions, card: Card) -> None:
