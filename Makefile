@@ -11,7 +11,7 @@ SHELL_SCRIPTS := containers/check containers/install containers/array.sbatch con
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast check containers format clean
+.PHONY: help install demo test fast zoo check containers format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,10 +23,16 @@ demo: $(VENV)/.run ## detect anomalies in the packaged example scan
 	@for page in demo/out/sub-*.html; do test -s "$$page" && echo "Report: $(CURDIR)/$$page"; done
 
 test: check ## what CI runs: all checks and all tests, the slow ones included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not zoo"
 
 fast: install ## the quick tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not zoo"
+
+zoo: install ## hostile inputs, faults, 50 kills, a load: an hour and more; writes the docs' table
+	$(BIN)/python -m pytest tests/zoo
+	PYTHONPATH=tests $(BIN)/python -m zoo.kills zoo/kills --kills 50
+	PYTHONPATH=tests $(BIN)/python -m zoo.load zoo/load --scans 300 --every 10
+	PYTHONPATH=tests $(BIN)/python -m zoo.table
 
 check: install ## lint, format, floors of the architecture, types, images
 	$(BIN)/ruff check
@@ -44,7 +50,7 @@ format: install ## put the code into shape
 	$(BIN)/ruff format
 
 clean: ## remove what make made
-	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis \
+	rm -rf $(VENV) demo zoo build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis \
 	  .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
