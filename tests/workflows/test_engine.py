@@ -21,6 +21,7 @@ from uadbids.workflows.engine import (
     graph_name,
     new_root,
     read_crashes,
+    remove_results,
     run_graph,
     set_crash_dir,
 )
@@ -126,6 +127,22 @@ def test_nameless_user_gets_a_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "environ", nameless)
     prepare_environment(tmp_path, random_seed=7, threads=1)
     assert os.environ["LOGNAME"] == f"uid{os.getuid()}"
+
+
+def test_results_of_other_runs_are_spared(tmp_path):
+    root = new_root("uadbids", tmp_path)
+    workflow = pe.Workflow(name="sub_01_wf")
+    workflow.add_nodes([pe.Node(niu.IdentityInterface(["out"]), "write")])
+    root.add_nodes([workflow])
+    folder = tmp_path / root.name
+    for name in ("sub_01_wf", "sub_02_wf"):
+        (folder / name / "write").mkdir(parents=True)
+    remove_results(root)
+    assert [path.name for path in folder.iterdir()] == ["sub_02_wf"]
+    (folder / "sub_02_wf" / "write").rmdir()
+    (folder / "sub_02_wf").rmdir()
+    remove_results(root)
+    assert not folder.exists()
 
 
 def _killed():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +97,13 @@ def _run_lot(
     lot: Sequence[Scan], plan: Plan, claims: Claims, progress: Progress
 ) -> dict[str, Failure]:
     from uadbids.workflows.base import init_uadbids_wf
-    from uadbids.workflows.engine import Outcome, graph_name, read_crashes, run_graph
+    from uadbids.workflows.engine import (
+        Outcome,
+        graph_name,
+        read_crashes,
+        remove_results,
+        run_graph,
+    )
 
     claimed = [scan for scan in lot if claims.take(graph_name(scan.name))]
     ready, reasons = given_masks(plan.bids_dir, claimed, plan.run)
@@ -117,10 +122,7 @@ def _run_lot(
                 told[0] or outcome.error or "the run ended before this scan was done"
             )
     if plan.clean:
-        for scan in lot:
-            if scan.name not in reasons:
-                folder = Path(graph.base_dir, graph.name, graph_name(scan.name))
-                shutil.rmtree(folder, ignore_errors=True)
+        remove_results(graph, keep=[graph_name(name) for name in reasons])
     return _note(lot, reasons, crashes, plan, progress)
 
 

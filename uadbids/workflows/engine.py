@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +76,18 @@ def new_root(prefix: str, work_dir: Path) -> pe.Workflow:
     """Make an empty graph; the version names its folder, so results of other code stay unused."""
     version = re.sub(r"\W", "_", __version__)
     return pe.Workflow(name=f"{prefix}_{version}_wf", base_dir=str(work_dir))
+
+
+def remove_results(workflow: pe.Workflow, keep: Collection[str] = ()) -> None:
+    """Remove what a graph of graphs has worked out, but for those to keep.
+
+    Others may be at work in the same folder.
+    """
+    folder = Path(workflow.base_dir, workflow.name)
+    for name in {node.partition(".")[0] for node in workflow.list_node_names()} - set(keep):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def set_crash_dir(workflow: pe.Workflow, folder: Path) -> None:
