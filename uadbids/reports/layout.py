@@ -21,6 +21,7 @@ LABELS = {
     "ReconstructionErrorPercentile": "Its percentile in the model's cohort",
     "RegistrationOverlap": "Overlap with template (Dice)",
     "RegistrationGain": "Alignment against shifted by 8 mm",
+    "OrientationRatio": "Alignment against turned or mirrored",
     "RegistrationAngleDegrees": "Angle to template (degrees)",
     "FieldOfViewCut": "Brain cut off",
     "T1wCorrelation": "Correlation with T1-weighted template",
