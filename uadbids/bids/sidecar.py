@@ -77,6 +77,11 @@ def sidecar(
     return content
 
 
+def without_folders(text: str) -> str:
+    """Keep of absolute paths in a text the last name: what is shared names no folder of a host."""
+    return _HOST_FOLDERS.sub("", text)
+
+
 def _sources(scan: Scan, key: str, written: Collection[str]) -> list[str]:
     """Return BIDS URIs; an absent source is replaced by what it was made from itself."""
     uris: list[str] = []
@@ -103,4 +108,4 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return _HOST_FOLDERS.sub("", value) if isinstance(value, str) else value
+    return without_folders(value) if isinstance(value, str) else value

@@ -24,6 +24,7 @@ from uadbids.bids.names import (
     report_path,
 )
 from uadbids.bids.query import Scan, find_scans, read_filters
+from uadbids.bids.sidecar import without_folders
 from uadbids.commands.lesion_frequency import LesionFrequency, lesion_frequency
 from uadbids.errors import ScanError, UsageError
 from uadbids.reports.frequency import draw_frequency
@@ -163,7 +164,8 @@ def _unfinished(scan: Scan, output_dir: Path) -> Failure:
     from uadbids.workflows.engine import graph_name, read_crashes
 
     if scan.skip_reason:
-        return Failure(scan.name, f"skipped, {scan.skip_reason}")
+        word = "refused" if scan.is_refused else "skipped"
+        return Failure(scan.name, without_folders(f"{word}, {scan.skip_reason}"))
     logs = sorted((output_dir / log_dir(scan.subject, "*")).parent.glob("*"), reverse=True)
     for folder in logs:
         crashes: list[Crash] = []
@@ -172,7 +174,8 @@ def _unfinished(scan: Scan, output_dir: Path) -> Failure:
             crashes = [c for c in read_crashes(folder) if c.graph == graph_name(scan.name)]
         if crashes:
             crash_file = crashes[0].crash_file.relative_to(output_dir)
-            return Failure(scan.name, f"failed, {crashes[0].reason}", str(crash_file))
+            reason = without_folders(crashes[0].reason)
+            return Failure(scan.name, f"failed, {reason}", str(crash_file))
     return Failure(scan.name, "not run yet, or stopped before it was done")
 
 

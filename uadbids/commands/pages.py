@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from uadbids.bids.facts import SUMMARY
 from uadbids.bids.files import write_bytes
 from uadbids.bids.names import derivative_path, figure_path, report_path
 from uadbids.bids.scan import Scan
+from uadbids.bids.sidecar import without_folders
 from uadbids.bundle import Card
 from uadbids.reports.methods import MethodsText, describe_methods, methods_page
 from uadbids.reports.page import Failure, ScanReport, figure_texts, write_subject_page
@@ -57,7 +59,7 @@ def write_pages(
             output_dir / report_path(subject),
             subject=subject,
             scans=[_report(output_dir, scan) for scan in finished_scans(output_dir, subject)],
-            failures=failures.get(subject, ()),
+            failures=[_to_share(failure) for failure in failures.get(subject, ())],
             card=card.to_dict(),
             run=run,
             methods=methods.html,
@@ -90,6 +92,11 @@ def write_methods(output_dir: Path, card: Card) -> MethodsText:
     ):
         write_bytes(output_dir / f"{CITATION}.{ending}", text.encode())
     return methods
+
+
+def _to_share(failure: Failure) -> Failure:
+    """Leave the folders of this computer out; the crash file, which is not shared, has them."""
+    return replace(failure, reason=without_folders(failure.reason))
 
 
 def _report(output_dir: Path, scan: Scan) -> ScanReport:
