@@ -19,6 +19,7 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +55,16 @@ def participant(bids: Path, bundle: str, work: Path, name: str, labels: list[str
 
 
 def evaluated(
-    dataset: dict[str, Any], root: Path, bundle: str, healthy: Path | None, work: Path
+    dataset: dict[str, Any], root: Path, bundle: str, work: Path, baselines: Sequence[object]
 ) -> tuple[str, list[dict[str, str]]]:
     """Evaluate one bundle on one dataset; name of the model, and rows of ``summary.tsv``."""
     bids = root / dataset["bids"]
     maps = participant(bids, bundle, work, slug(dataset), dataset.get("participants", []))
     out = work / "evaluation" / slug(dataset) / Path(bundle).name
     filters = ["--mask-filter", *dataset["filters"]] if dataset.get("filters") else []
-    reference = ["--healthy-maps", healthy] if healthy else []
     masks = root / dataset.get("masks", dataset["bids"])
     if not (out / "summary.tsv").exists():
-        run("evaluate", maps, masks, out, "--space", "template", *filters, *reference)
+        run("evaluate", maps, masks, out, "--space", "template", *filters, *baselines)
     with (out / "summary.tsv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
     return json.loads((out / "evaluation.json").read_text(encoding="utf-8"))["Model"], rows
@@ -104,14 +104,16 @@ def main() -> None:
         print_row((f"paper, other data: {data}", network, "paper", shown, *cells))
     for dataset in json.loads(args.datasets.read_text(encoding="utf-8")):
         for place, bundle in enumerate(args.bundle):
-            healthy = (
-                participant(args.healthy, bundle, work, "healthy", []) if args.healthy else None
-            )
-            model, rows = evaluated(dataset, args.root, bundle, healthy, work)
+            # Baselines know nothing of bundles: they stand with the first.
+            baselines: list[object] = ["--no-baselines"] if place else []
+            if args.healthy and not place:
+                healthy = participant(args.healthy, bundle, work, "healthy", [])
+                baselines = ["--healthy-maps", healthy]
+            model, rows = evaluated(dataset, args.root, bundle, work, baselines)
             for row in rows:
                 # Its plain residual is the model's, too.
                 own = row["method"].split(",")[0] == model
-                # Baselines and people know nothing of bundles: they stand with the first.
+                # People know nothing of bundles either.
                 if not own and place:
                     continue
                 person = row["threshold_kind"] == "by hand"
