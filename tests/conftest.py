@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,13 @@ import uadbids
 # How long an example takes says more about the machine's load than about the code.
 settings.register_profile("uadbids", deadline=None)
 settings.load_profile("uadbids")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Undo what a command that was tested before has set: sums depend on the number of threads."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
