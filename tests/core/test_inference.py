@@ -47,8 +47,13 @@ def test_2d_model_sees_each_axial_slice_on_its_own(volume):
     differs = (reconstruct(model, changed, CPU) != whole).any(axis=(0, 1))
     assert np.flatnonzero(differs).tolist() == [7]
     with torch.no_grad():
-        alone = model(torch.from_numpy(volume[None, None, :, :, 33].copy())).reconstruction
-    np.testing.assert_allclose(whole[:, :, 33], alone[0, 0].clamp(0, 1), atol=1e-5)
+        exact = model.double()(torch.from_numpy(volume[None, None, :, :, 33].astype(float)))
+    alone = exact.reconstruction[0, 0].numpy()
+    # What float32 can hold of sums over 72 products that are as large as the largest output; how
+    # they are summed depends on processor and threads.
+    rounding = 72 * np.finfo(np.float32).eps * np.abs(alone).max()
+    assert rounding < 1e-3
+    np.testing.assert_allclose(whole[:, :, 33], alone.clip(0, 1), rtol=0, atol=rounding)
 
 
 def test_kinds_of_residual():
