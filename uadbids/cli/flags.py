@@ -69,3 +69,15 @@ ConfigFile = Annotated[
         help="TOML file with flags, for example model = 'dense3d'; what is typed wins.",
     ),
 ]
+ParticipantLabels = Annotated[
+    list[str] | None, typer.Option(help="Participants, with or without 'sub-'.")
+]
+SessionLabels = Annotated[
+    list[str] | None,
+    typer.Option("--session-label", "--session-id", help="Sessions, with or without 'ses-'."),
+]
+DatabaseDir = Annotated[Path | None, typer.Option(help="Keep the index of the dataset here.")]
+SkipValidation = Annotated[
+    bool, typer.Option("--skip-bids-validation", help="Accepted; no validator is run here.")
+]
+NoTrack = Annotated[bool, typer.Option("--notrack", help="Accepted; nothing is ever sent.")]

@@ -7,31 +7,27 @@ from typing import Annotated
 
 import typer
 
-from uadbids.cli.flags import BidsDir
+from uadbids.cli.flags import (
+    BidsDir,
+    DatabaseDir,
+    NoTrack,
+    ParticipantLabels,
+    SessionLabels,
+    SkipValidation,
+)
 
 
 def group(
     bids_dir: BidsDir,
     output_dir: Annotated[Path, typer.Argument(help="Outputs of uadbids participant.")],
-    participant_label: Annotated[
-        list[str] | None, typer.Option(help="Participants, with or without 'sub-'.")
-    ] = None,
-    session_label: Annotated[
-        list[str] | None,
-        typer.Option("--session-label", "--session-id", help="Sessions, with or without 'ses-'."),
-    ] = None,
+    participant_label: ParticipantLabels = None,
+    session_label: SessionLabels = None,
     bids_filter_file: Annotated[
         Path | None, typer.Option(help="JSON file with pybids filters, as participant had it.")
     ] = None,
-    bids_database_dir: Annotated[
-        Path | None, typer.Option(help="Keep the index of the dataset here.")
-    ] = None,
-    skip_bids_validation: Annotated[
-        bool, typer.Option("--skip-bids-validation", help="Accepted; no validator is run here.")
-    ] = False,
-    notrack: Annotated[
-        bool, typer.Option("--notrack", help="Accepted; nothing is ever sent.")
-    ] = False,
+    bids_database_dir: DatabaseDir = None,
+    skip_bids_validation: SkipValidation = False,
+    notrack: NoTrack = False,
 ) -> None:
     """Gather all finished scans: table, page with plots, map of lesion frequency."""
     from uadbids.commands.group import GroupOptions

@@ -12,11 +12,16 @@ from uadbids.cli.flags import (
     DEFAULT_SEED,
     BidsDir,
     ConfigFile,
+    DatabaseDir,
     Device,
     HdBetWeights,
+    NoTrack,
     OutputDir,
+    ParticipantLabels,
     Procs,
     Seed,
+    SessionLabels,
+    SkipValidation,
     SkullStrip,
     Verbose,
     WorkDir,
@@ -26,22 +31,13 @@ from uadbids.cli.flags import (
 def participant(
     bids_dir: BidsDir,
     output_dir: OutputDir,
-    participant_label: Annotated[
-        list[str] | None, typer.Option(help="Participants, with or without 'sub-'.")
-    ] = None,
-    session_label: Annotated[
-        list[str] | None,
-        typer.Option("--session-label", "--session-id", help="Sessions, with or without 'ses-'."),
-    ] = None,
+    participant_label: ParticipantLabels = None,
+    session_label: SessionLabels = None,
     bids_filter_file: Annotated[
         Path | None, typer.Option(help="JSON file with pybids filters of the FLAIR.")
     ] = None,
-    bids_database_dir: Annotated[
-        Path | None, typer.Option(help="Keep the index of the dataset here.")
-    ] = None,
-    skip_bids_validation: Annotated[
-        bool, typer.Option("--skip-bids-validation", help="Accepted; no validator is run here.")
-    ] = False,
+    bids_database_dir: DatabaseDir = None,
+    skip_bids_validation: SkipValidation = False,
     model: Annotated[str, typer.Option(help="Packaged model, or folder of a bundle.")] = "dense3d",
     threshold: Annotated[
         float | None, typer.Option(help="Threshold on the anomaly map; default: calibrated.")
@@ -92,9 +88,7 @@ def participant(
         bool,
         typer.Option("--boilerplate-only", help="Write the methods text (logs/CITATION.*) alone."),
     ] = False,
-    notrack: Annotated[
-        bool, typer.Option("--notrack", help="Accepted; nothing is ever sent.")
-    ] = False,
+    notrack: NoTrack = False,
 ) -> None:
     """Write anomaly maps and lesion masks of every FLAIR of a BIDS dataset."""
     from uadbids.commands import participant as command
