@@ -179,6 +179,28 @@ def test_checkpoint_that_runs_code_is_refused(tmp_path, scan):
     assert not (tmp_path / "trapped").exists()
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("plans.json", "{", "[", "JSONDecodeError"),
+        ("plans.json", "3d_fullres", "2d", "2d|3d_fullres"),
+        ("plans.json", "[4, 8, 8]", "[4, 8, 9]", "RuntimeError"),
+        ("plans.json", ARCHITECTURE["network_class_name"], "os.system", "name os.system"),
+        ("plans.json", "torch.nn.LeakyReLU", "os.mkdir", "name os.mkdir"),
+        ("dataset.json", '"labels"', '"other"', "KeyError"),
+    ],
+)
+def test_files_that_are_no_weights_of_hd_bet_are_refused(tmp_path, scan, file, old, new, told):
+    pytest.importorskip("nnunetv2")
+    weights = write_weights(tmp_path / "weights")
+    text = (weights / file).read_text()
+    (weights / file).write_text(text.replace(old, new))
+    assert (weights / file).read_text() != text
+    with pytest.raises(UsageError, match=rf"{weights}: these files are no weights.*({told})"):
+        run_hd_bet(scan, tmp_path, weights, "cpu")
+
+
 def test_without_hd_bet_the_sentence_tells_how_to_install_it(tmp_path, scan):
     code = (
         "import sys; sys.modules['nnunetv2'] = None\n"

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from uadbids.errors import UsageError
 from uadbids.preproc import hd_bet
@@ -63,3 +65,12 @@ def test_a_checkpoint_that_is_not_plain_data_is_refused(damage, tmp_path, monkey
     with pytest.raises(UsageError, match=r"checkpoint_final.pth: HD-BET's checkpoint cannot be"):
         hd_bet._read_checkpoint(path)
     assert not (tmp_path / "exploded").exists()
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.binary(max_size=1000))
+def test_bytes_at_random_are_refused(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("weights") / "final.pth"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"final.pth: HD-BET's checkpoint cannot be"):
+        hd_bet._read_checkpoint(path)

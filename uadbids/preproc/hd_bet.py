@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from uadbids.errors import UsageError
 
 if TYPE_CHECKING:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 BAKED = Path("/opt/uadbids/hd-bet")
 """Where a container image keeps HD-BET's weights."""
@@ -122,18 +122,25 @@ def _predictor(weights: Path, device: str) -> nnUNetPredictor:
         allow_tqdm=False,
     )
     checkpoint = _read_checkpoint(weights / CHECKPOINT)
-    dataset = json.loads((weights / "dataset.json").read_text())
-    plans = PlansManager(json.loads((weights / "plans.json").read_text()))
-    configuration = plans.get_configuration(checkpoint["init_args"]["configuration"])
-    network = nnUNetTrainer.build_network_architecture(
-        configuration.network_arch_class_name,
-        configuration.network_arch_init_kwargs,
-        configuration.network_arch_init_kwargs_req_import,
-        determine_num_input_channels(plans, configuration, dataset),
-        plans.get_label_manager(dataset).num_segmentation_heads,
-        enable_deep_supervision=False,
-    )
-    network.load_state_dict(checkpoint["network_weights"])
+    try:
+        dataset = json.loads((weights / "dataset.json").read_text())
+        plans = PlansManager(json.loads((weights / "plans.json").read_text()))
+        configuration = plans.get_configuration(checkpoint["init_args"]["configuration"])
+        _check_names(configuration)
+        network = nnUNetTrainer.build_network_architecture(
+            configuration.network_arch_class_name,
+            configuration.network_arch_init_kwargs,
+            configuration.network_arch_init_kwargs_req_import,
+            determine_num_input_channels(plans, configuration, dataset),
+            plans.get_label_manager(dataset).num_segmentation_heads,
+            enable_deep_supervision=False,
+        )
+        network.load_state_dict(checkpoint["network_weights"])
+    except (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{weights}: these files are no weights of HD-BET 2 ({type(error).__name__}: {error}); "
+            "fetch them again, or use --skull-strip deepbet"
+        ) from error
     predictor.manual_initialization(
         network,
         plans,
@@ -146,6 +153,15 @@ def _predictor(weights: Path, device: str) -> nnUNetPredictor:
     return predictor
 
 
+def _check_names(configuration: ConfigurationManager) -> None:
+    """Let nnU-Net import and call networks and their layers only, whatever the plans name."""
+    settings = configuration.network_arch_init_kwargs
+    layers = [settings[key] for key in configuration.network_arch_init_kwargs_req_import]
+    for name in (configuration.network_arch_class_name, *filter(None, layers)):
+        if not name.startswith(("dynamic_network_architectures.", "torch.nn.")):
+            raise ValueError(f"the plans name {name}")
+
+
 def _read_checkpoint(path: Path) -> dict[str, Any]:
     """Read tensors and plain values; of pickled objects only NumPy's numbers, which logs hold."""
     harmless = [
@@ -156,7 +172,7 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(harmless):
             checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # torch raises many kinds for damaged files
         raise UsageError(
             f"{path}: HD-BET's checkpoint cannot be read as plain data; fetch it again, or use "
             "--skull-strip deepbet"
