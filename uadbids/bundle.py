@@ -115,7 +115,7 @@ def read_card(folder: Path) -> Card:
             parse_constant=_refuse_constant,
             object_pairs_hook=_without_duplicates,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"The model card {path} cannot be read: {error}") from error
     version = values.get("format_version") if isinstance(values, dict) else None
     if version != FORMAT_VERSION:

@@ -1,26 +1,40 @@
-"""Write the table of the zoo into docs/reliability.md: ``PYTHONPATH=tests python -m zoo.table``."""
+"""Write the zoo's tables into docs/reliability.md: ``PYTHONPATH=tests python -m zoo.table``."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from zoo.cases import CASES
+from zoo.datasets import DATASETS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
-START, END = "<!-- zoo -->\n", "<!-- /zoo -->\n"
 
 
-def table() -> str:
+def scans() -> list[str]:
     lines = ["| input | outcome | what is said |", "|---|---|---|"]
-    for case in CASES:
-        said = case.sentence.replace("FILE: ", "").replace("ERROR", "...").replace("|", r"\|")
-        what = case.what.replace("<", "&lt;")
-        lines.append(f"| {what} | {case.outcome} | {said} |")
-    return "".join(f"{line}\n" for line in lines)
+    return [*lines, *(row(case.what, case.outcome, case.sentence) for case in CASES)]
 
 
-def with_table(page: str) -> str:
-    before, _, rest = page.partition(START)
-    return before + START + table() + END + rest.partition(END)[2]
+def datasets() -> list[str]:
+    lines = ["| dataset | status | what `--dry-run` says |", "|---|---|---|"]
+    return [*lines, *(row(one.what, one.status, one.sentence) for one in DATASETS)]
+
+
+def row(what: str, outcome: object, sentence: str) -> str:
+    said = sentence.replace("FILE: ", "").replace("uadbids: ", "").replace("ROOT/", "")
+    said = said.replace("ROOT", "BIDS_DIR").replace("ERROR", "...").replace("|", r"\|")
+    return f"| {what.replace('<', '&lt;')} | {outcome} | {said} |"
+
+
+def with_tables(page: str) -> str:
+    for name, lines in (("zoo", scans()), ("datasets", datasets())):
+        page = _with_table(page, f"<!-- {name} -->\n", lines, f"<!-- /{name} -->\n")
+    return page
+
+
+def _with_table(page: str, start: str, lines: Iterable[str], end: str) -> str:
+    before, _, rest = page.partition(start)
+    return before + start + "".join(f"{line}\n" for line in lines) + end + rest.partition(end)[2]
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_table(PAGE.read_text()))
+    PAGE.write_text(with_tables(PAGE.read_text()))

@@ -16,8 +16,9 @@ from nibabel.affines import apply_affine
 from uadbids.bids.derivatives import marker_path, verify_scan
 from uadbids.bids.query import find_scans
 from uadbids.bids.scan import Scan
-from zoo.cases import CASES, FORMS, GUESSED
-from zoo.making import BALL_MM, Case, Head
+from zoo.cases import CASES
+from zoo.images import FORMS, GUESSED
+from zoo.making import BALL_MM, Case, Head, ordinary_user
 
 RUN = [case for case in CASES if case.outcome == "run"]
 OTHER = [case for case in CASES if case.outcome != "run"]
@@ -39,6 +40,9 @@ class Visit(NamedTuple):
 def visit(cases: Sequence[Case], root: Path, example: Path) -> Visit:
     raw, out = root / "raw", root / "out"
     raw.mkdir(parents=True)
+    user = ordinary_user()
+    if user is None:
+        user, cases = (), [case for case in cases if case.name != "private"]
     about = {"Name": "zoo", "BIDSVersion": "1.10.0"}
     (raw / "dataset_description.json").write_text(json.dumps(about))
     head, heads = Head.read(example), {}
@@ -47,7 +51,7 @@ def visit(cases: Sequence[Case], root: Path, example: Path) -> Visit:
         path.parent.mkdir(parents=True)
         heads[case.name] = case.write(path, head)
     scans = {scan.path: scan for scan in find_scans(raw)}
-    command = [sys.executable, "-m", "uadbids", str(raw), str(out), "participant"]
+    command = [*user, sys.executable, "-m", "uadbids", str(raw), str(out), "participant"]
     done = subprocess.run(
         [*command, "-w", str(root / "work")], capture_output=True, text=True, check=False
     )
@@ -80,6 +84,8 @@ def told(seen: Visit, case: Case) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", OTHER, ids=lambda case: case.name)
 def test_is_set_aside_with_its_sentence(set_aside, case):
+    if case.name not in set_aside.heads:
+        pytest.skip("root cannot be made an ordinary user here")
     pattern = re.escape(case.sentence).replace("ERROR", ".+")
     assert any(re.fullmatch(pattern, said) for said in told(set_aside, case))
 

@@ -132,10 +132,26 @@ def json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
+def load_json(path: Path) -> Any:
+    """Read JSON that may be anybody's.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read, or is no JSON.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")  # a pipe would be waited for without end
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("its brackets are nested too deeply") from error
+
+
 def read_json(path: Path) -> Any:
     """Read JSON, or ``None`` when the file is missing or holds something else."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return load_json(path)
     except (OSError, ValueError):
         return None
 

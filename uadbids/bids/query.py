@@ -1,6 +1,5 @@
 """The FLAIR scans of a BIDS dataset, found with pybids; no image is opened here."""
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,11 +9,17 @@ from typing import Any
 
 from bids.layout import BIDSLayout, BIDSLayoutIndexer, Query
 
-from uadbids.bids.scan import ENTITIES, Scan, is_other_part, parse_entities, skip_reason
+from uadbids.bids.files import load_json
+from uadbids.bids.folders import check_folders, check_root, known_labels
+from uadbids.bids.scan import (
+    ENTITIES,
+    IMAGE_NAME,
+    Scan,
+    is_other_part,
+    parse_entities,
+    skip_reason,
+)
 from uadbids.errors import UsageError
-
-_IMAGE = re.compile(r".+_FLAIR\.nii(\.gz)?")
-_IMAGES = {"suffix": "FLAIR", "extension": [".nii", ".nii.gz"], "datatype": "anat"}
 
 
 def find_scans(
@@ -55,14 +60,16 @@ def find_scans(
     indexed: that is what keeps large datasets quick (`benchmarks/discovery.py`).
     """
     root = Path(os.path.abspath(bids_dir))
-    _check_root(root)
-    subjects = _known_labels("sub-", participant_label, [root], root)
+    check_root(root)
+    subjects = known_labels("sub-", participant_label, [root], root)
     folders = [root / f"sub-{label}" for label in subjects] or sorted(root.glob("sub-*"))
-    sessions = _known_labels("ses-", session_label, folders, root)
+    sessions = known_labels("ses-", session_label, folders, root)
+    if database_dir is None:
+        check_folders(folders, sessions)
     layout = _open_layout(root, subjects, sessions, database_dir)
     sidecars = _by_folder(_select(layout, {"suffix": "FLAIR", "extension": ".json"}))
-    images = _select(layout, {**_IMAGES, **_flair_filters(filters or {})})
-    scans = [_scan(path, root, sidecars) for path in images if _IMAGE.fullmatch(path.name)]
+    images = _select(layout, {**_images(layout), **_flair_filters(filters or {})})
+    scans = [_scan(path, root, sidecars) for path in images if IMAGE_NAME.fullmatch(path.name)]
     # A database holds the whole dataset, so the labels are applied once more.
     scans = [
         scan
@@ -97,44 +104,12 @@ def read_filters(path: Path) -> dict[str, Any]:
         If the file is missing, is not JSON or holds no object.
     """
     try:
-        filters = json.loads(Path(path).read_text(encoding="utf-8"))
+        filters = load_json(Path(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"Cannot read the BIDS filter file {path} as JSON: {error}") from error
     if not isinstance(filters, dict):
         raise UsageError(f'The BIDS filter file {path} must hold an object: {{"flair": {{...}}}}.')
     return filters
-
-
-def _check_root(root: Path) -> None:
-    if not root.is_dir():
-        raise UsageError(f"The BIDS folder {root} does not exist or is not a folder.")
-    description = root / "dataset_description.json"
-    try:
-        json.loads(description.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"{root} is not a BIDS dataset: it has no dataset_description.json. Give the folder "
-            'that holds the sub-* folders, with a file such as {"Name": "Study", '
-            '"BIDSVersion": "1.10.0"} in it.'
-        ) from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"Cannot read {description} as JSON: {error}") from error
-
-
-def _known_labels(
-    prefix: str, wanted: Sequence[str] | None, folders: Iterable[Path], root: Path
-) -> list[str]:
-    """Return the wanted labels without prefix, or raise when no folder carries one of them."""
-    labels = [label.removeprefix(prefix) for label in wanted or ()]
-    if not labels:
-        return []
-    found = {path.name.removeprefix(prefix) for f in folders for path in f.glob(f"{prefix}*")}
-    unknown = [label for label in labels if label not in found]
-    if unknown:
-        known = sorted(found)
-        some = ", ".join(known[:10]) + (f", ... ({len(known)} in all)" if len(known) > 10 else "")
-        raise UsageError(f"No folder {prefix}{unknown[0]} in {root}. There are: {some or 'none'}.")
-    return labels
 
 
 def _open_layout(
@@ -146,11 +121,14 @@ def _open_layout(
     subject, session = (
         "|".join(map(re.escape, labels)) or "[^/]+" for labels in (subjects, sessions)
     )
-    flair = r"([^/]*_)?FLAIR\.(nii|nii\.gz|json)"
+    flair = r"([^/]*_)?(?i:FLAIR\.(nii|nii\.gz|json))"
     keep = rf"{flair}|sub-({subject})(/ses-({session}))?(/anat)?(/{flair})?"
     # Metadata are merged in `_metadata`: pybids gives up on a whole dataset for one bad sidecar.
     indexer = BIDSLayoutIndexer(
-        validate=False, ignore=[re.compile(rf"^(?!/({keep})$)")], index_metadata=False
+        validate=False,
+        ignore=[re.compile(rf"^(?!/({keep})$)")],
+        index_metadata=False,
+        config_filename=".none",  # a dataset does not change how its names are read
     )
     layout = BIDSLayout(root, validate=False, indexer=indexer, database_path=database_dir)
     if Path(layout.root) != root:
@@ -169,6 +147,14 @@ def _select(layout: BIDSLayout, query: Mapping[str, Any]) -> list[Path]:
             f"{', '.join(sorted(ENTITIES.values()))}."
         )
     return [Path(name) for name in layout.get(return_type="filename", **query)]
+
+
+def _images(layout: BIDSLayout) -> dict[str, Any]:
+    """Ask for all FLAIR images, also those whose names are in the wrong case."""
+    wanted = {"suffix": {"flair"}, "extension": {".nii", ".nii.gz"}}
+    held = {key: layout.get(return_type="id", target=key) for key in wanted}
+    spelt = {key: [one for one in held[key] if one.lower() in wanted[key]] for key in wanted}
+    return {"datatype": "anat", **spelt}
 
 
 def _flair_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +196,7 @@ def _by_folder(paths: Iterable[Path]) -> dict[Path, list[Path]]:
 
 
 def _scan(path: Path, root: Path, sidecars: Mapping[Path, Sequence[Path]]) -> Scan:
-    stem = path.name.rpartition("_FLAIR.")[0]
+    stem = IMAGE_NAME.sub(r"\1", path.name)
     folder_label = path.relative_to(root).parts[0].removeprefix("sub-")
     scan = Scan(path, {"subject": folder_label, **parse_entities(stem)})
     reason = skip_reason(scan, root)
@@ -244,7 +230,7 @@ def _sidecar_entities(path: Path) -> dict[str, str]:
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"its sidecar {path.name} cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):

@@ -1,5 +1,6 @@
 """One FLAIR image of a BIDS dataset: its place, its entities, and what stands in its way."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ ENTITIES = {
     "part": "part",
     "chunk": "chunk",
 }
+# Upper and lower case as it comes: a wrong name is to be refused, not to be overlooked.
+IMAGE_NAME = re.compile(r"(.+)_FLAIR\.nii(\.gz)?", re.IGNORECASE)
 _INDICES = frozenset({"run", "echo", "chunk"})
 _NOT_MAGNITUDE = frozenset({"phase", "real", "imag"})
 
@@ -103,7 +106,7 @@ def skip_reason(scan: Scan, root: Path) -> str | None:
         for key, value in scan.entities.items()
     )
     in_place = (root / scan.relative_path) == scan.path
-    parts = scan.path.name.rpartition("_FLAIR.")[0].split("_")
+    parts = scan.path.name.removesuffix(".gz").removesuffix("_FLAIR.nii").split("_")
     if not labels_ok or not in_place or sorted(parts) != sorted(scan.name.split("_")):
         return "its name is not a BIDS name that agrees with its folder: rename the file"
     if is_other_part(scan):
@@ -112,6 +115,8 @@ def skip_reason(scan: Scan, root: Path) -> str | None:
         return "the file is a link to content that is not here: fetch it (datalad get, git annex)"
     if not scan.path.is_file():
         return "it is no file: put the image in its place"
+    if not os.access(scan.path, os.R_OK):
+        return "you are not permitted to read the file: ask its owner"
     return None
 
 
