@@ -10,7 +10,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,53 +18,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from uadbids.bids.derivatives import finished_scans, verify_scan
+from uadbids.bids.derivatives import finished_scans
 from uadbids.commands.examine import CLAIMED
-from zoo.kills import alive, contents, stage_is_on
+from zoo.kills import alive, contents
+from zoo.running import NAME, begin, command, flair, of_scan, run, wait_for, wrong
 
 pytestmark = pytest.mark.zoo
-NAME = "sub-20_ses-2"
 FULL = "the disk is full; make room in the work and output folders, and run the same command again"
 needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-
-
-def command(raw: Path, out: Path, work: Path) -> list[str]:
-    start = [sys.executable, "-m", "uadbids", str(raw), str(out), "participant"]
-    return [*start, "-w", str(work), "--nprocs", "1"]
-
-
-def run(raw: Path, out: Path, work: Path, **how: object) -> tuple[int, str]:
-    done = subprocess.run(
-        command(raw, out, work), capture_output=True, text=True, check=False, timeout=900, **how
-    )
-    text = done.stdout + done.stderr
-    assert "Traceback" not in text
-    return done.returncode, text
-
-
-def begin(raw: Path, out: Path, work: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(raw, out, work),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for(process: subprocess.Popen[str], work: Path, stage: str) -> None:
-    while not stage_is_on(work, stage):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.02)
-
-
-def of_scan(out: Path) -> dict[str, str]:
-    """Hashes of what belongs to the scan; the rest tells where the dataset lies."""
-    return {name: sha256 for name, sha256 in contents(out).items() if name.startswith("sub-")}
-
-
-def wrong(out: Path) -> list[str]:
-    return [clause for scan in finished_scans(out) for clause in verify_scan(out, scan)]
 
 
 def left_over(out: Path) -> list[Path]:
@@ -85,25 +45,6 @@ def memory_disk(folder: Path, size: str):
 
 def remount(folder: Path, how: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{how}", folder], check=True)
-
-
-@pytest.fixture(scope="module")
-def well(tmp_path_factory, example_dataset):
-    """A run that nothing disturbed: its folder with ``raw``, ``out`` and ``work``."""
-    root = tmp_path_factory.mktemp("well")
-    shutil.copytree(example_dataset, root / "raw")
-    status, text = run(root / "raw", root / "out", root / "work")
-    assert status == 0, text
-    return root
-
-
-@pytest.fixture
-def raw(tmp_path, example_dataset):
-    return Path(shutil.copytree(example_dataset, tmp_path / "raw"))
-
-
-def flair(raw: Path) -> Path:
-    return raw / "sub-20" / "ses-2" / "anat" / f"{NAME}_FLAIR.nii.gz"
 
 
 @needs_mount
@@ -186,42 +127,6 @@ def test_a_source_that_does_not_stay_is_noticed(raw, tmp_path, fate, word):
     assert process.returncode == 1
     assert f"{word} while it was examined; nothing was written" in text
     assert finished_scans(out) == []
-
-
-def test_times_of_files_decide_nothing(well, tmp_path):
-    """A clock that was wrong, or set back, leaves files of the future; a copy leaves old times."""
-    for path in (well / "work").rglob("*"):
-        os.utime(path, (4e9, 4e9))
-    before = contents(well / "out")
-    results = {p: p.stat().st_mtime for p in (well / "work").rglob("result_*.pklz")}
-    assert run(well / "raw", well / "out", well / "work")[0] == 0
-    assert contents(well / "out") == before
-    redone = {path.name for path in results if path.stat().st_mtime != results[path]}
-    assert redone == {"result_write.pklz"}
-
-
-def test_another_image_of_the_same_size_and_time_is_examined_anew(well, tmp_path):
-    raw = Path(shutil.copytree(well / "raw", tmp_path / "raw"))
-    path = flair(raw)
-    times, size = path.stat(), path.stat().st_size
-    image = nib.load(path)
-    data = np.asarray(image.dataobj).copy()
-    data[:, :, :3] = 0  # to be smaller, packed
-    data[150:165, 130:150, 28:34] = 200
-    nib.Nifti1Image(data, image.affine, image.header).to_filename(path)
-    content = path.read_bytes()
-    assert len(content) <= size
-    # Zeros behind the end of a gzip stream are allowed: the sizes are the same.
-    path.write_bytes(content + bytes(size - len(content)))
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    work = Path(shutil.copytree(well / "work", tmp_path / "work"))
-    assert run(raw, tmp_path / "out", work)[0] == 0
-    assert contents(tmp_path / "out") != contents(well / "out")
-    (scan,) = finished_scans(tmp_path / "out")
-    assert verify_scan(tmp_path / "out", scan, path) == []
-    assert verify_scan(well / "out", scan, path) == [
-        f"{path.name} is not the image that they were made from"
-    ]
 
 
 def test_a_damaged_intermediate_result_is_made_again(well):
