@@ -28,10 +28,13 @@ test: check ## what CI runs: all checks and all tests, the slow ones included
 fast: install ## the quick tests
 	$(BIN)/python -m pytest -m "not slow and not zoo"
 
-zoo: install ## hostile inputs, faults, 50 kills, a load: an hour and more; writes the docs' table
+zoo: install ## hostile inputs, faults, 50 kills, a load, fuzzing: an hour and more; writes the docs' table
 	$(BIN)/python -m pytest tests/zoo
 	PYTHONPATH=tests $(BIN)/python -m zoo.kills zoo/kills --kills 50
 	PYTHONPATH=tests $(BIN)/python -m zoo.load zoo/load --scans 300 --every 10
+	@if $(BIN)/python -c 'import atheris' 2> /dev/null; then for target in header bundle; do \
+	  PYTHONPATH=tests $(BIN)/python -m zoo.fuzz $$target zoo/fuzz-$$target --seconds 60 || exit 1; \
+	  done; else echo "no fuzzing: atheris is not installed ($(BIN)/pip install -e '.[fuzz]')"; fi
 	PYTHONPATH=tests $(BIN)/python -m zoo.table
 
 check: install ## lint, format, floors of the architecture, types, images

@@ -233,7 +233,7 @@ def test_changed_weights_are_told_before_anything_runs(folder):
 
 
 def test_network_larger_than_the_weights_takes_no_memory(folder):
-    edit_card(folder, lambda values: values["config"].update(latent=10**12))
+    edit_card(folder, lambda values: values["config"].update(channels=[2**16, 2**16]))
     with pytest.raises(BundleError, match="do not fit the card's architecture"):
         load_bundle(folder, device="cpu")
 

@@ -65,6 +65,13 @@ def test_any_value_in_a_card_is_taken_or_refused(folder, data):
         use_card(folder)
 
 
+@pytest.mark.parametrize("key", PreprocConfig().to_dict())
+@pytest.mark.parametrize("value", [None, 3j, -1, "x", [], {}, ["x"], float("inf")])
+def test_preprocessing_that_cannot_be_is_refused(key, value):
+    with pytest.raises(BundleError, match="not valid"):
+        PreprocConfig.from_dict({**PreprocConfig().to_dict(), key: value})
+
+
 @quiet
 @given(st.binary(max_size=200), st.integers(0, 400))
 def test_any_bytes_in_a_card_are_taken_or_refused(folder, content, place):

@@ -87,6 +87,7 @@ def _without_normalisation(module):
         {"shape": (16, 16, 0)},
         {"bottleneck": "round"},
         {"latent": 0},
+        {"latent": 2**70},
         {"channels": ()},
         {"channels": (4, 0)},
     ],

@@ -1,5 +1,6 @@
 """Architecture and training settings as plain values: cards are read without torch."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -10,6 +11,8 @@ Reduction = Literal["mean", "sum"]
 Schedule = Literal["cosine", "constant"]
 ResidualKind = Literal["positive", "signed", "abs", "hyperintense", "excess"]
 Range = tuple[float, float]
+# Far beyond any network that fits a machine, and small enough for torch to count its weights.
+WIDEST = 2**16
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ class VAEConfig:
             raise ValueError(f"dims must be 2 or 3 and match the shape: {self}.")
         if self.bottleneck not in get_args(Bottleneck):
             raise ValueError(f"bottleneck must be 'spatial' or 'dense': {self}.")
-        if not self.channels or min(*self.channels, self.latent) < 1:
-            raise ValueError(f"channels and latent must be positive: {self}.")
+        widths = (*self.channels, self.latent)
+        if not self.channels or not all(1 <= width <= WIDEST for width in widths):
+            raise ValueError(f"channels and latent must lie between 1 and {WIDEST}: {self}.")
         factor = 2 ** len(self.channels)
         if any(size < factor or size % factor for size in self.shape):
             raise ValueError(f"Every size of the shape must be a multiple of {factor}: {self}.")
@@ -217,7 +221,8 @@ class DetectionConfig:
     def __post_init__(self) -> None:
         if self.residual not in get_args(ResidualKind):
             raise ValueError(f"residual must be one of {', '.join(get_args(ResidualKind))}.")
-        if min(self.smoothing_mm, self.erosion_mm, self.min_volume_mm3) < 0:
+        sizes = (self.smoothing_mm, self.erosion_mm, self.min_volume_mm3)
+        if not all(0 <= size < math.inf for size in sizes):
             raise ValueError("smoothing_mm, erosion_mm and min_volume_mm3 must not be negative.")
         if not 0 < self.false_positive_rate < 1:
             raise ValueError("false_positive_rate must lie between 0 and 1.")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from uadbids.errors import BundleError
 
@@ -29,6 +30,11 @@ class PreprocConfig:
     intensity : {"median", "percentile"}
         What is mapped to a fixed value: the median of the brain (lesions cannot move it)
         or its 99.5th percentile (the paper's range, which bright lesions move).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of another kind or out of range.
     """
 
     n4_shrink: int = 4
@@ -36,6 +42,17 @@ class PreprocConfig:
     n4_spared_fraction: float = 0.2
     registration_spacing_mm: float = 3.0
     intensity: IntensityScale = "median"
+
+    def __post_init__(self) -> None:
+        whole = (self.n4_shrink, *self.n4_iterations)
+        if len(whole) < 2 or any(type(number) is not int or number < 1 for number in whole):
+            raise ValueError("n4_shrink and n4_iterations must be whole numbers above 0.")
+        if not 0 <= self.n4_spared_fraction < 1:
+            raise ValueError("n4_spared_fraction must lie between 0 and 1.")
+        if not 0 < self.registration_spacing_mm < math.inf:
+            raise ValueError("registration_spacing_mm must be above 0.")
+        if self.intensity not in get_args(IntensityScale):
+            raise ValueError(f"intensity must be one of {', '.join(get_args(IntensityScale))}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a card."""
@@ -48,8 +65,8 @@ class PreprocConfig:
         Raises
         ------
         BundleError
-            When a setting is missing or unknown: the volumes could then differ from those
-            of the training.
+            When a setting is missing, unknown or impossible: the volumes could then differ from
+            those of the training.
         """
         known = {field.name for field in fields(cls)}
         if set(values) != known:
@@ -58,4 +75,7 @@ class PreprocConfig:
                 f"(settings that differ: {', '.join(sorted(known ^ set(values)))}). "
                 "Use the version of uadbids that made the model."
             )
-        return cls(**{**values, "n4_iterations": tuple(values["n4_iterations"])})
+        try:
+            return cls(**{**values, "n4_iterations": tuple(values["n4_iterations"])})
+        except (TypeError, ValueError) as error:
+            raise BundleError(f"The preprocessing of the card is not valid: {error}") from error
