@@ -30,7 +30,7 @@ VOLUME = (
     "if it is wrong, give one by --skull-strip mask"
 )
 CUT = (
-    "the field of view cuts the brain off (below): what lies beyond was not seen, and findings "
+    "the field of view cuts the brain off ({}): what lies beyond was not seen, and findings "
     "beside the cut may be false"
 )
 THICK = (
@@ -161,6 +161,12 @@ def two_heads(path: Path, head: Head) -> None:
     save(path, head, data=np.concatenate([head.data, head.data], axis=0))
 
 
+def without_air(data: np.ndarray) -> np.ndarray:
+    """NaN around the head; sinuses, which are air too, stay as they are."""
+    head = ndimage.binary_fill_holes(data >= 5)
+    return np.where(head, data, np.nan).astype(np.float32)
+
+
 def other_contrast(data: np.ndarray) -> np.ndarray:
     """Turn the contrast over inside the head, as T1 has it: bright where FLAIR is dark."""
     return np.where(data > 12, (180 - data).clip(1), data).astype(np.float32)
@@ -190,7 +196,7 @@ IMAGES = (
     Case("quaternion", fields(quatern_b=9.0), "run", what="qform that is no rotation"),
     # Grids.
     Case("tiny", grid(lambda h: cut(h, (slice(20, 110), slice(15, 115), EVERY)).zoomed((9, 9, 1))),
-         "run", what="voxels of 0.2 x 0.2 x 3 mm"),
+         "run", CUT.format("back"), "voxels of 0.2 x 0.2 x 3 mm"),
     Case("coarse", grid(lambda h: h.zoomed((0.225, 0.225, 0.375)), ball=False), "run", THICK,
          "voxels of 8 mm"),
     Case("thick", grid(lambda h: h.zoomed((1, 1, 0.5))), "run", THICK, "slices of 6 mm"),
@@ -198,7 +204,7 @@ IMAGES = (
          FEW.format("128x128x3"), "3 slices"),
     Case("oneslice", grid(lambda h: cut(h, (EVERY, EVERY, slice(20, 21)))), "refuse",
          FEW.format("128x128x1"), "1 slice"),
-    Case("cropped", grid(lambda h: cut(h, (EVERY, EVERY, slice(16, 44)))), "run", CUT,
+    Case("cropped", grid(lambda h: cut(h, (EVERY, EVERY, slice(16, 44)))), "run", CUT.format("below"),
          "lower third not in the field of view"),
     Case("huge", claims, "refuse", MANY, "1024 x 1024 x 400 voxels"),
     Case("onevolume", volumes(1, ball=True), "run", what="4D with one volume"),
@@ -211,7 +217,7 @@ IMAGES = (
     Case("complex", values(lambda d: d.astype(np.complex64), ball=False), "refuse",
          GREY.format("complex64"), "complex"),
     Case("rgb", rgb, "refuse", GREY.format("[('R', 'u1'), ('G', 'u1'), ('B', 'u1')]"), "RGB"),
-    Case("nanoutside", values(lambda d: np.where(d < 5, np.nan, d).astype(np.float32)), "run",
+    Case("nanoutside", values(without_air), "run",
          "N background voxels that were not numbers were set to the minimum",
          "NaN in the background"),
     Case("naninside", values(lambda d: spot(d, np.nan, 5), ball=False), "refuse", HOLES,
@@ -230,5 +236,5 @@ IMAGES = (
     Case("phantom", values(phantom, ball=False), "run", UNLIKE, "phantom"),
     Case("noise", values(noise, ball=False), "run",
          f"{VOLUME} / {UNLIKE}", "noise"),
-    Case("twoheads", two_heads, "run", what="two heads"),
+    Case("twoheads", two_heads, "run", f"{VOLUME} / {UNLIKE}", "two heads"),
 )  # fmt: skip

@@ -101,7 +101,7 @@ def growth(rows: list[dict[str, int]], kind: str, key: str) -> float | None:
     highest: dict[int, int] = {}
     for row in rows:
         highest[row[kind]] = max(highest.get(row[kind], 0), row[key])
-    if len(highest) < 3:
+    if len(highest) < 10:
         return None
     return 100 * float(np.polyfit(list(highest), list(highest.values()), 1)[0])
 
@@ -110,7 +110,7 @@ def report(rows: list[dict[str, int]], n_scans: int, kind: str) -> None:
     # The first tenth loads libraries and fills caches.
     late = [row for row in rows if row["examined"] + row["refused"] >= n_scans // 10]
     print(f"{'':16}  first   last highest  growth over 100 {kind} scans")
-    for key in rows[0]:
+    for key in list(rows[0])[2:]:
         values = [row[key] for row in late]
         rise = growth(late, kind, key)
         told = "too few to tell" if rise is None else f"{rise:+.1f}"
