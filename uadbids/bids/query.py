@@ -68,7 +68,8 @@ def find_scans(
         check_folders(folders, sessions)
     layout = _open_layout(root, subjects, sessions, database_dir)
     sidecars = _by_folder(_select(layout, {"suffix": "FLAIR", "extension": ".json"}))
-    images = _select(layout, {**_images(layout), **_flair_filters(filters or {})})
+    # By name, not by suffix and extension: names in the wrong case are to be told.
+    images = _select(layout, {"datatype": "anat", **_flair_filters(filters or {})})
     scans = [_scan(path, root, sidecars) for path in images if IMAGE_NAME.fullmatch(path.name)]
     # A database holds the whole dataset, so the labels are applied once more.
     scans = [
@@ -147,14 +148,6 @@ def _select(layout: BIDSLayout, query: Mapping[str, Any]) -> list[Path]:
             f"{', '.join(sorted(ENTITIES.values()))}."
         )
     return [Path(name) for name in layout.get(return_type="filename", **query)]
-
-
-def _images(layout: BIDSLayout) -> dict[str, Any]:
-    """Ask for all FLAIR images, also those whose names are in the wrong case."""
-    wanted = {"suffix": {"flair"}, "extension": {".nii", ".nii.gz"}}
-    held = {key: layout.get(return_type="id", target=key) for key in wanted}
-    spelt = {key: [one for one in held[key] if one.lower() in wanted[key]] for key in wanted}
-    return {"datatype": "anat", **spelt}
 
 
 def _flair_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
