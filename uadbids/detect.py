@@ -1,6 +1,7 @@
 """A bundle turns a volume on the template grid into a detection."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +18,15 @@ from uadbids.core.models import VAE
 from uadbids.core.postprocess import erode, segment
 from uadbids.core.threshold import choose_threshold
 from uadbids.errors import ScanError
+from uadbids.preproc.grid import SHAPE, Template
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 SPACING = (1.0, 1.0, 1.0)
 """Of the template grid, mm."""
+NORMAL_SHARE = 0.5
+"""Of the brightness of normal grey matter that is expected of every scan (docs/method.md, 13)."""
 
 
 class Examination(NamedTuple):
@@ -106,7 +110,7 @@ def detect(
         On the anomaly map; else calibrated.
     false_positive_rate : float, optional
         For the calibrated threshold; else the card's.
-    residual : {'positive', 'signed', 'abs', 'hyperintense', 'excess'}, optional
+    residual : {'positive', 'signed', 'abs', 'hyperintense', 'excess', 'supported'}, optional
         Else the card's.
     min_volume_mm3 : float, optional
         Smallest lesion; else the card's.
@@ -204,10 +208,16 @@ def examine(
     seen = crop.apply(np.where(brain, volume, 0.0).astype(np.float32))
     inside = crop.apply(brain)
     rebuilt = reconstruct(model, seen, device) * inside
-    difference = take_residual(
-        seen, rebuilt, inside, kind or settings.residual, settings.smoothing_mm
-    )
     examined = erode(brain, settings.erosion_mm, SPACING) & crop.mask(shape)
+    difference = take_residual(
+        seen,
+        rebuilt,
+        inside,
+        kind or settings.residual,
+        settings.smoothing_mm,
+        examined=crop.apply(examined),
+        normal=crop.apply(_normal()) if shape == SHAPE else None,
+    )
     return Examination(crop.restore(rebuilt, shape), crop.restore(difference, shape), examined)
 
 
@@ -236,6 +246,12 @@ def reconstruction_error(
     """
     within = crop.mask(_shape(volume)) & (mask != 0) & (left_out == 0)
     return mean_absolute_error(volume, reconstruction, within)
+
+
+@lru_cache(maxsize=1)
+def _normal() -> Floats:
+    normal = NORMAL_SHARE * Template.packaged().normal_brightness()
+    return normal.astype(np.float32)
 
 
 def _check(volume: npt.NDArray[np.floating], brain: Bools, crop: Crop) -> None:

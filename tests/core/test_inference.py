@@ -8,6 +8,7 @@ from uadbids.core.config import VAEConfig
 from uadbids.core.inference import reconstruct, residual, resolve_device
 from uadbids.core.lesions import tissue_level
 from uadbids.core.models import VAE
+from uadbids.core.support import supported
 from uadbids.errors import DeviceError
 
 CPU = torch.device("cpu")
@@ -98,6 +99,26 @@ def test_excess_is_what_neither_the_scan_nor_the_reconstruction_explains():
     assert found[13, 5, 5] == pytest.approx((0.8 - 0.7) / spread, rel=1e-4)
     assert found[5, 13, 5] == pytest.approx(alone, rel=1e-4)
     assert not found[x < median].any()
+
+
+def test_supported_is_the_excess_above_what_is_normal_raised_where_it_was_looked_for():
+    generator = np.random.default_rng(3)
+    x = generator.normal(0.5, 0.02, (20, 20, 20)).astype(np.float32)
+    x[4:8, 4:8, 4:8] = x[12:16, 4:8, 4:8] = x[4:8, 12:16, 4:8] = 0.8
+    mask = np.ones(x.shape, dtype=bool)
+    rebuilt = np.full_like(x, 0.5)
+    examined = mask.copy()
+    examined[:, 10:] = False  # the third block is not looked at
+    median, spread = tissue_level(x, mask)
+    normal = np.zeros_like(x)
+    normal[12:16, 4:8, 4:8] = 0.5 * (0.8 - median) / spread  # half of it is normal there
+    found = residual(x, rebuilt, mask, "supported", examined=examined, normal=normal)
+    excess = residual(x, rebuilt, mask, "excess")
+    reduced = np.maximum(excess - normal, 0)
+    np.testing.assert_allclose(found, supported(reduced, examined), rtol=1e-5)
+    assert found[13, 5, 5] < found[5, 5, 5] and not found[~examined].any()
+    everywhere = residual(x, rebuilt, mask, "supported")
+    np.testing.assert_allclose(everywhere, supported(excess, mask), rtol=1e-6)
 
 
 @given(scale=st.floats(0.3, 3.0), seed=st.integers(0, 99), smoothing=st.sampled_from([0.0, 0.8]))

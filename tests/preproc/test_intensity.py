@@ -15,7 +15,7 @@ SHAPE = (16, 16, 16)
 def small_template(tmp_path):
     image = nib.Nifti1Image(np.zeros(SHAPE, np.uint8), np.diag([2.0, 2, 2, 1]))
     image.to_filename(tmp_path / "template.nii")
-    return Template(tmp_path / "template.nii", tmp_path / "template.nii")
+    return Template(*[tmp_path / "template.nii"] * 3)
 
 
 @pytest.fixture

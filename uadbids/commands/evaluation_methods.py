@@ -68,7 +68,7 @@ def model_of(scans: Sequence[Scan]) -> Method:
             f"({', '.join(sorted(str(name) for name, _ in names))}); evaluate each on its own"
         )
     ((name, _),) = names
-    plain = not kinds & {"hyperintense", "excess"}
+    plain = not kinds & {"hyperintense", "excess", "supported"}
     return Method(
         str(name or "model"), lambda side: side.anomaly, is_model=True, in_intensity=plain
     )

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 Bottleneck = Literal["spatial", "dense"]
 Reduction = Literal["mean", "sum"]
 Schedule = Literal["cosine", "constant"]
-ResidualKind = Literal["positive", "signed", "abs", "hyperintense", "excess"]
+ResidualKind = Literal["positive", "signed", "abs", "hyperintense", "excess", "supported"]
 Range = tuple[float, float]
 # Far beyond any network that fits a machine, and small enough for torch to count its weights.
 WIDEST = 2**16
@@ -212,11 +212,11 @@ class DetectionConfig:
 
     # Chosen on development cases (docs/results.md): the highest mean Dice among those with less
     # than 1 ml of false positives on healthy-looking scans.
-    residual: ResidualKind = "excess"
+    residual: ResidualKind = "supported"
     smoothing_mm: float = 0.8
     erosion_mm: float = 2.0
     min_volume_mm3: float = 10.0
-    false_positive_rate: float = 0.005
+    false_positive_rate: float = 0.0045
 
     def __post_init__(self) -> None:
         if self.residual not in get_args(ResidualKind):

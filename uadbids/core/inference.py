@@ -11,6 +11,7 @@ from uadbids.core.config import ResidualKind
 from uadbids.core.lesions import robust_z, tissue_level
 from uadbids.core.models import VAE
 from uadbids.core.samples import as_images
+from uadbids.core.support import supported
 from uadbids.errors import DeviceError
 
 Floats = npt.NDArray[np.float32]
@@ -90,6 +91,9 @@ def residual(
     mask: Bools,
     kind: ResidualKind = "positive",
     smoothing_mm: float = 0.0,
+    *,
+    examined: Bools | None = None,
+    normal: npt.NDArray[np.floating] | None = None,
 ) -> Floats:
     """Anomaly map ``x - x^`` (paper, section 2.1) on a 1 mm grid.
 
@@ -103,16 +107,22 @@ def residual(
         Intensities in [0, 1].
     mask : ndarray of bool, shape (X, Y, Z)
         Brain.
-    kind : {'positive', 'signed', 'abs', 'hyperintense', 'excess'}
+    kind : {'positive', 'signed', 'abs', 'hyperintense', 'excess', 'supported'}
         Positive part (lesions are bright on FLAIR), the difference itself, its magnitude, or one
-        of two that call only tissue brighter than the scan's own abnormal: ``hyperintense``, the
+        of three that call only tissue brighter than the scan's own abnormal: ``hyperintense``, the
         positive part times ``clip(z / 3, 0, 2)`` with z the robust z-score of the equally
         smoothed intensity; ``excess``, by how much that z is above the one that the
         reconstruction expects, if it expects brightness at all: the positive part of
         ``z(x) - max(z(x^), 0)``. A dark sulcus or ventricle that the reconstruction blurs into
-        bright tissue cannot make that tissue abnormal.
+        bright tissue cannot make that tissue abnormal. ``supported``, that excess above what is
+        ``normal`` at the place, too, raised by the clusters it lies in (`support.supported`).
     smoothing_mm : float
         Standard deviation of the Gaussian; 0 for none.
+    examined : ndarray of bool, shape (X, Y, Z), optional
+        For ``supported``: where clusters are looked for; else the mask.
+    normal : ndarray, shape (X, Y, Z), optional
+        For ``supported``: robust z that healthy tissue is expected to have, 0 where it is not
+        brighter than other tissue.
 
     Returns
     -------
@@ -138,14 +148,24 @@ def residual(
     intensity = _smooth(np.where(mask, volume, 0.0).astype(np.float32), mask, smoothing_mm)
     if kind == "hyperintense":
         return positive * np.clip(robust_z(intensity, mask) / _FULL_Z, 0.0, 2.0)
-    return _excess(intensity, reconstruction, mask)
+    if kind == "excess":
+        return _excess(intensity, reconstruction, mask, None)
+    excess = _excess(intensity, reconstruction, mask, normal)
+    return supported(excess, mask if examined is None else examined & mask)
 
 
-def _excess(intensity: Floats, reconstruction: npt.NDArray[np.floating], mask: Bools) -> Floats:
+def _excess(
+    intensity: Floats,
+    reconstruction: npt.NDArray[np.floating],
+    mask: Bools,
+    normal: npt.NDArray[np.floating] | None,
+) -> Floats:
     median, spread = tissue_level(intensity, mask)
     excess = np.zeros_like(intensity)
     if spread > 0:
         expected = np.maximum(reconstruction[mask], median)
+        if normal is not None:
+            expected = np.maximum(expected, median + spread * normal[mask])
         excess[mask] = np.maximum(intensity[mask] - expected, 0.0) / spread
     return excess
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 
 SHAPE = (170, 204, 170)
 """Voxels of the template along right, anterior and superior (Lambert et al. 2021, section 3)."""
@@ -19,28 +20,39 @@ class Template:
 
     Attributes
     ----------
-    t1w, brain_mask : Path
-        uint8 NIfTI images on the same grid, RAS.
+    t1w, brain_mask, bright : Path
+        uint8 NIfTI images on the same grid, RAS: the brain, its mask, and how bright normal grey
+        matter is on FLAIR.
     """
 
     t1w: Path
     brain_mask: Path
+    bright: Path
 
     @classmethod
     def packaged(cls) -> Template:
         """Return the template that comes with the package."""
         folder = Path(__file__).parents[1] / "data" / "template"
-        return cls(
-            folder / "tpl-UADBIDS_T1w.nii.gz", folder / "tpl-UADBIDS_label-brain_mask.nii.gz"
-        )
+        names = ("T1w", "label-brain_mask", "desc-bright_FLAIR")
+        return cls(*(folder / f"tpl-UADBIDS_{name}.nii.gz" for name in names))
 
     @property
     def affine(self) -> np.ndarray:
         """Voxel-to-millimetre matrix, shape (4, 4)."""
         return np.asarray(nib.load(self.t1w).affine)
 
+    def normal_brightness(self) -> npt.NDArray[np.float32]:
+        """Read how bright normal grey matter is on FLAIR (docs/method.md, 13).
+
+        Returns
+        -------
+        ndarray of float32, shape (170, 204, 170)
+            Robust z, 0 or more; 0 outside grey matter.
+        """
+        return np.asarray(nib.load(self.bright).dataobj, dtype=np.float32)
+
     def sha256(self) -> str:
-        """Return the hash of the template's voxels and grid, whatever their compression."""
+        """Return the hash of what scans are aligned with: voxels and grid, however compressed."""
         digest = hashlib.sha256()
         for path in (self.t1w, self.brain_mask):
             image = nib.load(path)

@@ -1,8 +1,9 @@
-"""Measure how well bundles rebuild the cohort that they come from, and write it into their cards.
+"""Calibrate bundles anew on the cohort that they come from, with the present defaults.
 
-``python recipes/packaged/measure_errors.py COHORT BUNDLE... --work-dir WORK`` where COHORT is what
-``make_cohort.py`` made. ``uadbids train`` does this by itself; the packaged models are older. What
-detection finds in a new scan is compared with these errors (the flag ``domain-shift``).
+``python recipes/packaged/measure_cohort.py COHORT BUNDLE... --work-dir WORK`` where COHORT is what
+``make_cohort.py`` made. ``uadbids train`` does this by itself; the packaged models are older than
+the defaults of detection. Their cards get these defaults, the healthy residuals of the held-out
+scans (the threshold), and how well every scan is rebuilt (the flag ``domain-shift``).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from cases import read_cohort, run_options
 
 from uadbids.bundle import load_bundle, save_bundle
-from uadbids.healthy import errors_on
+from uadbids.core.config import DetectionConfig
+from uadbids.healthy import calibrate_on, errors_on
 
 CPU = torch.device("cpu")
 
@@ -36,12 +38,18 @@ def main() -> None:
     groups = {"held_out": cohort.held_out, "trained_on": [*cohort.real, *cohort.synthetic]}
     for folder in args.bundles:
         bundle = load_bundle(folder, device="cpu")
+        settings = DetectionConfig()
+        held_out = ((scan, bundle.model) for scan in cohort.held_out)
+        table = calibrate_on(held_out, bundle.card.crop, settings, CPU)
+        card = replace(bundle.card, detection=settings)
+        bundle = replace(bundle, card=card, calibration=table)
+        print(f"{card.name}: threshold {table.threshold(settings.false_positive_rate):.3f}")
         errors = {
             group: errors_on(((scan, bundle.model) for scan in scans), bundle, CPU)
             for group, scans in groups.items()
         }
-        training = {**bundle.card.training, "reconstruction_errors": errors}
-        save_bundle(replace(bundle, card=replace(bundle.card, training=training)), folder)
+        training = {**card.training, "reconstruction_errors": errors}
+        save_bundle(replace(bundle, card=replace(card, training=training)), folder)
         for group, values in errors.items():
             shown = f"{values[0]:.4f} to {values[-1]:.4f}"
             print(f"{bundle.card.name}, {group}: {len(values)} scans, {shown}", flush=True)

@@ -1,0 +1,59 @@
+"""Excess that is joined by more of it counts more: threshold-free cluster enhancement."""
+
+import cc3d
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+# Smith and Nichols 2009: height to the power 2, extent to the power 1/2.
+_HEIGHT, _EXTENT = 2.0, 0.5
+# Of the enhanced height: small lesions, which it would drown, are found by their own.
+_WEIGHT = 0.25
+# Below one spread of the scan's own tissue, half of a brain is joined.
+_FIRST, _STEP, _LAST = 1.0, 0.25, 12.0
+
+
+def supported(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
+    """Raise each voxel of large clusters, on a 1 mm grid.
+
+    Threshold-free cluster enhancement (Smith and Nichols 2009, NeuroImage 44, 83-98) adds up,
+    over all heights h that a voxel reaches, ``extent(h)^0.5 h^2 dh``, where the extent is that of
+    its 6-connected cluster above h. Here the sum T is brought back to the unit of the map, and
+    counts where it is more than the excess itself: ``max(excess, (1 + 3 T)^(1/3) / 4)``. So small
+    clusters keep their height, and a voxel in one of n mm3 counts up to ``n^(1/6) / 4`` times as
+    much: 1.2 for 10 ml, 1.7 for 100 ml. The faint border of a tumour is then worth as much as a
+    small lesion.
+
+    Parameters
+    ----------
+    excess : ndarray, shape (X, Y, Z)
+        In spreads of the scan's own tissue, 0 or more.
+    within : ndarray of bool, shape (X, Y, Z)
+        Where clusters are looked for: the eroded brain, so that the rim joins nothing.
+
+    Returns
+    -------
+    ndarray of float32, shape (X, Y, Z)
+        Not less than the excess; equal to it below 1, and 0 outside ``within``. Heights above 12
+        add nothing more.
+    """
+    enhanced = np.where(within, excess, 0).astype(np.float32)
+    places = np.flatnonzero(enhanced > _FIRST)
+    heights = enhanced.ravel()[places].astype(np.float64)
+    total = np.zeros(places.size)
+    for bottom in np.arange(_FIRST, _LAST, _STEP):
+        high = heights > bottom
+        if not high.any():
+            break
+        clusters = cc3d.connected_components(enhanced > bottom, connectivity=6)
+        extent = np.bincount(clusters.ravel())[clusters.ravel()[places[high]]]
+        top = np.minimum(heights[high], bottom + _STEP)
+        slab = (top ** (_HEIGHT + 1) - bottom ** (_HEIGHT + 1)) / (_HEIGHT + 1)
+        total[high] += extent**_EXTENT * slab
+    power = _HEIGHT + 1
+    raised = (_FIRST**power + power * total) ** (1 / power)
+    flat = enhanced.reshape(-1)
+    flat[places] = np.maximum(_WEIGHT * raised, heights)
+    return enhanced
