@@ -12,8 +12,10 @@ from uadbids.preproc.orientation import orientation_ratio
 def posed(change):
     """Take the template's own brain in another pose, a little moved."""
     template = Template.packaged()
-    data = np.asarray(nib.load(template.t1w).dataobj, dtype=np.float32) / 255
-    return orientation_ratio(change(np.roll(data, (3, -4, 2), (0, 1, 2))), template)
+    t1w = np.asarray(nib.load(template.t1w).dataobj, dtype=np.float32)
+    brain = np.asarray(nib.load(template.brain_mask).dataobj) > 0
+    head = change(np.roll(t1w / 255, (3, -4, 2), (0, 1, 2)))
+    return orientation_ratio(head, t1w, brain)
 
 
 @pytest.mark.parametrize("change", [lambda d: d, lambda d: 1.2 * (d > 0) - d], ids=["T1", "other"])

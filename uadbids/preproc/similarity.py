@@ -30,9 +30,12 @@ def mutual_information(volume: Floats, mask: Bools, t1w: Floats, brain: Bools) -
         0 if one says nothing of the other, 1 for the same image.
     """
     both = mask & brain
-    if not both.any() or not np.ptp(volume[both]) or not np.ptp(t1w[both]):
+    if not both.any():
         return 0.0
-    return float(normalized_mutual_information(volume[both], t1w[both], bins=_BINS)) - 1.0
+    first, second = volume[both], t1w[both]
+    if not np.ptp(first) or not np.ptp(second):
+        return 0.0
+    return float(normalized_mutual_information(first, second, bins=_BINS)) - 1.0
 
 
 class Neighbours(NamedTuple):
@@ -80,12 +83,33 @@ def look_around(
         Here, and best of beside.
     """
     step = int(-(-SHIFT_MM // spacing_mm))
-    found = {}
-    for axis in range(3):
-        for sign in (-step, step):
-            shift = tuple(sign if other == axis else 0 for other in range(3))
-            moved = (np.roll(image, shift, (0, 1, 2)) for image in (t1w, brain))
-            found[shift] = mutual_information(volume, mask, *moved)  # type: ignore[arg-type]
-    x, y, z = max(found, key=lambda shift: found[shift])
-    shift_mm = (x * spacing_mm, y * spacing_mm, z * spacing_mm)
-    return Neighbours(mutual_information(volume, mask, t1w, brain), max(found.values()), shift_mm)
+    box = _box(mask)
+    volume, mask = volume[box], mask[box]
+    # Wide enough that every shifted template is a view; what leaves on one side comes in on another.
+    wide = [np.pad(image, step, mode="wrap") for image in (t1w, brain)]
+
+    def compared(shift: tuple[int, int, int]) -> float:
+        there = tuple(
+            slice(side.start + step - by, side.stop + step - by)
+            for side, by in zip(box, shift, strict=True)
+        )
+        return mutual_information(volume, mask, wide[0][there], wide[1][there])
+
+    shifts = [(0, 0, 0)] + [
+        tuple(sign if other == axis else 0 for other in range(3))
+        for axis in range(3)
+        for sign in (-step, step)
+    ]
+    here, *beside = map(compared, shifts)  # type: ignore[arg-type]
+    best = int(np.argmax(beside))
+    x, y, z = shifts[1:][best]
+    return Neighbours(here, beside[best], (x * spacing_mm, y * spacing_mm, z * spacing_mm))
+
+
+def _box(mask: Bools) -> tuple[slice, ...]:
+    """Return the smallest box that holds a mask."""
+    sides = []
+    for axis in range(mask.ndim):
+        places = np.flatnonzero(mask.any(tuple(other for other in range(mask.ndim) if other != axis)))
+        sides.append(slice(places[0], places[-1] + 1) if places.size else slice(0, 0))
+    return tuple(sides)
