@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 from skimage.metrics import normalized_mutual_information
 
 Floats = npt.NDArray[np.floating]
@@ -83,33 +84,26 @@ def look_around(
         Here, and best of beside.
     """
     step = int(-(-SHIFT_MM // spacing_mm))
-    box = _box(mask)
+    box = ndimage.find_objects(mask.astype(np.uint8), max_label=1)[0]
+    if box is None:
+        return Neighbours(0.0, 0.0, (0.0, 0.0, 0.0))
     volume, mask = volume[box], mask[box]
-    # Wide enough that every shifted template is a view; what leaves on one side comes in on another.
-    wide = [np.pad(image, step, mode="wrap") for image in (t1w, brain)]
+    # So wide that every shifted template is a view; what leaves on one side comes in on the other.
+    t1w, brain = np.pad(t1w, step, mode="wrap"), np.pad(brain, step, mode="wrap")
 
-    def compared(shift: tuple[int, int, int]) -> float:
+    def fit(shift: tuple[int, ...]) -> float:
         there = tuple(
             slice(side.start + step - by, side.stop + step - by)
             for side, by in zip(box, shift, strict=True)
         )
-        return mutual_information(volume, mask, wide[0][there], wide[1][there])
+        return mutual_information(volume, mask, t1w[there], brain[there])
 
-    shifts = [(0, 0, 0)] + [
+    shifts = [
         tuple(sign if other == axis else 0 for other in range(3))
         for axis in range(3)
         for sign in (-step, step)
     ]
-    here, *beside = map(compared, shifts)  # type: ignore[arg-type]
-    best = int(np.argmax(beside))
-    x, y, z = shifts[1:][best]
-    return Neighbours(here, beside[best], (x * spacing_mm, y * spacing_mm, z * spacing_mm))
-
-
-def _box(mask: Bools) -> tuple[slice, ...]:
-    """Return the smallest box that holds a mask."""
-    sides = []
-    for axis in range(mask.ndim):
-        places = np.flatnonzero(mask.any(tuple(other for other in range(mask.ndim) if other != axis)))
-        sides.append(slice(places[0], places[-1] + 1) if places.size else slice(0, 0))
-    return tuple(sides)
+    beside = list(map(fit, shifts))
+    x, y, z = shifts[int(np.argmax(beside))]
+    shift_mm = (x * spacing_mm, y * spacing_mm, z * spacing_mm)
+    return Neighbours(fit((0, 0, 0)), max(beside), shift_mm)

@@ -70,8 +70,9 @@ def load_volume(path: Path) -> Volume:
         data = data[..., 0]
     if data.ndim != 3:
         raise ScanError(f"Cannot draw {path}: expected one 3D image, found shape {data.shape}.")
-    finite = np.nan_to_num(data.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    return Volume(finite, np.asarray(image.affine, dtype=np.float64))
+    data = data.astype(np.float32)
+    data[~np.isfinite(data)] = 0.0
+    return Volume(data, np.asarray(image.affine, dtype=np.float64))
 
 
 def load_like(path: Path, reference: Volume) -> Volume:
@@ -165,7 +166,7 @@ def choose_slices(
 
 def _cover(lesions: BoolArray, axis: int, count: int) -> list[int]:
     """Greedy choice of slices until each component is cut at half its largest area or more."""
-    labels, number = ndimage.label(lesions, structure=np.ones((3, 3, 3)))
+    labels, number = _label(lesions)
     where = np.nonzero(labels)
     length = lesions.shape[axis]
     # One entry per (component, slice) pair that occurs, with the component's area there.
@@ -185,6 +186,15 @@ def _cover(lesions: BoolArray, axis: int, count: int) -> list[int]:
     return chosen
 
 
+def _label(mask: BoolArray) -> tuple[NDArray[np.int32], int]:
+    """Give the 26-connected parts of a mask numbers; only the box that holds them is searched."""
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    box = ndimage.find_objects(mask.astype(np.uint8), max_label=1)[0]
+    if box is None:
+        return labels, 0
+    return labels, ndimage.label(mask[box], structure=np.ones((3, 3, 3)), output=labels[box])
+
+
 def _area_quantiles(lesions: BoolArray, axis: int, count: int) -> list[int]:
     """Slices at evenly spaced quantiles of lesion area, from the middle outwards."""
     areas = lesions.sum(axis=tuple(other for other in range(3) if other != axis))
@@ -197,7 +207,7 @@ def _area_quantiles(lesions: BoolArray, axis: int, count: int) -> list[int]:
 
 def largest_component(mask: BoolArray) -> BoolArray:
     """Keep the largest 26-connected part of a mask (nothing if the mask is empty)."""
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    labels, count = _label(mask)
     if count == 0:
         return np.zeros(mask.shape, dtype=bool)
     sizes = np.bincount(labels.ravel())

@@ -25,7 +25,12 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializ
 base.time = time.monotonic
 
 # What steps import. The server from which processes are forked imports it once, for all of them.
-_FOR_STEPS = ["ants", "torch", "uadbids.detect_files", "uadbids.interfaces.preproc"]
+_FOR_STEPS = [
+    "uadbids.carry",
+    "uadbids.detect_files",
+    "uadbids.interfaces.preproc",
+    "uadbids.reports.scan_figures",
+]
 # It waits for the next step to end, not for a time to pass.
 EAGERNESS = {"poll_sleep_duration": "0.01"}
 _LONGEST_WAIT_SECONDS = 10.0
@@ -60,7 +65,7 @@ class ScanByScan(MultiProcPlugin):
 
     def run(self, graph: Any, config: Any, updatehash: bool = False) -> None:
         """Run all steps; a stop, by Ctrl-C or SIGTERM, takes the processes along."""
-        # nipype collects garbage before every step, a fifth of a second each where much is imported.
+        # nipype collects garbage before every step, in all that was ever imported.
         gc.freeze()
         try:
             with _stopped_by_sigterm():
