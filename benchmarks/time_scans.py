@@ -1,53 +1,31 @@
 """Seconds of every stage and peak memory, one scan at a time, as the sidecars tell them.
 
 ``python benchmarks/time_scans.py BIDS_DIR OUT WORK``: runs the participant level with one process
-into empty folders and prints a table. Memory is that of the command and all its workers together
-(proportional set size, looked at twice a second; Linux).
+into empty folders and prints a table. Memory is that of the command and all its workers together.
 """
 
 import json
 import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 
+from measure import machine, watched
 
-def tree_memory_mb(root: int) -> float:
-    """Memory of a process and everything below it."""
-    children: dict[int, list[int]] = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        children.setdefault(int(fields[1]), []).append(int(status.parent.name))
-    total, todo = 0, [root]
-    while todo:
-        process = todo.pop()
-        todo += children.get(process, [])
-        try:
-            rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        total += sum(int(row.split()[1]) for row in rollup.splitlines() if row.startswith("Pss:"))
-    return total / 1024
+
+def stage_seconds(out: Path) -> dict[str, dict[str, float]]:
+    """Scan -> stage -> seconds, as the sidecars of a finished run tell."""
+    rows = {}
+    for path in sorted(out.glob("sub-*/**/*space-orig_label-anomaly_mask.json")):
+        seconds = json.loads(path.read_text())["StageSeconds"]
+        rows[path.name.partition("_space")[0]] = seconds
+    return rows
 
 
 def main(bids_dir: str, out: Path, work: Path) -> None:
     """Run, watch, print."""
     command = [sys.executable, "-m", "uadbids", bids_dir, out, "participant", "-w", work]
-    started, peak = time.monotonic(), 0.0
-    process = subprocess.Popen([*map(str, command), "--nprocs", "1"])
-    while process.poll() is None:
-        peak = max(peak, tree_memory_mb(process.pid))
-        time.sleep(0.5)
-    wall = time.monotonic() - started
-
-    rows = {}
-    for path in sorted(out.glob("sub-*/**/*space-orig_label-anomaly_mask.json")):
-        seconds = json.loads(path.read_text())["StageSeconds"]
-        rows[path.name.partition("_space")[0]] = seconds
+    cost = watched([*command, "--nprocs", "1"])
+    rows = stage_seconds(out)
     stages = list(next(iter(rows.values())))
     print("\n| scan | " + " | ".join(stages) + " | sum |")
     print("|---" * (len(stages) + 2) + "|")
@@ -58,8 +36,9 @@ def main(bids_dir: str, out: Path, work: Path) -> None:
     whole = statistics.median(sum(seconds.values()) for seconds in rows.values())
     print("| **median** | " + " | ".join(f"{m:.1f}" for m in medians) + f" | {whole:.1f} |")
     print(
-        f"\n{len(rows)} scans in {wall:.0f} s ({wall / len(rows):.1f} s a scan, everything "
-        f"included), exit status {process.returncode}, peak memory {peak:.0f} MB"
+        f"\n{len(rows)} scans in {cost.seconds:.0f} s ({cost.seconds / len(rows):.1f} s a scan, "
+        f"everything included), exit status {cost.status}, peak memory {cost.memory_mb:.0f} MB "
+        f"({machine()})"
     )
 
 
