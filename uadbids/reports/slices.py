@@ -37,10 +37,13 @@ class Volume:
         Finite intensities (NaN and infinities are stored as 0).
     affine : ndarray, shape (4, 4)
         Voxel index to scanner coordinates in mm; may be oblique.
+    name : str
+        What errors call it.
     """
 
     data: FloatArray
     affine: NDArray[np.float64]
+    name: str = ""
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -49,8 +52,12 @@ class Volume:
         return float(x), float(y), float(z)
 
 
-def load_volume(path: Path) -> Volume:
-    """Read a NIfTI image in the axis order closest to RAS.
+Image = Path | Volume
+"""A NIfTI file, or what was read of one."""
+
+
+def load_volume(path: Image) -> Volume:
+    """Read a NIfTI image in the axis order closest to RAS; one that was read is taken as it is.
 
     No resampling: an oblique scan keeps its own planes, so that what is drawn is what was acquired.
 
@@ -59,6 +66,8 @@ def load_volume(path: Path) -> Volume:
     ScanError
         If the file cannot be read or does not hold one 3D image.
     """
+    if isinstance(path, Volume):
+        return path
     try:
         image = nib.as_closest_canonical(nib.load(path))
         data = np.asanyarray(image.dataobj)
@@ -72,10 +81,10 @@ def load_volume(path: Path) -> Volume:
         raise ScanError(f"Cannot draw {path}: expected one 3D image, found shape {data.shape}.")
     data = data.astype(np.float32)
     data[~np.isfinite(data)] = 0.0
-    return Volume(data, np.asarray(image.affine, dtype=np.float64))
+    return Volume(data, np.asarray(image.affine, dtype=np.float64), str(path))
 
 
-def load_like(path: Path, reference: Volume) -> Volume:
+def load_like(path: Image, reference: Volume) -> Volume:
     """Read an image that must lie on the grid of `reference`.
 
     Raises
@@ -89,7 +98,7 @@ def load_like(path: Path, reference: Volume) -> Volume:
     )
     if not same:
         raise ScanError(
-            f"Cannot draw {path}: its grid differs from that of the scan it belongs to."
+            f"Cannot draw {volume.name}: its grid differs from that of the scan it belongs to."
         )
     return volume
 
