@@ -204,6 +204,42 @@ def test_a_step_that_has_become_ready_waits_for_no_other(tmp_path):
     assert ("sub_01_wf", "n4") in outcome.ended
 
 
+_IMPORTED = """
+import sys
+from pathlib import Path
+from uadbids.workflows.environment import prepare_environment
+work = Path(sys.argv[1])
+prepare_environment(work, random_seed=7, threads=int(sys.argv[2]))
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+from uadbids.workflows.engine import new_root, run_graph
+from uadbids.workflows.options import RunOptions
+
+def looks():
+    import os, sys
+    from pathlib import Path
+    Path("told").write_text(str("torch" in sys.modules))
+
+if __name__ == "__main__":
+    root, workflow = new_root("uadbids", work), pe.Workflow(name="sub_01_wf")
+    workflow.add_nodes([pe.Node(niu.Function(function=looks), "write")])
+    root.add_nodes([workflow])
+    run_graph(root, RunOptions(work_dir=work), lambda *_: None)
+    print(*(path.read_text() for path in work.rglob("told")))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("threads", "imported"), [("1", "True"), ("2", "False")])
+def test_libraries_are_imported_once_for_all_processes(tmp_path, threads, imported):
+    """Where they would start threads that a fork loses, by each process for itself."""
+    script = tmp_path / "looks.py"
+    script.write_text(_IMPORTED)
+    command = [sys.executable, script, tmp_path, threads]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == [imported], done.stderr
+
+
 def test_the_first_process_builds_graphs_without_torch_and_ants(tmp_path):
     code = (
         "import sys\nimport uadbids.workflows.base, uadbids.workflows.cohort\n"

@@ -24,7 +24,8 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializ
 # nipype sleeps until a time of the wall clock; where that is set back, it would sleep for hours.
 base.time = time.monotonic
 
-# What steps import. The server from which processes are forked imports it once, for all of them.
+# What steps import. The server from which processes are forked imports it once, for all of them,
+# unless libraries would start threads with it: those do not outlive a fork.
 _FOR_STEPS = [
     "uadbids.carry",
     "uadbids.detect_files",
@@ -78,7 +79,8 @@ class ScanByScan(MultiProcPlugin):
 
     def _new_pool(self) -> ProcessPoolExecutor:
         context = get_context(self.plugin_args["mp_context"])
-        context.set_forkserver_preload(_FOR_STEPS)
+        alone = os.environ.get("OMP_NUM_THREADS") == "1"
+        context.set_forkserver_preload(_FOR_STEPS if alone else [])
         return ProcessPoolExecutor(
             max_workers=self.processors,
             initializer=_begin,
