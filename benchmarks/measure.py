@@ -77,7 +77,11 @@ def _peak_mb() -> float:
 
 
 class Watched(NamedTuple):
-    """What a command took: wall and CPU seconds, peak memory of all its processes, exit status."""
+    """What a command and all its workers took.
+
+    Wall seconds; CPU seconds and peak memory, as far as looking at them every now and then tells;
+    exit status.
+    """
 
     seconds: float
     cpu_seconds: float
@@ -85,38 +89,54 @@ class Watched(NamedTuple):
     status: int
 
 
-def watched(command: Sequence[object], every: float = 0.2, **options: Any) -> Watched:
-    """Run a command and look at the memory of its processes (proportional set size; Linux)."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def watched(command: Sequence[object], every: float = 0.1, **options: Any) -> Watched:
+    """Run a command and look at its processes (proportional set size, CPU time; Linux)."""
     started, peak = time.monotonic(), 0.0
+    used: dict[int, float] = {}
     process = subprocess.Popen([str(part) for part in command], **options)
     while process.poll() is None:
-        peak = max(peak, tree_memory_mb(process.pid))
+        tree = _tree(process.pid)
+        used |= {number: _cpu(number, used.get(number, 0.0)) for number in tree}
+        peak = max(peak, sum(map(_memory_mb, tree)))
         time.sleep(every)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Watched(time.monotonic() - started, used, peak, process.returncode)
+    return Watched(time.monotonic() - started, sum(used.values()), peak, process.returncode)
 
 
-def tree_memory_mb(root: int) -> float:
-    """Memory of a process and everything below it."""
+def _tree(root: int) -> list[int]:
+    """Return a process and everything below it."""
     children: dict[int, list[int]] = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        children.setdefault(int(fields[1]), []).append(int(status.parent.name))
-    total, todo = 0, [root]
+    for folder in Path("/proc").glob("[0-9]*"):
+        if fields := _stat(int(folder.name)):
+            children.setdefault(int(fields[1]), []).append(int(folder.name))
+    found, todo = [], [root]
     while todo:
         process = todo.pop()
+        found.append(process)
         todo += children.get(process, [])
-        try:
-            rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        total += sum(int(row.split()[1]) for row in rollup.splitlines() if row.startswith("Pss:"))
-    return total / 1024
+    return found
+
+
+def _stat(process: int) -> list[str]:
+    """Return what the system tells of a process, from its state on; nothing if it has ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _cpu(process: int, before: float) -> float:
+    fields = _stat(process)
+    # A process that has just ended keeps what was seen of it.
+    ticks = sum(map(int, fields[11:13]))
+    return max(before, ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def _memory_mb(process: int) -> float:
+    try:
+        rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    return sum(int(row.split()[1]) for row in rollup.splitlines() if row.startswith("Pss:")) / 1024
 
 
 def machine() -> str:
