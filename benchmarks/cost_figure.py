@@ -43,12 +43,12 @@ def draw_costs(
             look = {"color": colour, "marker": marker, "label": part}
             study_seconds.plot(counts, grown.seconds, **look)
             study_memory.plot(counts, [mb / 1000 for mb in grown.memory_mb], **look)
-        seconds.set(title="one scan", ylabel="CPU seconds", ylim=(0, None))
-        memory.set(xlabel="million voxels", ylabel="peak memory, GB", ylim=(0, None))
-        study_seconds.set(title="a study, without its scans", ylim=(0, None))
-        study_memory.set(xlabel="scans", ylim=(0, None), xlim=(0, None))
+        seconds.set(title="one scan", ylabel="CPU seconds")
+        memory.set(xlabel="million voxels", ylabel="peak memory, GB")
+        study_seconds.set(title="a study, without its scans")
+        study_memory.set(xlabel="scans")
         study_seconds.legend(frameon=False)
         for axes in (seconds, memory, study_seconds, study_memory):
             axes.grid(alpha=0.3)
-        memory.set_xlim(0, None)
+            axes.set(xlim=(0, 1.08 * axes.dataLim.x1), ylim=(0, 1.1 * axes.dataLim.y1))
         write_bytes(out, as_svg(figure).encode())

@@ -44,8 +44,8 @@ def main(bids_dir: str, out: Path, work: Path) -> None:
     number = len(ends) - 1
     print(
         f"\n{number} scans in {cost.seconds:.0f} s ({cost.seconds / number:.1f} s a scan, "
-        f"everything included), exit status {cost.status}, peak memory {cost.memory_mb:.0f} MB "
-        f"({machine()})"
+        f"{cost.cpu_seconds / number:.1f} CPU s; everything included), exit status {cost.status}, "
+        f"peak memory {cost.memory_mb:.0f} MB ({machine()})"
     )
 
 
