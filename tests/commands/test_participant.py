@@ -206,6 +206,18 @@ def test_outputs_are_complete_and_say_how_they_were_made(example_run):
     assert score.min() >= 0 and score.max() <= 1
 
 
+def test_what_earlier_versions_found_in_the_example_is_found(example_run):
+    """Work on speed may move a result by what processors differ in, and no further."""
+    marker = "sub-20/ses-2/anat/sub-20_ses-2_space-orig_label-anomaly_mask.json"
+    told = json.loads((example_run.out / marker).read_text())
+    assert told["BrainVolumeMl"] == pytest.approx(1323.4, rel=0.005)
+    assert told["BiasFieldRange"] == pytest.approx([0.946, 1.060], abs=0.01)
+    assert told["RegistrationAngleDegrees"] == pytest.approx(18.72, abs=0.2)
+    assert told["IntensityTop"] == pytest.approx(179.7, rel=0.01)
+    assert told["ReconstructionError"] == pytest.approx(0.0565, rel=0.02)
+    assert told["LesionVolumeMl"] == pytest.approx(1.094, rel=0.05)
+
+
 def test_second_run_redoes_nothing(example_run, example_dataset):
     before = hashes(example_run.out)
     started = time.monotonic()

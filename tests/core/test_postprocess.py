@@ -46,6 +46,12 @@ def test_erosion_counts_the_edge_of_the_array_as_outside():
     assert erode(np.ones((7, 7, 7), dtype=bool), 2.0, ISOTROPIC).sum() == 27
 
 
+@given(masks, st.floats(0.5, 4.0), st.tuples(*[st.sampled_from([0.5, 0.9, 1.0, 2.5])] * 3))
+def test_erosion_keeps_what_is_far_from_the_outside(mask, mm, spacing):
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing)
+    np.testing.assert_array_equal(erode(mask, mm, spacing), depth[1:-1, 1:-1, 1:-1] > mm)
+
+
 def test_no_erosion_and_empty_masks():
     mask = np.zeros((5, 5, 5), dtype=bool)
     assert not erode(mask, 2.0, ISOTROPIC).any()

@@ -45,6 +45,17 @@ def measure(volume, mask, tmp_path, brain=None):
     )
 
 
+def test_poses_beside_are_those_of_the_template_rolled_by_8_mm(flair):
+    found = look_around(*flair, *template())
+    assert found.here == mutual_information(*flair, *template())
+    beside = [
+        mutual_information(*flair, *(np.roll(image, shift, axis) for image in template()))
+        for axis in range(3)
+        for shift in (-8, 8)
+    ]
+    assert found.beside == max(beside)
+
+
 def test_a_flair_in_its_place_raises_nothing(flair, tmp_path):
     facts = measure(*flair, tmp_path)
     assert facts["FieldOfViewCut"] == []

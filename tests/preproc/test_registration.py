@@ -201,17 +201,19 @@ from uadbids.preproc.n4 import correct_bias
 from uadbids.preproc.registration import register
 from uadbids.preproc.resample import to_template
 
-scan, mask, out = map(Path, sys.argv[1:])
+scan, mask, out = map(Path, sys.argv[1:4])
 template, config = Template.packaged(), PreprocConfig(registration_spacing_mm=4.0)
 correct_bias(scan, mask, out / "n4.nii", config)
-register(out / "n4.nii", mask, out / "xfm.txt", out / "affine.txt", template, config)
+for _ in range(int(sys.argv[4])):
+    register(out / "n4.nii", mask, out / "xfm.txt", out / "affine.txt", template, config)
 to_template(out / "n4.nii", mask, out / "xfm.txt", out / "t.nii", out / "m.nii", template)
 """
 
 
 @pytest.mark.slow
 def test_two_runs_write_the_same_bytes(example, tmp_path):
-    for run in ("one", "two"):
+    # In one of them the scan is a process's second one.
+    for run, times in {"one": "1", "two": "2"}.items():
         (tmp_path / run).mkdir()
         call = [
             sys.executable,
@@ -220,6 +222,7 @@ def test_two_runs_write_the_same_bytes(example, tmp_path):
             example["conformed"],
             example["brain"],
             tmp_path / run,
+            times,
         ]
         subprocess.run(call, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     for name in ("n4.nii", "xfm.txt", "t.nii", "m.nii"):

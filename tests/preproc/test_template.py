@@ -59,6 +59,14 @@ def test_limbic_grey_matter_is_bright_in_normal_brains_and_white_matter_is_not(t
     assert level["white matter"] < 0.1, level
 
 
+def test_the_order_in_memory_does_not_change_the_file(template, tmp_path):
+    data = np.random.default_rng(1).integers(0, 9, SHAPE).astype(np.float32)
+    template.save(data, tmp_path / "c.nii.gz")
+    template.save(np.asfortranarray(data), tmp_path / "f.nii.gz")
+    assert (tmp_path / "c.nii.gz").read_bytes() == (tmp_path / "f.nii.gz").read_bytes()
+    np.testing.assert_array_equal(nib.load(tmp_path / "c.nii.gz").dataobj, data)
+
+
 def test_what_is_saved_lies_on_the_templates_grid(template, tmp_path):
     template.save(np.ones(SHAPE, np.uint8), tmp_path / "ones.nii.gz")
     image = nib.load(tmp_path / "ones.nii.gz")

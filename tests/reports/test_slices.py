@@ -3,12 +3,15 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as nst
+from scipy import ndimage
 
 from uadbids.reports.slices import (
     AXIAL,
     CORONAL,
     SAGITTAL,
     Volume,
+    _label,
     bounding_box,
     choose_slices,
     cut,
@@ -92,6 +95,14 @@ def test_largest_component() -> None:
     assert kept.sum() == 27
     assert kept[7, 7, 7]
     assert not largest_component(np.zeros((3, 3, 3), bool)).any()
+
+
+@given(nst.arrays(bool, (5, 6, 4)))
+def test_parts_have_the_numbers_that_a_search_of_the_whole_image_gives(mask) -> None:
+    labels, count = _label(mask)
+    expected, number = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    assert count == number
+    np.testing.assert_array_equal(labels, expected)
 
 
 def test_position_is_a_scanner_coordinate() -> None:

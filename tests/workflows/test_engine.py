@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -169,6 +171,83 @@ def test_killed_process_fails_its_scan_and_the_next_one_runs(tmp_path):
     (crash,) = read_crashes(tmp_path / "log")
     assert crash.graph == "sub_01_wf"
     assert "want of memory" in crash.reason
+
+
+def _waits_for_sub_02():
+    import time
+    from pathlib import Path
+
+    work = Path.cwd().parents[1]
+    for _ in range(300):
+        if list(work.glob("sub_02_wf/write/result_*")):
+            return 1
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+@pytest.mark.slow
+def test_a_step_that_has_become_ready_waits_for_no_other(tmp_path):
+    """Its forerunner ran in the first process, which waits for the end of steps in others."""
+    root = new_root("uadbids", tmp_path)
+    slow = pe.Workflow(name="sub_01_wf")
+    slow.add_nodes([pe.Node(niu.Function(function=_waits_for_sub_02, output_names=["out"]), "n4")])
+    quick = pe.Workflow(name="sub_02_wf")
+    first = pe.Node(niu.Function(function=_well, output_names=["out"]), "conform")
+    facts = pe.Node(niu.Merge(1), "facts", run_without_submitting=True)
+    last = pe.Node(niu.Merge(1), "write")
+    quick.connect([(first, facts, [("out", "in1")]), (facts, last, [("out", "in1")])])
+    for workflow in (slow, quick):
+        set_crash_dir(workflow, tmp_path / "log")
+    root.add_nodes([slow, quick])
+    outcome = run_graph(root, RunOptions(work_dir=tmp_path, nprocs=2), lambda *_: None)
+    assert outcome.error == ""
+    assert ("sub_01_wf", "n4") in outcome.ended
+
+
+_IMPORTED = """
+import sys
+from pathlib import Path
+from uadbids.workflows.environment import prepare_environment
+work = Path(sys.argv[1])
+prepare_environment(work, random_seed=7, threads=int(sys.argv[2]))
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+from uadbids.workflows.engine import new_root, run_graph
+from uadbids.workflows.options import RunOptions
+
+def looks():
+    import os, sys
+    from pathlib import Path
+    Path("told").write_text(str("torch" in sys.modules))
+
+if __name__ == "__main__":
+    root, workflow = new_root("uadbids", work), pe.Workflow(name="sub_01_wf")
+    workflow.add_nodes([pe.Node(niu.Function(function=looks), "write")])
+    root.add_nodes([workflow])
+    run_graph(root, RunOptions(work_dir=work), lambda *_: None)
+    print(*(path.read_text() for path in work.rglob("told")))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("threads", "imported"), [("1", "True"), ("2", "False")])
+def test_libraries_are_imported_once_for_all_processes(tmp_path, threads, imported):
+    """Where they would start threads that a fork loses, by each process for itself."""
+    script = tmp_path / "looks.py"
+    script.write_text(_IMPORTED)
+    command = [sys.executable, script, tmp_path, threads]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == [imported], done.stderr
+
+
+def test_the_first_process_builds_graphs_without_torch_and_ants(tmp_path):
+    code = (
+        "import sys\nimport uadbids.workflows.base, uadbids.workflows.cohort\n"
+        "import uadbids.commands.participant, uadbids.commands.setup, uadbids.preproc.hd_bet\n"
+        "sys.exit(', '.join(sorted({'ants', 'matplotlib', 'torch'} & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def _long():

@@ -12,6 +12,8 @@ from uadbids.workflows.environment import prepare_environment
 from uadbids.workflows.options import RunOptions
 
 SKULL_STRIP = ("auto", "hd-bet", "deepbet", "mask", "none")
+# Without one of these devices no program reaches a GPU: NVIDIA's, those of its boards, AMD's, WSL.
+_GPUS = ("nvidia*", "nvhost*", "kfd", "dxg")
 
 
 def run_options(
@@ -52,8 +54,7 @@ def run_options(
             f"the work directory {work_dir} cannot be written ({error.strerror}); choose another "
             "by --work-dir"
         ) from error
-    # torch comes in only now: the environment above decides on its threads.
-    from uadbids.core.inference import resolve_device
+    # What an import decides on threads and folders it takes from the environment made above.
     from uadbids.preproc.hd_bet import find_weights, weights_sha256
 
     # Given weights are checked even where they are not used; only those used are hashed.
@@ -77,7 +78,17 @@ def run_options(
         omp_nthreads=omp_nthreads,
         random_seed=random_seed,
     )
-    return replace(options, device=str(resolve_device(device)))
+    return replace(options, device=_device(device))
+
+
+def _device(name: str) -> str:
+    """Resolve a device; without torch, which takes a second to import, where there is no GPU."""
+    there = (path for pattern in _GPUS for path in Path("/dev").glob(pattern))
+    if name == "cpu" or (name == "auto" and next(there, None) is None):
+        return "cpu"
+    from uadbids.core.inference import resolve_device
+
+    return str(resolve_device(name))
 
 
 def is_inside(path: Path, parent: Path) -> bool:

@@ -58,11 +58,14 @@ def erode(mask: Bools, mm: float, spacing: Spacing) -> Bools:
     """
     if mm <= 0 or not mask.any():
         return mask.copy()
+    # A voxel is deep if a ball around it holds nothing else; for a few mm several times faster than
+    # the distance of every voxel.
+    reaches = [math.ceil(mm / size) for size in spacing]
+    offsets = np.meshgrid(*(np.arange(-n, n + 1) for n in reaches), indexing="ij")
+    distances = np.linalg.norm(np.stack(offsets, axis=-1) * spacing, axis=-1)
     box = bounding_box(mask)
-    padded = np.pad(mask[box], 1)
-    depth = ndimage.distance_transform_edt(padded, sampling=spacing)
     eroded = np.zeros_like(mask)
-    eroded[box] = depth[1:-1, 1:-1, 1:-1] > mm
+    eroded[box] = ndimage.binary_erosion(mask[box], distances <= mm)
     return eroded
 
 

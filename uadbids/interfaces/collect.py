@@ -10,7 +10,6 @@ from nipype.interfaces.base import BaseInterfaceInputSpec, File, isdefined, trai
 
 from uadbids.interfaces.base import StageInterface
 from uadbids.preproc.grid import Template
-from uadbids.preproc.resample import mask_to_template
 
 _RECORD = "collected.json"
 
@@ -40,6 +39,8 @@ class Collect(StageInterface):
             "facts": self.inputs.facts,
         }
         if isdefined(self.inputs.lesions):
+            from uadbids.preproc.resample import mask_to_template
+
             record["lesions"] = str(folder / "lesions.nii.gz")
             mask_to_template(
                 Path(self.inputs.lesions),

@@ -1,4 +1,4 @@
-"""nipype specs from volume to figures; each body is one call."""
+"""nipype specs from volume to figures; each body is one call, imported there (see `preproc`)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from uadbids.carry import carry_home
-from uadbids.detect_files import detect_file
 from uadbids.interfaces.base import StageInterface, StageOutputSpec
-from uadbids.reports.scan_figures import draw_figures
 
 
 class DetectInputSpec(BaseInterfaceInputSpec):
@@ -46,6 +43,8 @@ class Detect(StageInterface):
     output_spec = DetectOutputSpec
 
     def _stage(self, folder: Path) -> dict[str, Any]:
+        from uadbids.detect_files import detect_file
+
         files, facts = detect_file(
             Path(self.inputs.volume),
             Path(self.inputs.mask),
@@ -86,6 +85,8 @@ class CarryHome(StageInterface):
     output_spec = CarryHomeOutputSpec
 
     def _stage(self, folder: Path) -> None:
+        from uadbids.carry import carry_home
+
         files = {kind: Path(path) for kind, path in self.inputs.files.items()}
         home = carry_home(
             {kind: files[kind] for kind in ("anomaly", "score") if kind in files},
@@ -129,6 +130,8 @@ class Draw(StageInterface):
     output_spec = DrawOutputSpec
 
     def _stage(self, folder: Path) -> None:
+        from uadbids.reports.scan_figures import draw_figures
+
         figures = draw_figures(
             Path(self.inputs.source),
             Path(self.inputs.volume),

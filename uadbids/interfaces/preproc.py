@@ -1,4 +1,7 @@
-"""nipype specs of the preprocessing; each body is one call of a function of `uadbids.preproc`."""
+"""nipype specs of the preprocessing; each body is one call of a function of `uadbids.preproc`.
+
+It is imported in the body: the process that builds the graph needs neither torch nor ANTs.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,8 @@ from typing import Any
 from nipype.interfaces.base import BaseInterfaceInputSpec, File, Str, isdefined, traits
 
 from uadbids.interfaces.base import StageInterface, StageOutputSpec
-from uadbids.preproc.brain import choose_method, extract_brain
 from uadbids.preproc.config import PreprocConfig
-from uadbids.preproc.conform import conform
 from uadbids.preproc.grid import Template
-from uadbids.preproc.intensity import scale_intensity
-from uadbids.preproc.n4 import correct_bias
-from uadbids.preproc.quality import assess
-from uadbids.preproc.registration import register
-from uadbids.preproc.resample import to_template
 
 
 class _ImageInputSpec(BaseInterfaceInputSpec):
@@ -47,6 +43,8 @@ class Conform(StageInterface):
     output_spec = _ImageOutputSpec
 
     def _stage(self, folder: Path) -> dict[str, Any]:
+        from uadbids.preproc.conform import conform
+
         out_file = self._new("out_file", folder, "conformed.nii.gz")
         return conform(Path(self.inputs.in_file), out_file)
 
@@ -79,6 +77,8 @@ class ExtractBrain(StageInterface):
     output_spec = ExtractBrainOutputSpec
 
     def _stage(self, folder: Path) -> dict[str, Any]:
+        from uadbids.preproc.brain import choose_method, extract_brain
+
         weights = _path(self.inputs.hd_bet_weights)
         given = _path(self.inputs.given_mask)
         return extract_brain(
@@ -101,6 +101,8 @@ class CorrectBias(StageInterface):
     output_spec = _ImageOutputSpec
 
     def _stage(self, folder: Path) -> dict[str, Any]:
+        from uadbids.preproc.n4 import correct_bias
+
         return correct_bias(
             Path(self.inputs.in_file),
             Path(self.inputs.mask_file),
@@ -131,6 +133,8 @@ class Register(StageInterface):
     output_spec = RegisterOutputSpec
 
     def _stage(self, folder: Path) -> dict[str, Any]:
+        from uadbids.preproc.registration import register
+
         return register(
             Path(self.inputs.in_file),
             Path(self.inputs.mask_file),
@@ -161,6 +165,9 @@ class ToTemplate(StageInterface):
     output_spec = ToTemplateOutputSpec
 
     def _stage(self, folder: Path) -> dict[str, Any]:
+        from uadbids.preproc.intensity import scale_intensity
+        from uadbids.preproc.resample import to_template
+
         template = Template.packaged()
         out_mask = self._new("out_mask", folder, "brain.nii.gz")
         resampled = folder / "resampled.nii"
@@ -198,6 +205,8 @@ class Assess(StageInterface):
     input_spec = AssessInputSpec
 
     def _stage(self, folder: Path) -> dict[str, Any]:
+        from uadbids.preproc.quality import assess
+
         return assess(
             Path(self.inputs.brain),
             Path(self.inputs.volume),

@@ -78,7 +78,7 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
     data -= min(low, 0.0)
 
     canonical = nib.as_closest_canonical(nib.Nifti1Image(data, affine))
-    out = nib.Nifti1Image(np.ascontiguousarray(canonical.dataobj), canonical.affine)
+    out = nib.Nifti1Image(np.asfortranarray(canonical.dataobj), canonical.affine)
     out.header.set_xyzt_units("mm")
     out.set_qform(canonical.affine, code=1)
     out.set_sform(_straight(canonical.affine), code=1)

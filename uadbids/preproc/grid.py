@@ -62,7 +62,8 @@ class Template:
 
     def save(self, data: np.ndarray, out_file: Path) -> None:
         """Write an array of shape (170, 204, 170) as an image on this grid."""
-        image = nib.Nifti1Image(data, self.affine)
+        # In the order of the file, else nibabel turns every slice by itself.
+        image = nib.Nifti1Image(np.asfortranarray(data), self.affine)
         image.header.set_xyzt_units("mm")
         image.set_qform(self.affine, code=1)
         image.set_sform(self.affine, code=1)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
-import torch
 
 from uadbids.errors import UsageError
 
@@ -109,6 +108,7 @@ def run_hd_bet(in_file: Path, folder: Path, weights: Path, device: str) -> np.nd
 
 
 def _predictor(weights: Path, device: str) -> nnUNetPredictor:
+    import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
@@ -164,6 +164,8 @@ def _check_names(configuration: ConfigurationManager) -> None:
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
     """Read tensors and plain values; of pickled objects only NumPy's numbers, which logs hold."""
+    import torch
+
     harmless = [
         np._core.multiarray.scalar,  # type: ignore[attr-defined]
         np.dtype,

@@ -4,72 +4,65 @@ from __future__ import annotations
 
 from itertools import permutations, product
 
-import nibabel as nib
 import numpy as np
 
-from uadbids.preproc.grid import Template
+from uadbids.preproc.similarity import Bools, Floats, mutual_information
 
-# Voxels of 3 mm show a head's front, and 46 poses are compared in a second.
+# Voxels of 3 mm show a head's front, and 46 poses are compared in a fraction of a second.
 STEP = 3
-BINS = 32
 _AS_IT_IS = ((0, 1, 2), (1, 1, 1))
 # Left and right look alike: of them only the header knows.
 _MIRRORED = ((0, 1, 2), (-1, 1, 1))
 
 
-def orientation_ratio(volume: np.ndarray, template: Template) -> float:
+def orientation_ratio(volume: Floats, t1w: Floats, brain: Bools) -> float:
     """Compare how well an aligned brain fits the template with how well it would turned.
 
     Parameters
     ----------
-    volume : ndarray, shape (170, 204, 170)
+    volume : ndarray, shape (X, Y, Z)
         Brain on the template grid, 0 outside.
-    template : Template
-        Template image and brain mask.
+    t1w, brain : ndarray, shape (X, Y, Z)
+        Template and its brain mask.
 
     Returns
     -------
     float
-        Mutual information with the template, over the highest of the 46 other poses along the
-        axes, turned or mirrored but for left and right: well above 1 where the head lies as it
-        should (``benchmarks/orientation.py``).
+        Mutual information with the template where either shows brain, over the highest of the 46
+        other poses along the axes, turned or mirrored but for left and right: well above 1 where
+        the head lies as it should (``benchmarks/orientation.py``).
     """
-    fixed = np.asarray(nib.load(template.t1w).dataobj, dtype=np.float32)
-    inside = np.asarray(nib.load(template.brain_mask).dataobj) > 0
     # Both in the middle of a cube, so that turns keep them on each other.
-    head, target = _cube(volume, volume > 0), _cube(np.where(inside, fixed, 0), inside)
+    head, target = _cube(volume, volume > 0), _cube(np.where(brain, t1w, 0), brain)
     found = {
-        (axes, signs): _mutual_information(_posed(head, axes, signs), target)
+        (axes, signs): _fit(_posed(head, axes, signs), target)
         for axes in permutations(range(3))
         for signs in product((1, -1), repeat=3)
     }
     others = [value for pose, value in found.items() if pose not in (_AS_IT_IS, _MIRRORED)]
-    return found[_AS_IT_IS] / max(*others, np.finfo(float).tiny)
+    return found[_AS_IT_IS] / max(*others, float(np.finfo(float).tiny))
 
 
-def _cube(data: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    """Cut a cube around the middle of the brain and make bins of its grey values."""
+def _fit(head: Floats, target: Floats) -> float:
+    shown = (head > 0) | (target > 0)
+    return mutual_information(head, shown, target, shown)
+
+
+def _cube(data: Floats, brain: Bools) -> Floats:
+    """Take every third voxel of a cube around the middle of the brain; 0 beyond the data."""
     side = max(data.shape)
-    middle = (
-        [round(float(np.mean(index))) for index in np.nonzero(brain)] if brain.any() else [0] * 3
-    )
-    padded = np.pad(data, side // 2)
-    cube = padded[tuple(slice(m, m + side, STEP) for m in middle)]
-    return np.asarray(np.clip(cube / max(cube.max(), 1e-9) * BINS, 0, BINS - 1), dtype=np.intp)
+    cube = np.zeros((-(-side // STEP),) * 3, dtype=data.dtype)
+    here, there = [], []
+    for axis, length in enumerate(data.shape):
+        counts = brain.sum(tuple(other for other in range(3) if other != axis))
+        middle = round(float(np.average(np.arange(length), weights=counts))) if brain.any() else 0
+        places = middle - side // 2 + STEP * np.arange(len(cube))
+        inside = (places >= 0) & (places < length)
+        here.append(np.flatnonzero(inside))
+        there.append(places[inside])
+    cube[np.ix_(*here)] = data[np.ix_(*there)]
+    return cube
 
 
-def _posed(cube: np.ndarray, axes: tuple[int, ...], signs: tuple[int, ...]) -> np.ndarray:
+def _posed(cube: Floats, axes: tuple[int, ...], signs: tuple[int, ...]) -> Floats:
     return cube.transpose(axes)[tuple(slice(None, None, sign) for sign in signs)]
-
-
-def _mutual_information(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the mutual information (nats) of two images of bins, where either shows something."""
-    shown = (first > 0) | (second > 0)
-    joint = np.bincount(first[shown] * BINS + second[shown], minlength=BINS**2).astype(float)
-    joint = joint.reshape(BINS, BINS) / max(1.0, joint.sum())
-    return _entropy(joint.sum(0)) + _entropy(joint.sum(1)) - _entropy(joint)
-
-
-def _entropy(shares: np.ndarray) -> float:
-    held = shares[shares > 0]
-    return float(-(held * np.log(held)).sum())

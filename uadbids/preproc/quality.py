@@ -53,7 +53,7 @@ def assess(
     return {
         "FieldOfViewCut": cut_sides(np.asarray(nib.load(brain_file).dataobj) > 0),
         "RegistrationGain": _rounded(look_around(volume, mask, t1w, brain).gain),
-        "OrientationRatio": _rounded(orientation_ratio(volume, template)),
+        "OrientationRatio": _rounded(orientation_ratio(volume, t1w, brain)),
         **contrast(volume, mask, t1w),
     }
 

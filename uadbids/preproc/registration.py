@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -78,8 +79,7 @@ def register(
     ScanError
         When no transform could be estimated.
     """
-    spacing = (config.registration_spacing_mm,) * 3
-    fixed = ants.resample_image(ants.image_read(str(template.t1w)), spacing, interp_type=0)
+    fixed, coarse = _coarse(template, config.registration_spacing_mm)
     mask = ants.image_read(str(mask_file), pixeltype="float")
     moving = ants.image_read(str(in_file), pixeltype="float") * mask
     with TemporaryDirectory() as folder:
@@ -92,7 +92,6 @@ def register(
             ) from error
         rigid = _rigid_transform(*_nearest_rigid(affine, template))
         brain = ants.image_read(str(template.brain_mask), pixeltype="float")
-        coarse = ants.resample_image(brain, spacing, interp_type=1)
         other = _second_look(rigid, moving, mask, fixed, coarse, Path(folder))
     if other is not None:
         # The affine one has gone wrong, too.
@@ -110,6 +109,18 @@ def register(
         "RegistrationOverlap": round(overlap, 3),
         "RegistrationAngleDegrees": round(float(angle), 2),
     }
+
+
+@cache
+def _coarse(template: Template, spacing_mm: float) -> tuple[ants.ANTsImage, ants.ANTsImage]:
+    """Template and its brain mask with larger voxels; not to be changed."""
+    t1w = ants.image_read(str(template.t1w))
+    brain = ants.image_read(str(template.brain_mask), pixeltype="float")
+    spacing = (spacing_mm,) * 3
+    return (
+        ants.resample_image(t1w, spacing, interp_type=0),
+        ants.resample_image(brain, spacing, interp_type=1),
+    )
 
 
 def _rigid_transform(rotation: np.ndarray, offset: np.ndarray) -> ants.ANTsTransform:
@@ -174,15 +185,21 @@ def _shifted(rigid: ants.ANTsTransform, shift_mm: tuple[float, ...]) -> ants.ANT
 
 def _nearest_rigid(affine: ants.ANTsTransform, template: Template) -> tuple[np.ndarray, np.ndarray]:
     """Return rotation (3, 3) and shift (3,) in mm (LPS) that move the brain most like `affine`."""
-    image = nib.load(template.brain_mask)
-    voxels = np.argwhere(np.asarray(image.dataobj) > 0)[::POINT_STEP]
-    points = apply_affine(image.affine, voxels) * (-1, -1, 1)
+    points = _points(template)
     moved = np.array([affine.apply_to_point(point) for point in points])
     centre, moved_centre = points.mean(axis=0), moved.mean(axis=0)
     u, _, vt = np.linalg.svd((points - centre).T @ (moved - moved_centre))
     # The sign keeps a mirror image from passing as a rotation.
     rotation = vt.T @ np.diag([1, 1, np.linalg.det(vt.T @ u.T)]) @ u.T
     return rotation, moved_centre - rotation @ centre
+
+
+@cache
+def _points(template: Template) -> np.ndarray:
+    """Points all over the brain of a template, (N, 3) in mm (LPS)."""
+    image = nib.load(template.brain_mask)
+    voxels = np.argwhere(np.asarray(image.dataobj) > 0)[::POINT_STEP]
+    return apply_affine(image.affine, voxels) * (-1, -1, 1)
 
 
 def _dice(first: np.ndarray, second: np.ndarray) -> float:

@@ -141,7 +141,7 @@ def write_like_source(data: np.ndarray, source: Path, out_file: Path) -> None:
     # nibabel prefers sform, qform and voxel sizes in the order of `conform`. RAS is what the
     # conformed voxels were put in; of an affine at 45 degrees it could not be read again.
     back = nib.orientations.ornt_transform(RAS, nib.io_orientation(original.affine))
-    data = np.ascontiguousarray(nib.orientations.apply_orientation(data, back))
+    data = np.asfortranarray(nib.orientations.apply_orientation(data, back))
     header = nib.Nifti1Header()
     header.set_data_dtype(data.dtype)
     header.set_data_shape(data.shape)

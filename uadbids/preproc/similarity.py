@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 from skimage.metrics import normalized_mutual_information
 
 Floats = npt.NDArray[np.floating]
@@ -30,9 +31,12 @@ def mutual_information(volume: Floats, mask: Bools, t1w: Floats, brain: Bools) -
         0 if one says nothing of the other, 1 for the same image.
     """
     both = mask & brain
-    if not both.any() or not np.ptp(volume[both]) or not np.ptp(t1w[both]):
+    if not both.any():
         return 0.0
-    return float(normalized_mutual_information(volume[both], t1w[both], bins=_BINS)) - 1.0
+    first, second = volume[both], t1w[both]
+    if not np.ptp(first) or not np.ptp(second):
+        return 0.0
+    return float(normalized_mutual_information(first, second, bins=_BINS)) - 1.0
 
 
 class Neighbours(NamedTuple):
@@ -80,12 +84,26 @@ def look_around(
         Here, and best of beside.
     """
     step = int(-(-SHIFT_MM // spacing_mm))
-    found = {}
-    for axis in range(3):
-        for sign in (-step, step):
-            shift = tuple(sign if other == axis else 0 for other in range(3))
-            moved = (np.roll(image, shift, (0, 1, 2)) for image in (t1w, brain))
-            found[shift] = mutual_information(volume, mask, *moved)  # type: ignore[arg-type]
-    x, y, z = max(found, key=lambda shift: found[shift])
+    box = ndimage.find_objects(mask.astype(np.uint8), max_label=1)[0]
+    if box is None:
+        return Neighbours(0.0, 0.0, (0.0, 0.0, 0.0))
+    volume, mask = volume[box], mask[box]
+    # So wide that every shifted template is a view; what leaves on one side comes in on the other.
+    t1w, brain = np.pad(t1w, step, mode="wrap"), np.pad(brain, step, mode="wrap")
+
+    def fit(shift: tuple[int, ...]) -> float:
+        there = tuple(
+            slice(side.start + step - by, side.stop + step - by)
+            for side, by in zip(box, shift, strict=True)
+        )
+        return mutual_information(volume, mask, t1w[there], brain[there])
+
+    shifts = [
+        tuple(sign if other == axis else 0 for other in range(3))
+        for axis in range(3)
+        for sign in (-step, step)
+    ]
+    beside = list(map(fit, shifts))
+    x, y, z = shifts[int(np.argmax(beside))]
     shift_mm = (x * spacing_mm, y * spacing_mm, z * spacing_mm)
-    return Neighbours(mutual_information(volume, mask, t1w, brain), max(found.values()), shift_mm)
+    return Neighbours(fit((0, 0, 0)), max(beside), shift_mm)

@@ -24,6 +24,7 @@ from uadbids.reports.slices import (
     AXIAL,
     CORONAL,
     SAGITTAL,
+    Image,
     bounding_box,
     choose_slices,
     head_mask,
@@ -45,12 +46,12 @@ CONVENTION = (
 
 
 def draw_detection(
-    flair: Path,
-    anomaly: Path,
-    lesions: Path,
+    flair: Image,
+    anomaly: Image,
+    lesions: Image,
     out: Path,
     *,
-    brain_mask: Path | None = None,
+    brain_mask: Image | None = None,
     threshold: float | None = None,
 ) -> Path:
     """Draw the scan, and over it the anomaly map and the outlines of the lesions.
@@ -60,12 +61,12 @@ def draw_detection(
 
     Parameters
     ----------
-    flair, anomaly, lesions : Path
+    flair, anomaly, lesions : Path or Volume
         Scan, anomaly map (residual, on the scale of intensities in [0, 1]) and lesion mask on one
         grid, that of the scan.
     out : Path
         SVG file to write; its folder exists.
-    brain_mask : Path, optional
+    brain_mask : Path or Volume, optional
         Brain mask on the same grid; frames the pictures. Without it the head is framed.
     threshold : float, optional
         Threshold of the lesion mask. It fixes the colours (0 to three times the threshold), so that
@@ -123,12 +124,12 @@ def draw_detection(
     return write_sheet(sheet, out)
 
 
-def draw_brain_mask(flair: Path, brain_mask: Path, out: Path) -> Path:
+def draw_brain_mask(flair: Image, brain_mask: Image, out: Path) -> Path:
     """Draw the outline of the brain mask on axial, coronal and sagittal slices of the whole head.
 
     Parameters
     ----------
-    flair, brain_mask : Path
+    flair, brain_mask : Path or Volume
         Scan and brain mask on one grid.
     out : Path
         SVG file to write; its folder exists.
@@ -164,12 +165,12 @@ def draw_brain_mask(flair: Path, brain_mask: Path, out: Path) -> Path:
     return write_sheet(Sheet("Brain mask", rows, keys=keys, note=CONVENTION), out)
 
 
-def draw_registration(template: Path, template_mask: Path, volume: Path, out: Path) -> Path:
+def draw_registration(template: Image, template_mask: Image, volume: Image, out: Path) -> Path:
     """Draw the template and over it the aligned scan, both under the outlines of the template.
 
     Parameters
     ----------
-    template, template_mask, volume : Path
+    template, template_mask, volume : Path or Volume
         Template (T1-weighted), its brain mask, and the scan resampled to it, all on one grid.
     out : Path
         SVG file to write; its folder exists.
@@ -211,10 +212,10 @@ def draw_registration(template: Path, template_mask: Path, volume: Path, out: Pa
 
 
 def draw_reconstruction(
-    volume: Path,
-    reconstruction: Path,
-    anomaly: Path,
-    lesions: Path,
+    volume: Image,
+    reconstruction: Image,
+    anomaly: Image,
+    lesions: Image,
     out: Path,
     *,
     threshold: float | None = None,
@@ -226,7 +227,7 @@ def draw_reconstruction(
 
     Parameters
     ----------
-    volume, reconstruction, anomaly, lesions : Path
+    volume, reconstruction, anomaly, lesions : Path or Volume
         Images on the template grid.
     out : Path
         SVG file to write; its folder exists.

@@ -18,6 +18,7 @@ from uadbids.reports.mosaic import (
     draw_reconstruction,
     draw_registration,
 )
+from uadbids.reports.slices import load_volume
 
 
 def draw_figures(
@@ -66,31 +67,34 @@ def draw_figures(
     x, y, z = brain.shape
     examined = erode(brain, card.detection.erosion_mm, (1.0, 1.0, 1.0)) & card.crop.mask((x, y, z))
     calibrated = facts["ResidualKind"] == card.detection.residual
+    # What two figures show is read once.
+    scan, native_brain = load_volume(source), load_volume(home["native_brain"])
+    seen, unusual = load_volume(volume), load_volume(found["anomaly"])
     return {
         "detection": draw_detection(
-            source,
+            scan,
             home["native_anomaly"],
             home["native_lesions"],
             folder / "detection.svg",
-            brain_mask=home["native_brain"],
+            brain_mask=native_brain,
             threshold=threshold,
         ),
         "histogram": draw_histogram(
-            np.asarray(nib.load(found["anomaly"]).dataobj, dtype=np.float32)[examined],
+            unusual.data[examined],
             threshold,
             Calibration.from_dict(card.calibration) if calibrated else None,
             folder / "histogram.svg",
         ),
         "reconstruction": draw_reconstruction(
-            volume,
+            seen,
             found["recon"],
-            found["anomaly"],
+            unusual,
             found["lesions"],
             folder / "reconstruction.svg",
             threshold=threshold,
         ),
-        "brain": draw_brain_mask(source, home["native_brain"], folder / "brain.svg"),
+        "brain": draw_brain_mask(scan, native_brain, folder / "brain.svg"),
         "registration": draw_registration(
-            template.t1w, template.brain_mask, volume, folder / "registration.svg"
+            template.t1w, template.brain_mask, seen, folder / "registration.svg"
         ),
     }

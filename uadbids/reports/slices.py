@@ -37,10 +37,13 @@ class Volume:
         Finite intensities (NaN and infinities are stored as 0).
     affine : ndarray, shape (4, 4)
         Voxel index to scanner coordinates in mm; may be oblique.
+    name : str
+        What errors call it.
     """
 
     data: FloatArray
     affine: NDArray[np.float64]
+    name: str = ""
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -49,8 +52,12 @@ class Volume:
         return float(x), float(y), float(z)
 
 
-def load_volume(path: Path) -> Volume:
-    """Read a NIfTI image in the axis order closest to RAS.
+Image = Path | Volume
+"""A NIfTI file, or what was read of one."""
+
+
+def load_volume(path: Image) -> Volume:
+    """Read a NIfTI image in the axis order closest to RAS; one that was read is taken as it is.
 
     No resampling: an oblique scan keeps its own planes, so that what is drawn is what was acquired.
 
@@ -59,6 +66,8 @@ def load_volume(path: Path) -> Volume:
     ScanError
         If the file cannot be read or does not hold one 3D image.
     """
+    if isinstance(path, Volume):
+        return path
     try:
         image = nib.as_closest_canonical(nib.load(path))
         data = np.asanyarray(image.dataobj)
@@ -70,11 +79,12 @@ def load_volume(path: Path) -> Volume:
         data = data[..., 0]
     if data.ndim != 3:
         raise ScanError(f"Cannot draw {path}: expected one 3D image, found shape {data.shape}.")
-    finite = np.nan_to_num(data.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    return Volume(finite, np.asarray(image.affine, dtype=np.float64))
+    data = data.astype(np.float32)
+    data[~np.isfinite(data)] = 0.0
+    return Volume(data, np.asarray(image.affine, dtype=np.float64), str(path))
 
 
-def load_like(path: Path, reference: Volume) -> Volume:
+def load_like(path: Image, reference: Volume) -> Volume:
     """Read an image that must lie on the grid of `reference`.
 
     Raises
@@ -88,7 +98,7 @@ def load_like(path: Path, reference: Volume) -> Volume:
     )
     if not same:
         raise ScanError(
-            f"Cannot draw {path}: its grid differs from that of the scan it belongs to."
+            f"Cannot draw {volume.name}: its grid differs from that of the scan it belongs to."
         )
     return volume
 
@@ -165,7 +175,7 @@ def choose_slices(
 
 def _cover(lesions: BoolArray, axis: int, count: int) -> list[int]:
     """Greedy choice of slices until each component is cut at half its largest area or more."""
-    labels, number = ndimage.label(lesions, structure=np.ones((3, 3, 3)))
+    labels, number = _label(lesions)
     where = np.nonzero(labels)
     length = lesions.shape[axis]
     # One entry per (component, slice) pair that occurs, with the component's area there.
@@ -185,6 +195,15 @@ def _cover(lesions: BoolArray, axis: int, count: int) -> list[int]:
     return chosen
 
 
+def _label(mask: BoolArray) -> tuple[NDArray[np.int32], int]:
+    """Give the 26-connected parts of a mask numbers; only the box that holds them is searched."""
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    box = ndimage.find_objects(mask.astype(np.uint8), max_label=1)[0]
+    if box is None:
+        return labels, 0
+    return labels, ndimage.label(mask[box], structure=np.ones((3, 3, 3)), output=labels[box])
+
+
 def _area_quantiles(lesions: BoolArray, axis: int, count: int) -> list[int]:
     """Slices at evenly spaced quantiles of lesion area, from the middle outwards."""
     areas = lesions.sum(axis=tuple(other for other in range(3) if other != axis))
@@ -197,7 +216,7 @@ def _area_quantiles(lesions: BoolArray, axis: int, count: int) -> list[int]:
 
 def largest_component(mask: BoolArray) -> BoolArray:
     """Keep the largest 26-connected part of a mask (nothing if the mask is empty)."""
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    labels, count = _label(mask)
     if count == 0:
         return np.zeros(mask.shape, dtype=bool)
     sizes = np.bincount(labels.ravel())

@@ -21,7 +21,7 @@ from uadbids import __version__
 from uadbids.errors import UsageError
 from uadbids.workflows.cluster import PATIENCE, cluster_plugin
 from uadbids.workflows.options import RunOptions
-from uadbids.workflows.pool import ScanByScan
+from uadbids.workflows.pool import EAGERNESS, ScanByScan
 
 _RAISED = re.compile(
     r"^\t?([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Killed)): (.+)$", re.MULTILINE
@@ -147,9 +147,10 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
         on_status(names[1], names[-1], status)
 
     plugin, arguments = _plugin(options, told)
+    waiting = {ScanByScan: EAGERNESS, SGELikeBatchManagerBase: PATIENCE}
     workflow.config["execution"] = {
         "stop_on_first_crash": str(options.stop_on_first_crash).lower(),
-        **(PATIENCE if isinstance(plugin, SGELikeBatchManagerBase) else {}),
+        **next((told for kind, told in waiting.items() if isinstance(plugin, kind)), {}),
     }
     # nipype raises the first failure once all is done; the crash files hold every one.
     error = ""

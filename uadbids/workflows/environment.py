@@ -31,6 +31,7 @@ def prepare_environment(
       not exist or not be writable, and never phones home;
     - ITK uses one thread and one seed, else registration and N4 differ from run to run;
     - caches of libraries go to the work directory where the home folder cannot be written;
+    - processes import nothing from the folder that the command happens to be run in;
     - the user has a name, by which nipype calls the jobs of a cluster: one of a container may not.
 
     Parameters
@@ -58,6 +59,7 @@ def prepare_environment(
         ANTS_RANDOM_SEED=str(random_seed),
         OMP_NUM_THREADS=str(threads),
         MPLBACKEND="Agg",
+        PYTHONSAFEPATH="1",
     )
     os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")
     home = Path(os.path.expanduser("~"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
@@ -15,12 +16,25 @@ from traceback import format_exception
 from types import FrameType
 from typing import Any, NoReturn
 
+import numpy as np
 from nipype.pipeline import engine as pe
 from nipype.pipeline.plugins import base
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
 # nipype sleeps until a time of the wall clock; where that is set back, it would sleep for hours.
 base.time = time.monotonic
+
+# What steps import. The server from which processes are forked imports it once, for all of them,
+# unless libraries would start threads with it: those do not outlive a fork.
+_FOR_STEPS = [
+    "uadbids.carry",
+    "uadbids.detect_files",
+    "uadbids.interfaces.preproc",
+    "uadbids.reports.scan_figures",
+]
+# It waits for the next step to end, not for a time to pass.
+EAGERNESS = {"poll_sleep_duration": "0.01"}
+_LONGEST_WAIT_SECONDS = 10.0
 
 _LOST = (
     "uadbids.errors.ScanError: the process of this step, or of one beside it, was ended from "
@@ -37,6 +51,7 @@ class ScanByScan(MultiProcPlugin):
     - where a process is killed, for want of memory in the main, nipype waits for its result for
       ever; here the step has failed;
     - processes end with the one that started them, whatever ended it;
+    - a step that ends is followed at once, not when nipype looks next;
     - where no crash file can be written, because the disk is full, the other scans go on.
     """
 
@@ -51,37 +66,51 @@ class ScanByScan(MultiProcPlugin):
 
     def run(self, graph: Any, config: Any, updatehash: bool = False) -> None:
         """Run all steps; a stop, by Ctrl-C or SIGTERM, takes the processes along."""
+        # nipype collects garbage before every step, in all that was ever imported.
+        gc.freeze()
         try:
             with _stopped_by_sigterm():
                 super().run(graph, config, updatehash=updatehash)
         finally:
+            gc.unfreeze()
             # Of a run that came to its end none is at work any more.
             for process in list((self.pool._processes or {}).values()):
                 process.kill()
 
     def _new_pool(self) -> ProcessPoolExecutor:
+        context = get_context(self.plugin_args["mp_context"])
+        alone = os.environ.get("OMP_NUM_THREADS") == "1"
+        context.set_forkserver_preload(_FOR_STEPS if alone else [])
         return ProcessPoolExecutor(
             max_workers=self.processors,
             initializer=_begin,
             initargs=(self._cwd,),
-            mp_context=get_context(self.plugin_args["mp_context"]),
+            mp_context=context,
         )
 
     def _async_callback(self, args: Future[Any]) -> None:
-        if args.exception() is None:
-            super()._async_callback(args)
+        """Do nothing: nipype would keep what every step returned until the end."""
 
     def _get_result(self, taskid: int) -> dict[str, Any] | None:
         future = self._task_obj[taskid]
-        error = future.exception() if future.done() else None
+        if not future.done():
+            return None
+        error = future.exception()
         if error is not None:
             # nipype may fail while it records a failure, as on a full disk: then both are told.
             lost = isinstance(error, BrokenProcessPool)
             text = [f"{_LOST}\n"] if lost else format_exception(error)
             return {"result": None, "traceback": text, "taskid": taskid}
-        # Taken out: nipype would keep what every step returned until the end.
-        result: dict[str, Any] | None = self._taskresult.pop(taskid, None)
+        result: dict[str, Any] = future.result()
         return result
+
+    def _send_procs_to_workers(self, updatehash: bool = False, graph: Any = None) -> None:
+        before = np.count_nonzero(self.proc_done)
+        super()._send_procs_to_workers(updatehash=updatehash, graph=graph)
+        # A step that nipype ran itself, or found done, may have made others ready.
+        if np.count_nonzero(self.proc_done) == before:
+            running = list(self._task_obj.values())
+            wait(running, timeout=_LONGEST_WAIT_SECONDS, return_when=FIRST_COMPLETED)
 
     def _submit_job(self, node: pe.Node, updatehash: bool = False) -> int:
         try:

@@ -1,0 +1,127 @@
+"""The stages of a run as plain calls from files to files, in one folder a scan."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+
+from uadbids.bundle import find_bundle
+from uadbids.carry import carry_home
+from uadbids.detect_files import detect_file
+from uadbids.preproc.brain import choose_method, extract_brain
+from uadbids.preproc.config import PreprocConfig
+from uadbids.preproc.conform import conform
+from uadbids.preproc.grid import Template
+from uadbids.preproc.intensity import scale_intensity
+from uadbids.preproc.n4 import correct_bias
+from uadbids.preproc.quality import assess
+from uadbids.preproc.registration import register
+from uadbids.preproc.resample import to_template
+from uadbids.reports.scan_figures import draw_figures
+
+TEMPLATE, CONFIG = Template.packaged(), PreprocConfig()
+BUNDLE = find_bundle("dense3d")
+NAMES = ("conformed", "brain", "corrected", "resampled", "template_brain", "volume")
+
+
+class Stages:
+    """The stages of one scan, to be called in the order of `names`.
+
+    Parameters
+    ----------
+    source : Path
+        The scan.
+    stripped : bool
+        Whether it shows nothing but brain.
+    folder : Path
+        Where the results go.
+    """
+
+    names = ("conform", "brain_mask", "n4", "registration", "to_template", "quality", "detect",
+             "home", "figures")  # fmt: skip
+
+    def __init__(self, source: Path, stripped: bool, folder: Path) -> None:
+        self.source, self.folder = source, folder
+        self.method = choose_method("auto", {"SkullStripped": stripped}, None, None)
+        self.files = {name: folder / f"{name}.nii.gz" for name in NAMES}
+        self.xfm, self.affine = folder / "xfm.txt", folder / "affine.txt"
+        self.found = folder / "found"
+        self.home_folder = folder / "home"
+        for path in (folder, self.found, self.home_folder, folder / "figures"):
+            path.mkdir(parents=True, exist_ok=True)
+
+    def run(self, stage: str) -> Any:
+        """Call one stage."""
+        body: Callable[[], Any] = getattr(self, stage)
+        return body()
+
+    def voxels(self) -> int:
+        """Return the number of voxels of the scan."""
+        return math.prod(nib.load(self.source).shape[:3])
+
+    def conform(self) -> None:
+        """Read the scan."""
+        conform(self.source, self.files["conformed"])
+
+    def brain_mask(self) -> None:
+        """Find the brain."""
+        extract_brain(self.files["conformed"], self.files["brain"], method=self.method)
+
+    def n4(self) -> None:
+        """Take the bias field out."""
+        files = self.files
+        correct_bias(files["conformed"], files["brain"], files["corrected"], CONFIG)
+
+    def registration(self) -> None:
+        """Align."""
+        files = self.files
+        register(files["corrected"], files["brain"], self.xfm, self.affine, TEMPLATE, CONFIG)
+
+    def to_template(self) -> None:
+        """Resample and scale."""
+        f = self.files
+        to_template(
+            f["corrected"], f["brain"], self.xfm, f["resampled"], f["template_brain"], TEMPLATE
+        )
+        scale_intensity(
+            f["resampled"], f["template_brain"], f["volume"], TEMPLATE, CONFIG.intensity
+        )
+
+    def quality(self) -> None:
+        """Measure whether it can be trusted."""
+        assess(self.files["brain"], self.files["volume"], self.files["template_brain"], TEMPLATE)
+
+    def detect(self) -> tuple[dict[str, Path], dict[str, Any]]:
+        """Find lesions."""
+        volume, mask = self.files["volume"], self.files["template_brain"]
+        return detect_file(volume, mask, BUNDLE, self.found, device="cpu", threads=1)
+
+    def home(self) -> Any:
+        """Carry them to the grid of the scan."""
+        return carry_home(
+            {kind: self.found / f"{kind}.nii.gz" for kind in ("anomaly", "score")},
+            self.found / "components.nii.gz",
+            self.files["brain"],
+            xfm=self.xfm,
+            affine=self.affine,
+            conformed=self.files["conformed"],
+            source=self.source,
+            folder=self.home_folder,
+        )
+
+    def figures(self) -> None:
+        """Draw."""
+        found = {path.name.partition(".")[0]: path for path in self.found.glob("*.nii.gz")}
+        home = {f"native_{p.name.partition('.')[0]}": p for p in self.home_folder.glob("*.nii.gz")}
+        draw_figures(
+            self.source,
+            self.files["volume"],
+            self.files["template_brain"],
+            found,
+            home,
+            facts={"Threshold": 3.0, "ResidualKind": "excess"},
+            bundle=BUNDLE,
+            folder=self.folder / "figures",
+        )
