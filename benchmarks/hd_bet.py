@@ -15,6 +15,7 @@ from stages import Stages
 from uadbids.errors import ScanError
 from uadbids.preproc.brain import extract_brain
 
+NUMBERS = ("max", "mean", "median", "min", "std", "percentile_00_5", "percentile_99_5")
 STAGES, FEATURES, PATCH = 6, [32, 64, 128, 256, 320, 320], 128
 
 
@@ -99,7 +100,7 @@ def _write_plans(folder: Path, configuration: dict[str, Any]) -> None:
         "configurations": {"3d_fullres": configuration},
         "experiment_planner_used": "x",
         "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {},
+        "foreground_intensity_properties_per_channel": {"0": dict.fromkeys(NUMBERS, 0.0)},
     }
     dataset = {
         "channel_names": {"0": "MRI"},
