@@ -56,7 +56,7 @@ def test_limbic_grey_matter_is_bright_in_normal_brains_and_white_matter_is_not(t
         i, j, k = np.round(np.linalg.inv(template.affine) @ [*mm, 1])[:3].astype(int)
         level[name] = bright[i - 2 : i + 3, j - 2 : j + 3, k - 2 : k + 3].mean()
     assert level["hippocampus"] > 1.5 and level["insula"] > 0.5, level
-    assert level["white matter"] < 0.1, level
+    assert level["deep white matter"] < 0.1, level
 
 
 def test_the_order_in_memory_does_not_change_the_file(template, tmp_path):
