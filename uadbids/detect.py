@@ -209,14 +209,16 @@ def examine(
     inside = crop.apply(brain)
     rebuilt = reconstruct(model, seen, device) * inside
     examined = erode(brain, settings.erosion_mm, SPACING) & crop.mask(shape)
+    kind = kind or settings.residual
+    knows_place = kind == "supported" and shape == SHAPE
     difference = take_residual(
         seen,
         rebuilt,
         inside,
-        kind or settings.residual,
+        kind,
         settings.smoothing_mm,
         examined=crop.apply(examined),
-        normal=crop.apply(_normal()) if shape == SHAPE else None,
+        normal=crop.apply(_normal()) if knows_place else None,
     )
     return Examination(crop.restore(rebuilt, shape), crop.restore(difference, shape), examined)
 

@@ -136,6 +136,13 @@ def residual(
     """
     if kind not in get_args(ResidualKind):
         raise ValueError(f"The residual kind {kind!r} is not known.")
+    if kind in ("hyperintense", "excess", "supported"):
+        intensity = _smooth(np.where(mask, volume, 0.0).astype(np.float32), mask, smoothing_mm)
+    if kind == "excess":
+        return _excess(intensity, reconstruction, mask, None)
+    if kind == "supported":
+        excess = _excess(intensity, reconstruction, mask, normal)
+        return supported(excess, mask if examined is None else examined & mask)
     difference = np.where(mask, volume - reconstruction, 0.0).astype(np.float32)
     difference = _smooth(difference, mask, smoothing_mm)
     if kind == "signed":
@@ -145,13 +152,7 @@ def residual(
     positive: Floats = np.maximum(difference, 0.0)
     if kind == "positive":
         return positive
-    intensity = _smooth(np.where(mask, volume, 0.0).astype(np.float32), mask, smoothing_mm)
-    if kind == "hyperintense":
-        return positive * np.clip(robust_z(intensity, mask) / _FULL_Z, 0.0, 2.0)
-    if kind == "excess":
-        return _excess(intensity, reconstruction, mask, None)
-    excess = _excess(intensity, reconstruction, mask, normal)
-    return supported(excess, mask if examined is None else examined & mask)
+    return positive * np.clip(robust_z(intensity, mask) / _FULL_Z, 0.0, 2.0)
 
 
 def _excess(

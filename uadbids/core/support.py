@@ -43,6 +43,7 @@ def supported(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
     places = np.flatnonzero(enhanced > _FIRST)
     heights = enhanced.ravel()[places].astype(np.float64)
     total = np.zeros(places.size)
+    power = _HEIGHT + 1
     for bottom in np.arange(_FIRST, _LAST, _STEP):
         high = heights > bottom
         if not high.any():
@@ -50,9 +51,8 @@ def supported(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
         clusters = cc3d.connected_components(enhanced > bottom, connectivity=6)
         extent = np.bincount(clusters.ravel())[clusters.ravel()[places[high]]]
         top = np.minimum(heights[high], bottom + _STEP)
-        slab = (top ** (_HEIGHT + 1) - bottom ** (_HEIGHT + 1)) / (_HEIGHT + 1)
+        slab = (top**power - bottom**power) / power
         total[high] += extent**_EXTENT * slab
-    power = _HEIGHT + 1
     raised = (_FIRST**power + power * total) ** (1 / power)
     flat = enhanced.reshape(-1)
     flat[places] = np.maximum(_WEIGHT * raised, heights)
