@@ -4,7 +4,6 @@ The real weights cannot be shipped; what is tested is everything but them: the f
 reading them as plain data, prediction in this process, and the grid of the mask.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -13,103 +12,19 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import random_hd_bet
 import torch
+from random_hd_bet import NETWORK
 
 from uadbids.errors import UsageError
 from uadbids.preproc.hd_bet import CHECKPOINT, FILES, find_weights, run_hd_bet, weights_sha256
 
-ARCHITECTURE = {
-    "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-    "arch_kwargs": {
-        "n_stages": 3,
-        "features_per_stage": [4, 8, 8],
-        "conv_op": "torch.nn.modules.conv.Conv3d",
-        "kernel_sizes": [[3, 3, 3]] * 3,
-        "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]],
-        "n_conv_per_stage": [1, 1, 1],
-        "n_conv_per_stage_decoder": [1, 1],
-        "conv_bias": True,
-        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-        "dropout_op": None,
-        "dropout_op_kwargs": None,
-        "nonlin": "torch.nn.LeakyReLU",
-        "nonlin_kwargs": {"inplace": True},
-    },
-    "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-}
-
-
-def resampling(name: str, *, segmentation: bool) -> dict[str, object]:
-    how = {"is_seg": segmentation, "order": 1, "order_z": 0, "force_separate_z": None}
-    return {f"resampling_fn_{name}": "resample_data_or_seg_to_shape", f"{name}_kwargs": how}
-
 
 def write_weights(folder: Path) -> Path:
-    """Write plans, labels and random weights as HD-BET lays them out."""
-    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
-
-    configuration = {
-        "data_identifier": "x",
-        "preprocessor_name": "DefaultPreprocessor",
-        "batch_size": 2,
-        "patch_size": [32, 32, 32],
-        "median_image_size_in_voxels": [60, 60, 60],
-        "spacing": [3.0, 3.0, 3.0],
-        "normalization_schemes": ["ZScoreNormalization"],
-        "use_mask_for_norm": [False],
-        "architecture": ARCHITECTURE,
-        "batch_dice": False,
-    }
-    for name, segmentation in (("data", False), ("seg", True), ("probabilities", False)):
-        made = resampling(name, segmentation=segmentation)
-        configuration[f"resampling_fn_{name}"] = made[f"resampling_fn_{name}"]
-        configuration[f"resampling_fn_{name}_kwargs"] = made[f"{name}_kwargs"]
-    numbers = {"max": 1, "mean": 0, "median": 0, "min": 0, "std": 1}
-    percentiles = {"percentile_00_5": 0, "percentile_99_5": 1}
-    plans = {
-        "dataset_name": "Dataset001_x",
-        "plans_name": "nnUNetPlans",
-        "original_median_spacing_after_transp": [3, 3, 3],
-        "original_median_shape_after_transp": [60, 60, 60],
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
-        "experiment_planner_used": "x",
-        "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {"0": numbers | percentiles},
-        "configurations": {"3d_fullres": configuration},
-    }
-    labels = {
-        "channel_names": {"0": "MR"},
-        "labels": {"background": 0, "brain": 1},
-        "numTraining": 1,
-        "file_ending": ".nii.gz",
-    }
-    (folder / "fold_all").mkdir(parents=True)
-    (folder / "plans.json").write_text(json.dumps(plans))
-    (folder / "dataset.json").write_text(json.dumps(labels))
-    torch.manual_seed(0)
-    network = get_network_from_plans(
-        ARCHITECTURE["network_class_name"],
-        ARCHITECTURE["arch_kwargs"],
-        ARCHITECTURE["_kw_requires_import"],
-        1,
-        2,
-        deep_supervision=False,
+    """Write a network that predicts within seconds."""
+    return random_hd_bet.write_weights(
+        folder, features=(4, 8, 8), convolutions=1, patch=32, spacing_mm=3, shape=(60, 60, 60)
     )
-    torch.save(
-        {
-            "network_weights": network.state_dict(),
-            "trainer_name": "nnUNetTrainer",
-            "init_args": {"configuration": "3d_fullres"},
-            "inference_allowed_mirroring_axes": [0, 1, 2],
-            # nnU-Net's training log holds numbers of NumPy.
-            "logging": {"loss": [np.float32(1), np.float64(2), np.int64(3)]},
-        },
-        folder / CHECKPOINT,
-    )
-    return folder
 
 
 @pytest.fixture
@@ -186,7 +101,7 @@ def test_checkpoint_that_runs_code_is_refused(tmp_path, scan):
         ("plans.json", "{", "[", "JSONDecodeError"),
         ("plans.json", "3d_fullres", "2d", "2d|3d_fullres"),
         ("plans.json", "[4, 8, 8]", "[4, 8, 9]", "RuntimeError"),
-        ("plans.json", ARCHITECTURE["network_class_name"], "os.system", "name os.system"),
+        ("plans.json", NETWORK, "os.system", "name os.system"),
         ("plans.json", "torch.nn.LeakyReLU", "os.mkdir", "name os.mkdir"),
         ("dataset.json", '"labels"', '"other"', "KeyError"),
     ],
