@@ -84,11 +84,16 @@ def test_hyperintense_residual_spares_tissue_that_is_not_bright():
     assert not found[12:16, 12:16, 12:16].any()
 
 
-def test_excess_is_what_neither_the_scan_nor_the_reconstruction_explains():
+def three_blocks():
+    """Noise of tissue with three bright blocks, and the mask of all of it."""
     generator = np.random.default_rng(3)
     x = generator.normal(0.5, 0.02, (20, 20, 20)).astype(np.float32)
     x[4:8, 4:8, 4:8] = x[12:16, 4:8, 4:8] = x[4:8, 12:16, 4:8] = 0.8
-    mask = np.ones(x.shape, dtype=bool)
+    return x, np.ones(x.shape, dtype=bool)
+
+
+def test_excess_is_what_neither_the_scan_nor_the_reconstruction_explains():
+    x, mask = three_blocks()
     rebuilt = np.full_like(x, 0.5)
     rebuilt[12:16, 4:8, 4:8] = 0.7  # bright there in healthy brains, too
     rebuilt[4:8, 12:16, 4:8] = 0.1  # a blurred sulcus
@@ -102,10 +107,7 @@ def test_excess_is_what_neither_the_scan_nor_the_reconstruction_explains():
 
 
 def test_supported_is_the_excess_above_what_is_normal_raised_where_it_was_looked_for():
-    generator = np.random.default_rng(3)
-    x = generator.normal(0.5, 0.02, (20, 20, 20)).astype(np.float32)
-    x[4:8, 4:8, 4:8] = x[12:16, 4:8, 4:8] = x[4:8, 12:16, 4:8] = 0.8
-    mask = np.ones(x.shape, dtype=bool)
+    x, mask = three_blocks()
     rebuilt = np.full_like(x, 0.5)
     examined = mask.copy()
     examined[:, 10:] = False  # the third block is not looked at
