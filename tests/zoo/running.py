@@ -1,5 +1,6 @@
 """Runs of the packaged example, and what they leave."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +33,8 @@ def begin(raw: Path, out: Path, work: Path, **how: object) -> subprocess.Popen[s
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # As from a terminal: what is started in the background ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **how,
     )
 
