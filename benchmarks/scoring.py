@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from cases import HEALTHY, Case
 
-from uadbids.core.calibration import calibrate
-from uadbids.core.config import DetectionConfig
+from uadbids.core.calibration import Calibration, calibrate
+from uadbids.core.config import ENDS_AT, DetectionConfig
 from uadbids.core.metrics import average_precision, dice
 from uadbids.core.postprocess import segment
 from uadbids.detect import Examination
@@ -34,15 +34,15 @@ def measure(
     The threshold of a false-positive rate comes from the held-out healthy scans, by the same way
     of making maps. The oracle is the best single threshold of a set, found on its own labels.
     """
-    calibration = calibrate([_healthy(examine(h.volume, h.mask), h) for h in held_out])
+    calibration = _calibration(examine, held_out)
     cuts = [calibration.threshold(rate) for rate in rates]
     rows: dict[str, Row] = {}
     for group in dict.fromkeys(case.group for case in cases):
         members = [case for case in cases if case.group == group]
         exams = [examine(case.volume, case.mask) for case in members]
         rows[group] = row = {"cases": float(len(members))}
-        for rate, cut in zip(rates, cuts, strict=True):
-            found = [_cut(exam, cut, settings) for exam in exams]
+        for rate, limit in zip(rates, cuts, strict=True):
+            found = [cut(exam, limit, settings) for exam in exams]
             if group == HEALTHY:
                 row[f"false-positive ml at {rate:g}"] = mean(f.sum() / 1000 for f in found)
             else:
@@ -53,7 +53,8 @@ def measure(
             pooled = np.concatenate([exam.anomaly_map[exam.examined][::50] for exam in exams])
             grid = [*cuts, *np.quantile(pooled, 1 - np.logspace(-3.3, -0.9, 12))]
             row["Dice, oracle"] = max(
-                _mean_dice([_cut(exam, cut, settings) for exam in exams], members) for cut in grid
+                _mean_dice([cut(exam, limit, settings) for exam in exams], members)
+                for limit in grid
             )
         row["average precision"] = mean(
             average_precision(exam.anomaly_map[case.mask], case.lesions[case.mask])
@@ -83,8 +84,17 @@ def _healthy(exam: Examination, scan: Healthy) -> np.ndarray:
     return exam.anomaly_map[exam.examined & ~scan.excluded]
 
 
-def _cut(exam: Examination, threshold: float, settings: DetectionConfig) -> np.ndarray:
-    """Cut a map as the product does."""
+def threshold_of(examine: Examine, held_out: Sequence[Healthy], rate: float) -> float:
+    """Threshold that this share of the held-out scans' healthy voxels exceeds."""
+    return _calibration(examine, held_out).threshold(rate)
+
+
+def _calibration(examine: Examine, held_out: Sequence[Healthy]) -> Calibration:
+    return calibrate([_healthy(examine(scan.volume, scan.mask), scan) for scan in held_out])
+
+
+def cut(exam: Examination, threshold: float, settings: DetectionConfig) -> np.ndarray:
+    """Cut a map as the product does with the residual of the settings."""
     smallest = settings.min_volume_mm3
     found = segment(
         exam.anomaly_map,
@@ -92,6 +102,7 @@ def _cut(exam: Examination, threshold: float, settings: DetectionConfig) -> np.n
         threshold=threshold,
         min_volume_mm3=smallest,
         spacing=SPACING,
+        ends_at=ENDS_AT.get(settings.residual, 0.0),
     )
     return found > 0
 

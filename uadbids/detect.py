@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from uadbids.bundle import Bundle, DetectionConfig
-from uadbids.core.config import ResidualKind
+from uadbids.core.config import ENDS_AT, ResidualKind
 from uadbids.core.grid import Crop
 from uadbids.core.inference import reconstruct, resolve_device
 from uadbids.core.inference import residual as take_residual
@@ -146,6 +146,7 @@ def detect(
         threshold=limit,
         min_volume_mm3=smallest,
         spacing=SPACING,
+        ends_at=ENDS_AT.get(kind, 0.0),
     )
     score = None
     if kind == card.detection.residual:

@@ -18,7 +18,7 @@ from uadbids.bids.files import write_bytes
 from uadbids.bundle import Bundle
 from uadbids.core.baselines import Reference
 from uadbids.core.calibration import Calibration, calibrate
-from uadbids.core.config import DetectionConfig
+from uadbids.core.config import ENDS_AT, DetectionConfig
 from uadbids.core.grid import Crop
 from uadbids.core.lesions import fill, hyperintense
 from uadbids.core.models import VAE
@@ -230,6 +230,7 @@ def errors_on(
             threshold=threshold,
             min_volume_mm3=card.detection.min_volume_mm3,
             spacing=SPACING,
+            ends_at=ENDS_AT.get(card.detection.residual, 0.0),
         )
         left_out = item.excluded | (lesions > 0)
         errors.append(

@@ -112,6 +112,56 @@ def test_value_at_the_threshold_is_no_lesion():
         assert lesions.any() == found
 
 
+def lump(radius, height, size=40, blur=2.0):
+    """Map of a ball that a scanner blurs, and the ball."""
+    true = ball((size,) * 3, (size // 2,) * 3, radius)
+    return ndimage.gaussian_filter(height * true.astype(np.float32), blur), true
+
+
+def cut(anomaly, ends_at, threshold=1.0):
+    inside = np.ones(anomaly.shape, dtype=bool)
+    return segment(
+        anomaly,
+        inside,
+        threshold=threshold,
+        min_volume_mm3=10.0,
+        spacing=ISOTROPIC,
+        ends_at=ends_at,
+    )
+
+
+def test_small_bright_lesion_ends_at_half_its_height():
+    anomaly, true = lump(6, 10.0)
+    wide, right = (cut(anomaly, ends_at).sum() / true.sum() for ends_at in (0.0, 0.5))
+    assert wide > 1.4
+    assert right == pytest.approx(1.0, abs=0.15)
+
+
+def test_faint_lesion_and_one_beside_a_bright_one_are_found_whole():
+    bright, _ = lump(6, 10.0)
+    faint, _ = lump(6, 2.5)
+    both = np.concatenate([bright, faint], axis=0)
+    alone, found = cut(faint, 0.5), cut(both, 0.5)
+    assert alone.sum() > 0.9 * cut(faint, 0.0).sum()
+    np.testing.assert_array_equal(found[40:], alone)
+
+
+@pytest.mark.parametrize(("radius", "cut_again"), [(14, True), (20, False)])
+def test_lesions_from_25_ml_on_end_at_the_threshold(radius, cut_again):
+    # Above the threshold, 18 and 43 ml.
+    anomaly, _ = lump(radius, 10.0, size=60)
+    assert np.array_equal(cut(anomaly, 0.5), cut(anomaly, 0.0)) != cut_again
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 99), ends_at=st.floats(0.1, 0.9), threshold=st.floats(0.2, 1.5))
+def test_cutting_again_adds_nothing(seed, ends_at, threshold):
+    noise = np.random.default_rng(seed).normal(size=(24, 24, 24))
+    anomaly = (8 * ndimage.gaussian_filter(noise, 2)).clip(0).astype(np.float32)
+    once, twice = cut(anomaly, 0.0, threshold), cut(anomaly, ends_at, threshold)
+    assert not (twice & ~once.astype(bool)).any()
+
+
 def test_components_are_sorted_and_measured():
     lesions = np.zeros((30, 20, 10), dtype=np.uint8)
     lesions[2:4, 2:4, 2:4] = 1  # 8 voxels

@@ -186,9 +186,11 @@ def test_other_errors_of_torch_are_not_taken_for_memory(scans):
         fit(build(), lying, [], QUICK, device="cpu")
 
 
-def test_bfloat16_is_used_on_request():
+@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])
+def test_bfloat16_is_used_on_request_where_the_cpu_has_it(monkeypatch, capability):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     cpu = torch.device("cpu")
-    assert uses_bfloat16(TrainConfig(), cpu)
+    assert uses_bfloat16(TrainConfig(), cpu) == (capability == "AVX512")
     assert not uses_bfloat16(TrainConfig(bf16=False), cpu)
 
 
@@ -300,7 +302,8 @@ def test_augmentation_and_corruption_can_be_turned_off_and_on(scans):
     assert len(results) == 3
 
 
-def test_bfloat16_trains_as_well(scans):
+def test_bfloat16_trains_as_well(scans, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     history = fit(build(), scans, scans[:1], replace(QUICK, bf16=True), device="cpu")
     assert history.epochs[-1].reconstruction < history.epochs[0].reconstruction
 

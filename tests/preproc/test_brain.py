@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from uadbids.errors import ScanError, UsageError
-from uadbids.preproc.brain import choose_method, extract_brain
+from uadbids.preproc.brain import choose_method, extract_brain, without_doubtful
 from uadbids.preproc.conform import conform
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
@@ -112,6 +112,32 @@ def test_a_mask_too_small_for_a_brain_is_refused(
 
 
 # --- the embedded network
+
+
+def sphere(centre, radius, shape=(60, 60, 30), spacing=(1.0, 1.0, 2.0)):
+    grid = np.stack(np.indices(shape), axis=-1) * spacing
+    return np.linalg.norm(grid - np.array(centre), axis=-1) <= radius
+
+
+def test_a_lump_that_only_one_of_two_masks_holds_is_taken_away():
+    brain, lump = sphere((30, 30, 30), 20), sphere((44, 44, 30), 7)
+    left = without_doubtful(brain | lump, brain, (1.0, 1.0, 2.0))
+    # Its thin edge stays.
+    assert (left & ~brain).sum() < 0.2 * (lump & ~brain).sum()
+    assert left[brain].all()
+
+
+def test_masks_that_agree_but_for_their_rims_are_left_alone():
+    brain = sphere((30, 30, 30), 20)
+    for other in (sphere((30, 30, 30), 18), sphere((31.5, 30, 30), 20), sphere((30, 30, 30), 25)):
+        assert without_doubtful(brain, other, (1.0, 1.0, 2.0)) is brain
+
+
+def test_what_hangs_on_by_a_doubtful_lump_goes_with_it():
+    brain, lump = sphere((20, 30, 30), 14), sphere((38, 30, 30), 6)
+    beyond = sphere((48, 30, 30), 4)
+    left = without_doubtful(brain | lump | beyond, brain | beyond, (1.0, 1.0, 2.0))
+    assert left[brain].mean() > 0.99 and not left[50:].any()
 
 
 @pytest.mark.slow

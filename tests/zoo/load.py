@@ -144,7 +144,11 @@ def main() -> None:
     n_examined = count_examined(out)
     seconds = time.monotonic() - started
     print(f"{options.scans} scans in {seconds:.0f} s, exit status {process.returncode}")
-    print(f"processes left: {len(alive(process.pid))}")
+    # Helpers of multiprocessing end when they see that the command has ended.
+    until = time.monotonic() + SECONDS
+    while alive(process.pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    print(f"processes left {SECONDS:.0f} s later: {len(alive(process.pid))}")
     print(f"examined: {n_examined}; for each, in MB: ", end="")
     sizes = (tree_mb(one) / max(n_examined, 1) for one in (work, out))
     print("work directory {:.1f}, outputs {:.1f}".format(*sizes))

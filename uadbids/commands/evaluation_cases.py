@@ -15,6 +15,7 @@ from uadbids.bids.names import derivative_path
 from uadbids.bids.pairs import Pair
 from uadbids.bids.scan import Scan
 from uadbids.commands.evaluation_images import Image, Way, read_image, read_mask
+from uadbids.core.config import ENDS_AT
 from uadbids.core.grid import Crop
 from uadbids.core.metrics import confusion
 from uadbids.core.postprocess import Spacing, erode, segment
@@ -95,14 +96,15 @@ class TemplateSide:
     affine: np.ndarray
     min_volume_mm3: float
 
-    def lesions(self, scores: np.ndarray, threshold: float) -> np.ndarray:
-        """Cut a map on this grid just as detection does."""
+    def lesions(self, scores: np.ndarray, threshold: float, ends_at: float) -> np.ndarray:
+        """Cut a map on this grid just as detection does (`postprocess.segment`)."""
         found = segment(
             scores,
             self.examined,
             threshold=threshold,
             min_volume_mm3=self.min_volume_mm3,
             spacing=_ISOTROPIC,
+            ends_at=ends_at,
         )
         return found > 0
 
@@ -251,7 +253,8 @@ def _doubts(case: Case) -> list[str]:
     if case.side is None:
         doubts.append("the template space was not written: no other thresholds, no baselines")
     else:
-        again = case.labels(case.side.lesions(case.side.anomaly, case.threshold))
+        ends_at = ENDS_AT.get(str(case.scan.metadata.get("ResidualKind")), 0.0)
+        again = case.labels(case.side.lesions(case.side.anomaly, case.threshold, ends_at))
         if confusion(again, case.found).dice < _SAME_LESIONS:
             doubts.append(
                 "the lesion mask cannot be made again from map and threshold: other settings than "

@@ -13,6 +13,7 @@ from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.scan import Scan
 from uadbids.commands.evaluation_cases import Detection, TemplateSide, read_template_side
 from uadbids.core.baselines import Reference, equalised, robust_z, voxelwise_z
+from uadbids.core.config import ENDS_AT
 from uadbids.core.inference import residual
 from uadbids.errors import UsageError
 
@@ -43,6 +44,8 @@ class Method:
     in_intensity : bool
         Whether the map is a plain residual, in units of the scaled intensity: the model's own, or
         `plain_residual`.
+    ends_at : float
+        Where small lesions end (`postprocess.segment`): part of the model's own detection.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Method:
     threshold: float | None = None
     is_model: bool = False
     in_intensity: bool = False
+    ends_at: float = 0.0
 
 
 def model_of(scans: Sequence[Scan]) -> Method:
@@ -69,8 +73,13 @@ def model_of(scans: Sequence[Scan]) -> Method:
         )
     ((name, _),) = names
     plain = not kinds & {"hyperintense", "excess", "supported"}
+    (kind,) = kinds
     return Method(
-        str(name or "model"), lambda side: side.anomaly, is_model=True, in_intensity=plain
+        str(name or "model"),
+        lambda side: side.anomaly,
+        is_model=True,
+        in_intensity=plain,
+        ends_at=ENDS_AT.get(str(kind), 0.0),
     )
 
 

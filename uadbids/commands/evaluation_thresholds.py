@@ -128,14 +128,14 @@ def _sweep(
 ) -> dict[tuple[str, str, str], dict[str, list[float]]]:
     """Dice of each scan at each threshold, by reference, method and grid."""
     dices: dict[tuple[str, str, str], dict[str, list[float]]] = {}
-    scorers = {method.name: method.scores for method in methods}
+    named = {method.name: method for method in methods}
     for case in cases():
         if case.side is None:
             continue
         for (method, grid), thresholds in grids.items():
-            scores = scorers[method](case.side)
+            scores = named[method].scores(case.side)
             for threshold in thresholds:
-                found = case.labels(case.side.lesions(scores, threshold))
+                found = case.labels(case.side.lesions(scores, threshold, named[method].ends_at))
                 for reference, truth in case.references.items():
                     rows = dices.setdefault((reference, method, grid), {})
                     rows.setdefault(case.scan.name, []).append(dice(found, truth))

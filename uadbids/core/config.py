@@ -11,6 +11,10 @@ Reduction = Literal["mean", "sum"]
 Schedule = Literal["cosine", "constant"]
 ResidualKind = Literal["positive", "signed", "abs", "hyperintense", "excess", "supported"]
 Range = tuple[float, float]
+ENDS_AT: Mapping[str, float] = MappingProxyType({"supported": 0.5})
+"""Part of its own height at which a small lesion ends, by kind of residual (docs/method.md, 15).
+
+The paper's residuals have none: its lesions are what exceeds the threshold."""
 # Far beyond any network that fits a machine, and small enough for torch to count its weights.
 WIDEST = 2**16
 

@@ -10,6 +10,7 @@ import cc3d
 import nibabel as nib
 import numpy as np
 import torch
+from scipy import ndimage
 
 from uadbids.errors import ScanError, UsageError
 from uadbids.preproc.conform import on_grid_of
@@ -18,6 +19,8 @@ from uadbids.preproc.hd_bet import run_hd_bet
 Method = Literal["hd-bet", "deepbet", "mask", "none"]
 
 SMALLEST_ML = 50.0
+# Half the thickness of what two masks may differ by.
+_AGREE_MM = 2.0
 
 
 def choose_method(
@@ -121,13 +124,44 @@ def _deepbet(image: nib.Nifti1Image, in_file: Path, device: str) -> np.ndarray:
     """Run deepbet (Fisch et al. 2024); its weights lie inside its wheel."""
     from deepbet import BrainExtraction
 
+    # Along x, which is left to right in a conformed scan.
+    mirrored = nib.Nifti1Image(np.asarray(image.dataobj)[::-1], image.affine, image.header)
     try:
         bet = BrainExtraction(no_gpu=device == "cpu")
-        _, mask, _ = bet.run(image)
+        mask, other = (np.asarray(bet.run(seen)[1].dataobj) > 0 for seen in (image, mirrored))
     except (AssertionError, ValueError, IndexError) as error:
         # deepbet asserts, or takes the maximum of nothing, where it sees no head.
         raise ScanError(f"{in_file}: deepbet found no brain in it; is this a head?") from error
-    return np.asarray(mask.dataobj) > 0
+    return without_doubtful(mask, other[::-1], image.header.get_zooms()[:3])
+
+
+def without_doubtful(
+    mask: np.ndarray, other: np.ndarray, spacing: tuple[float, float, float]
+) -> np.ndarray:
+    """Take away what only one of two brain masks holds, where that is thick.
+
+    deepbet now and then takes scalp and skull of one side for brain, and in the mirrored scan
+    those of the other side. Two masks that agree differ by less than 4 mm along their rims.
+
+    Parameters
+    ----------
+    mask, other : ndarray of bool, shape (X, Y, Z)
+        Masks of the same brain.
+    spacing : tuple of float
+        Voxel sizes in mm.
+
+    Returns
+    -------
+    ndarray of bool, shape (X, Y, Z)
+        The largest piece of what is left of ``mask``; ``mask`` itself where the masks agree.
+    """
+    alone = mask & ~other
+    thick = ndimage.distance_transform_edt(alone, sampling=spacing) > _AGREE_MM
+    if not thick.any():
+        return mask
+    doubtful = ndimage.distance_transform_edt(~thick, sampling=spacing) <= _AGREE_MM
+    left = mask & ~(alone & doubtful)
+    return np.asarray(cc3d.largest_k(left, k=1, connectivity=6)) > 0
 
 
 def _needed(path: Path | None, what: str) -> Path:
