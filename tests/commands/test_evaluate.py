@@ -128,7 +128,7 @@ def test_thresholds_of_the_halves_and_of_the_oracle_are_the_best_of_those_tried(
         case = read_case(pair, reading)
         truth, line = case.references["label-lesion"], []
         for threshold in PAPER_THRESHOLDS:
-            found = case.labels(case.side.lesions(case.side.anomaly, threshold))
+            found = case.labels(case.side.lesions(case.side.anomaly, threshold, 0.0))
             total = found.sum() + truth.sum()
             line.append(2 * (found & truth).sum() / total if total else 1.0)
         dices.append(line)
@@ -273,3 +273,13 @@ def test_the_same_command_gives_the_same_files(data, done, tmp_path):
     evaluate(options)
     for path in done.rglob("*.*"):
         assert (tmp_path / path.relative_to(done)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(("kind", "ends_at"), [("supported", 0.5), ("positive", 0.0)])
+def test_lesions_of_the_model_end_where_its_detection_ended_them(kind, ends_at):
+    from uadbids.bids.scan import Scan
+    from uadbids.commands.evaluation_methods import model_of
+
+    facts = {"Model": "m", "ModelSHA256": "0", "ResidualKind": kind}
+    method = model_of([Scan(Path("x.nii.gz"), {"subject": "1"}, facts)])
+    assert method.ends_at == ends_at
