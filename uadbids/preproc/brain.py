@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,8 @@ Method = Literal["hd-bet", "deepbet", "mask", "none"]
 SMALLEST_ML = 50.0
 # Half the thickness of what two masks may differ by.
 _AGREE_MM = 2.0
+# Smaller pieces are no lump of scalp.
+_LEAST_ML = 1.0
 
 
 def choose_method(
@@ -159,9 +162,12 @@ def without_doubtful(
     thick = ndimage.distance_transform_edt(alone, sampling=spacing) > _AGREE_MM
     if not thick.any():
         return mask
-    doubtful = ndimage.distance_transform_edt(~thick, sampling=spacing) <= _AGREE_MM
-    left = mask & ~(alone & doubtful)
-    return np.asarray(cc3d.largest_k(left, k=1, connectivity=6)) > 0
+    doubtful = alone & (ndimage.distance_transform_edt(~thick, sampling=spacing) <= _AGREE_MM)
+    smallest = math.ceil(1000 * _LEAST_ML / math.prod(spacing))
+    doubtful = np.asarray(cc3d.dust(doubtful, threshold=smallest, connectivity=26)) > 0
+    if not doubtful.any():
+        return mask
+    return np.asarray(cc3d.largest_k(mask & ~doubtful, k=1, connectivity=6)) > 0
 
 
 def _needed(path: Path | None, what: str) -> Path:
