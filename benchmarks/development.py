@@ -77,8 +77,8 @@ def clustered(way: Examine) -> Examine:
     return raised
 
 
-def measure_all(bundles: list[Bundle], cohort: Cohort, cases: list[Case]) -> Results:
-    """Measure the baselines, every bundle, and other residuals of the first one."""
+def measure_all(bundles: list[Bundle], cohort: Cohort, cases: list[Case], brief: bool) -> Results:
+    """Measure the baselines and every bundle; unless brief, also the parts of the first one."""
     first, results = bundles[0], Results()
 
     def add(name: str, way: Examine, settings: DetectionConfig) -> None:
@@ -90,13 +90,15 @@ def measure_all(bundles: list[Bundle], cohort: Cohort, cases: list[Case]) -> Res
     plain = replace(default, residual="excess")
     for name, map_of in zip(BASELINES, (equalised, robust_z), strict=True):
         add(name, intensity(map_of, first), plain)
+    for bundle in bundles:
+        settings = bundle.card.detection
+        add(bundle.card.name, model(bundle, settings), settings)
+    if brief:
+        return results
     add("robust z of intensity, smoothed", intensity(smoothed_z, first), plain)
     raised = clustered(intensity(smoothed_z, first))
     add("robust z, smoothed, with clusters", raised, plain)
     add("the same, lesions to half their height", raised, default)
-    for bundle in bundles:
-        settings = bundle.card.detection
-        add(bundle.card.name, model(bundle, settings), settings)
     add(f"{first.card.name}, lesions to the threshold", model(first, default), plain)
     for kind in ("excess", "positive"):
         other = replace(default, residual=kind)
@@ -128,13 +130,14 @@ def main() -> None:
     parser.add_argument("bundles", type=Path, nargs="+")
     parser.add_argument("--work-dir", type=Path, required=True)
     parser.add_argument("--nprocs", type=int, default=2)
+    parser.add_argument("--brief", action="store_true", help="baselines and bundles alone")
     parser.add_argument("--write-card", action="store_true", help="put the figures into the cards")
     args = parser.parse_args()
     options = run_options(args.work_dir, args.nprocs)
     bundles = [load_bundle(folder, device="cpu") for folder in args.bundles]
     cohort, cases = read_cohort(args.cohort, options), read_cases(args.sources, options)
     torch.set_num_threads(args.nprocs)
-    results = measure_all(bundles, cohort, cases)
+    results = measure_all(bundles, cohort, cases, args.brief)
     print_tables(results)
     if args.write_card:
         for bundle, folder in zip(bundles, args.bundles, strict=True):
