@@ -220,7 +220,7 @@ class DetectionConfig:
     smoothing_mm: float = 0.8
     erosion_mm: float = 2.0
     min_volume_mm3: float = 10.0
-    false_positive_rate: float = 0.0045
+    false_positive_rate: float = 0.005
 
     def __post_init__(self) -> None:
         if self.residual not in get_args(ResidualKind):
