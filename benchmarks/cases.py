@@ -7,11 +7,13 @@ what was preprocessed.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import nibabel as nib
 import numpy as np
+import torch
 from rich.console import Console
 
 from uadbids.bids.query import Scan, find_scans
@@ -59,6 +61,24 @@ def run_options(work_dir: Path, nprocs: int) -> RunOptions:
     work_dir.mkdir(parents=True, exist_ok=True)
     prepare_environment(work_dir, random_seed=20210301, threads=1)
     return RunOptions(work_dir=work_dir, nprocs=nprocs)
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """Command line of a benchmark on the cohort and the development cases."""
+    parser = argparse.ArgumentParser(description=description)
+    for name in ("sources", "cohort"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--work-dir", type=Path, required=True)
+    parser.add_argument("--nprocs", type=int, default=2)
+    return parser
+
+
+def read_all(args: argparse.Namespace) -> tuple[Cohort, list[Case]]:
+    """Read what `arguments` names; torch then uses as many threads as there were processes."""
+    options = run_options(args.work_dir, args.nprocs)
+    found = read_cohort(args.cohort, options), read_cases(args.sources, options)
+    torch.set_num_threads(args.nprocs)
+    return found
 
 
 def read_cohort(cohort: Path, options: RunOptions) -> Cohort:

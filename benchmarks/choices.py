@@ -10,17 +10,15 @@ Results are kept in the work directory, so that a second call only adds what is 
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from cases import HEALTHY, SETS, Case, Cohort, read_cases, read_cohort, run_options
+from cases import HEALTHY, SETS, Case, Cohort, arguments, read_all
 from scoring import SPACING, measure
 from torch import Tensor, nn
 
@@ -175,7 +173,8 @@ def score(
 
 def baselines(cohort: Cohort, cases: Sequence[Case]) -> dict[str, dict[str, dict[str, float]]]:
     """Measure intensity alone."""
-    settings = DetectionConfig()
+    # Intensity alone ends at the threshold.
+    settings = replace(DetectionConfig(), residual="excess")
 
     def way(map_of, crop: Crop):  # noqa: ANN001, ANN202
         def apply(volume: np.ndarray, mask: np.ndarray) -> Examination:
@@ -194,20 +193,14 @@ def baselines(cohort: Cohort, cases: Sequence[Case]) -> dict[str, dict[str, dict
 
 def main() -> None:
     """Read, train what is missing, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("sources", "cohort"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--work-dir", type=Path, required=True)
-    parser.add_argument("--nprocs", type=int, default=2)
+    parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=CHOICES, default=list(CHOICES))
     args = parser.parse_args()
-    options = run_options(args.work_dir, args.nprocs)
+    cohort, cases = read_all(args)
     kept = args.work_dir / "choices.json"
     results = json.loads(kept.read_text()) if kept.is_file() else {}
-    cohort, cases = read_cohort(args.cohort, options), read_cases(args.sources, options)
     many = [case for case in cases if case.group == THINNED]
     cases = [case for case in cases if case.group != THINNED] + many[::3]
-    torch.set_num_threads(args.nprocs)
     print(f"{len(cohort.real)} real and {len(cohort.synthetic)} synthetic scans, {STEPS} steps")
 
     def keep(name: str, rows: Mapping[str, Mapping[str, float]]) -> None:

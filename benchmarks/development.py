@@ -1,6 +1,7 @@
 """Measure bundles and intensity alone on the development cases; print one table a set.
 
-``python benchmarks/development.py SOURCES COHORT BUNDLE... --work-dir WORK [--write-card]``
+``python benchmarks/development.py SOURCES COHORT BUNDLE... --work-dir WORK``, and ``--brief`` for
+baselines and bundles alone, ``--write-card`` to put the figures into the cards.
 
 Nobody who was trained on or held out is measured. A lesion counts whole, also where it reaches
 out of the slices that a model examines; the baselines look at the same slices. Label-free
@@ -10,13 +11,12 @@ ones are the best single threshold of a set, found on its own labels, and no met
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from cases import Case, Cohort, read_cases, read_cohort, run_options
+from cases import Case, Cohort, arguments, read_all
 from scipy import ndimage
 from scoring import SPACING, Examine, Row, measure, print_tables
 
@@ -124,19 +124,13 @@ def write_card(bundle: Bundle, folder: Path, results: Results) -> None:
 
 def main() -> None:
     """Preprocess (or take from the work directory), measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("sources", "cohort"):
-        parser.add_argument(name, type=Path)
+    parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("bundles", type=Path, nargs="+")
-    parser.add_argument("--work-dir", type=Path, required=True)
-    parser.add_argument("--nprocs", type=int, default=2)
     parser.add_argument("--brief", action="store_true", help="baselines and bundles alone")
     parser.add_argument("--write-card", action="store_true", help="put the figures into the cards")
     args = parser.parse_args()
-    options = run_options(args.work_dir, args.nprocs)
     bundles = [load_bundle(folder, device="cpu") for folder in args.bundles]
-    cohort, cases = read_cohort(args.cohort, options), read_cases(args.sources, options)
-    torch.set_num_threads(args.nprocs)
+    cohort, cases = read_all(args)
     results = measure_all(bundles, cohort, cases, args.brief)
     print_tables(results)
     if args.write_card:

@@ -12,23 +12,22 @@ that touch one.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from cases import HEALTHY, Case, Cohort, read_cases, read_cohort, run_options
+from cases import HEALTHY, Case, Cohort, arguments, read_all
 from development import BASELINES, intensity, model
 from nibabel.affines import apply_affine
 from scipy import ndimage
-from scoring import SPACING, Examine, cut, threshold_of
+from scoring import SPACING, Examine, calibration_of, lesions_of
 
 from uadbids.bundle import Bundle, load_bundle
 from uadbids.core.baselines import robust_z
 from uadbids.core.config import DetectionConfig
+from uadbids.core.metrics import lesion_wise
 from uadbids.core.postprocess import erode, label_components
 from uadbids.preproc.atlas import Atlas
 from uadbids.preproc.grid import Template
@@ -91,9 +90,8 @@ def touched(found: np.ndarray, lesions: np.ndarray) -> tuple[Counter[str], Count
         chosen = (sizes >= low) & (sizes < high)
         chosen[0] = False
         there[name], hit[name] = int(chosen.sum()), int((chosen & inside).sum())
-    components = label_components(found)
-    right = np.unique(components[found & lesions])
-    there["found"], hit["found"] = int(components.max()), len(right)
+    counts = lesion_wise(found, lesions)
+    there["found"], hit["found"] = counts.n_found, counts.n_right
     return there, hit
 
 
@@ -101,14 +99,14 @@ def measure(
     name: str, way: Examine, settings: DetectionConfig, cohort: Cohort, cases: Sequence[Case]
 ) -> None:
     """Print one row of each table."""
-    limit = threshold_of(way, cohort.held_out, settings.false_positive_rate)
+    limit = calibration_of(way, cohort.held_out).threshold(settings.false_positive_rate)
     atlas = Atlas.packaged()
     for title, healthy in (("lesions", False), ("healthy", True)):
         members = [case for case in cases if (case.group == HEALTHY) == healthy]
         ml, there, hit = Counter[str](), Counter[str](), Counter[str]()
         for case in members:
             exam = way(case.volume, case.mask)
-            found = cut(exam, limit, settings)
+            found = lesions_of(exam, limit, settings)
             ml.update(misplaced(found, exam.examined, case, atlas))
             for total, part in zip((there, hit), touched(found, case.lesions), strict=True):
                 total.update(part)
@@ -122,28 +120,21 @@ def measure(
 def ways(bundles: Sequence[Bundle]) -> Iterator[tuple[str, Examine, DetectionConfig]]:
     """Ways of making maps and how they are cut, from intensity to the default."""
     first = bundles[0]
-    for kind in ("positive", "excess"):
-        settings = replace(first.card.detection, residual=kind)
-        if kind == "positive":
-            yield BASELINES[1], intensity(robust_z, first), settings
-        yield f"{first.card.name}, '{kind}'", model(first, settings), settings
+    plain, excess = (replace(first.card.detection, residual=k) for k in ("positive", "excess"))
+    yield BASELINES[1], intensity(robust_z, first), plain
+    for settings in (plain, excess):
+        yield f"{first.card.name}, '{settings.residual}'", model(first, settings), settings
     for bundle in bundles:
         yield bundle.card.name, model(bundle, bundle.card.detection), bundle.card.detection
 
 
 def main() -> None:
     """Preprocess (or take from the work directory), measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("sources", "cohort"):
-        parser.add_argument(name, type=Path)
+    parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("bundles", type=Path, nargs="+")
-    parser.add_argument("--work-dir", type=Path, required=True)
-    parser.add_argument("--nprocs", type=int, default=2)
     args = parser.parse_args()
-    options = run_options(args.work_dir, args.nprocs)
     bundles = [load_bundle(folder, device="cpu") for folder in args.bundles]
-    cohort, cases = read_cohort(args.cohort, options), read_cases(args.sources, options)
-    torch.set_num_threads(args.nprocs)
+    cohort, cases = read_all(args)
     print("| scans | map | " + " | ".join(PLACES) + " | all |")
     print("|---" * (len(PLACES) + 3) + "|")
     print("> | map | " + " | ".join(SIZES) + " | found components that are right |")

@@ -8,10 +8,9 @@ import numpy as np
 from cases import HEALTHY, Case
 
 from uadbids.core.calibration import Calibration, calibrate
-from uadbids.core.config import ENDS_AT, DetectionConfig
+from uadbids.core.config import DetectionConfig
 from uadbids.core.metrics import average_precision, dice
-from uadbids.core.postprocess import segment
-from uadbids.detect import Examination
+from uadbids.detect import Examination, cut
 from uadbids.healthy import Healthy
 
 SPACING = (1.0, 1.0, 1.0)
@@ -34,7 +33,7 @@ def measure(
     The threshold of a false-positive rate comes from the held-out healthy scans, by the same way
     of making maps. The oracle is the best single threshold of a set, found on its own labels.
     """
-    calibration = _calibration(examine, held_out)
+    calibration = calibration_of(examine, held_out)
     cuts = [calibration.threshold(rate) for rate in rates]
     rows: dict[str, Row] = {}
     for group in dict.fromkeys(case.group for case in cases):
@@ -42,7 +41,7 @@ def measure(
         exams = [examine(case.volume, case.mask) for case in members]
         rows[group] = row = {"cases": float(len(members))}
         for rate, limit in zip(rates, cuts, strict=True):
-            found = [cut(exam, limit, settings) for exam in exams]
+            found = [lesions_of(exam, limit, settings) for exam in exams]
             if group == HEALTHY:
                 row[f"false-positive ml at {rate:g}"] = mean(f.sum() / 1000 for f in found)
             else:
@@ -53,7 +52,7 @@ def measure(
             pooled = np.concatenate([exam.anomaly_map[exam.examined][::50] for exam in exams])
             grid = [*cuts, *np.quantile(pooled, 1 - np.logspace(-3.3, -0.9, 12))]
             row["Dice, oracle"] = max(
-                _mean_dice([cut(exam, limit, settings) for exam in exams], members)
+                _mean_dice([lesions_of(exam, limit, settings) for exam in exams], members)
                 for limit in grid
             )
         row["average precision"] = mean(
@@ -84,27 +83,14 @@ def _healthy(exam: Examination, scan: Healthy) -> np.ndarray:
     return exam.anomaly_map[exam.examined & ~scan.excluded]
 
 
-def threshold_of(examine: Examine, held_out: Sequence[Healthy], rate: float) -> float:
-    """Threshold that this share of the held-out scans' healthy voxels exceeds."""
-    return _calibration(examine, held_out).threshold(rate)
-
-
-def _calibration(examine: Examine, held_out: Sequence[Healthy]) -> Calibration:
+def calibration_of(examine: Examine, held_out: Sequence[Healthy]) -> Calibration:
+    """Healthy residuals of the held-out scans by a way of making maps."""
     return calibrate([_healthy(examine(scan.volume, scan.mask), scan) for scan in held_out])
 
 
-def cut(exam: Examination, threshold: float, settings: DetectionConfig) -> np.ndarray:
+def lesions_of(exam: Examination, threshold: float, settings: DetectionConfig) -> np.ndarray:
     """Cut a map as the product does with the residual of the settings."""
-    smallest = settings.min_volume_mm3
-    found = segment(
-        exam.anomaly_map,
-        exam.examined,
-        threshold=threshold,
-        min_volume_mm3=smallest,
-        spacing=SPACING,
-        ends_at=ENDS_AT.get(settings.residual, 0.0),
-    )
-    return found > 0
+    return cut(exam, threshold, settings.residual, settings.min_volume_mm3) > 0
 
 
 def _mean_dice(found: Sequence[np.ndarray], members: Sequence[Case]) -> float:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from uadbids.bundle import Bundle, DetectionConfig
-from uadbids.core.config import ENDS_AT, ResidualKind
+from uadbids.core.config import ResidualKind, ends_at
 from uadbids.core.grid import Crop
 from uadbids.core.inference import reconstruct, resolve_device
 from uadbids.core.inference import residual as take_residual
@@ -140,14 +140,7 @@ def detect(
     place = resolve_device(device) if isinstance(device, str) else device
     found = examine(volume, mask, bundle.model, card.crop, card.detection, device=place, kind=kind)
     smallest = card.detection.min_volume_mm3 if min_volume_mm3 is None else min_volume_mm3
-    lesions = segment(
-        found.anomaly_map,
-        found.examined,
-        threshold=limit,
-        min_volume_mm3=smallest,
-        spacing=SPACING,
-        ends_at=ENDS_AT.get(kind, 0.0),
-    )
+    lesions = cut(found, limit, kind, smallest)
     score = None
     if kind == card.detection.residual:
         seen = card.crop.mask(_shape(volume)) & (mask != 0)
@@ -222,6 +215,37 @@ def examine(
         normal=crop.apply(_normal()) if knows_place else None,
     )
     return Examination(crop.restore(rebuilt, shape), crop.restore(difference, shape), examined)
+
+
+def cut(
+    found: Examination, threshold: float, kind: ResidualKind, min_volume_mm3: float
+) -> npt.NDArray[np.uint8]:
+    """Turn a map into lesions, as its kind of residual asks (`postprocess.segment`).
+
+    Parameters
+    ----------
+    found : Examination
+        On the template grid.
+    threshold : float
+        On the anomaly map.
+    kind : str
+        Of the map's residual.
+    min_volume_mm3 : float
+        Smallest lesion.
+
+    Returns
+    -------
+    ndarray of uint8, shape (X, Y, Z)
+        0 or 1.
+    """
+    return segment(
+        found.anomaly_map,
+        found.examined,
+        threshold=threshold,
+        min_volume_mm3=min_volume_mm3,
+        spacing=SPACING,
+        ends_at=ends_at(kind),
+    )
 
 
 def reconstruction_error(

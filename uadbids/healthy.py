@@ -18,13 +18,12 @@ from uadbids.bids.files import write_bytes
 from uadbids.bundle import Bundle
 from uadbids.core.baselines import Reference
 from uadbids.core.calibration import Calibration, calibrate
-from uadbids.core.config import ENDS_AT, DetectionConfig
+from uadbids.core.config import DetectionConfig
 from uadbids.core.grid import Crop
 from uadbids.core.lesions import fill, hyperintense
 from uadbids.core.models import VAE
-from uadbids.core.postprocess import segment
 from uadbids.core.samples import Sample
-from uadbids.detect import SPACING, examine, reconstruction_error
+from uadbids.detect import cut, examine, reconstruction_error
 from uadbids.errors import UsageError
 
 # Around a lesion the residual is not healthy either.
@@ -224,14 +223,8 @@ def errors_on(
     errors = []
     for item, model in scans:
         found = examine(item.volume, item.mask, model, card.crop, card.detection, device=device)
-        lesions = segment(
-            found.anomaly_map,
-            found.examined,
-            threshold=threshold,
-            min_volume_mm3=card.detection.min_volume_mm3,
-            spacing=SPACING,
-            ends_at=ENDS_AT.get(card.detection.residual, 0.0),
-        )
+        settings = card.detection
+        lesions = cut(found, threshold, settings.residual, settings.min_volume_mm3)
         left_out = item.excluded | (lesions > 0)
         errors.append(
             reconstruction_error(item.volume, found.reconstruction, item.mask, left_out, card.crop)

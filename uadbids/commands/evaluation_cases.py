@@ -15,7 +15,7 @@ from uadbids.bids.names import derivative_path
 from uadbids.bids.pairs import Pair
 from uadbids.bids.scan import Scan
 from uadbids.commands.evaluation_images import Image, Way, read_image, read_mask
-from uadbids.core.config import ENDS_AT
+from uadbids.core.config import ends_at
 from uadbids.core.grid import Crop
 from uadbids.core.metrics import confusion
 from uadbids.core.postprocess import Spacing, erode, segment
@@ -253,8 +253,8 @@ def _doubts(case: Case) -> list[str]:
     if case.side is None:
         doubts.append("the template space was not written: no other thresholds, no baselines")
     else:
-        ends_at = ENDS_AT.get(str(case.scan.metadata.get("ResidualKind")), 0.0)
-        again = case.labels(case.side.lesions(case.side.anomaly, case.threshold, ends_at))
+        end = ends_at(str(case.scan.metadata.get("ResidualKind")))
+        again = case.labels(case.side.lesions(case.side.anomaly, case.threshold, end))
         if confusion(again, case.found).dice < _SAME_LESIONS:
             doubts.append(
                 "the lesion mask cannot be made again from map and threshold: other settings than "

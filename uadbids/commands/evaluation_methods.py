@@ -13,7 +13,7 @@ from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.scan import Scan
 from uadbids.commands.evaluation_cases import Detection, TemplateSide, read_template_side
 from uadbids.core.baselines import Reference, equalised, robust_z, voxelwise_z
-from uadbids.core.config import ENDS_AT
+from uadbids.core.config import ends_at
 from uadbids.core.inference import residual
 from uadbids.errors import UsageError
 
@@ -71,15 +71,13 @@ def model_of(scans: Sequence[Scan]) -> Method:
             "the maps were made by more than one model or kind of residual "
             f"({', '.join(sorted(str(name) for name, _ in names))}); evaluate each on its own"
         )
-    ((name, _),) = names
-    plain = not kinds & {"hyperintense", "excess", "supported"}
-    (kind,) = kinds
+    ((name, _),), (kind,) = names, kinds
     return Method(
         str(name or "model"),
         lambda side: side.anomaly,
         is_model=True,
-        in_intensity=plain,
-        ends_at=ENDS_AT.get(str(kind), 0.0),
+        in_intensity=kind not in ("hyperintense", "excess", "supported"),
+        ends_at=ends_at(str(kind)),
     )
 
 

@@ -11,12 +11,17 @@ Reduction = Literal["mean", "sum"]
 Schedule = Literal["cosine", "constant"]
 ResidualKind = Literal["positive", "signed", "abs", "hyperintense", "excess", "supported"]
 Range = tuple[float, float]
-ENDS_AT: Mapping[str, float] = MappingProxyType({"supported": 0.5})
-"""Part of its own height at which a small lesion ends, by kind of residual (docs/method.md, 15).
-
-The paper's residuals have none: its lesions are what exceeds the threshold."""
 # Far beyond any network that fits a machine, and small enough for torch to count its weights.
 WIDEST = 2**16
+
+
+def ends_at(kind: str) -> float:
+    """Part of its own height at which a small lesion ends, by kind of residual.
+
+    0, for none, with the paper's residuals: its lesions are what exceeds the threshold
+    (docs/method.md, 15).
+    """
+    return 0.5 if kind == "supported" else 0.0
 
 
 @dataclass(frozen=True)

@@ -122,11 +122,10 @@ def segment(
     inside, values, above = mask[box], anomaly_map[box], candidates[box]
     # The tolerance keeps 10 voxels of 1.0000001 mm3 from becoming 9.999 mm3.
     min_voxels = math.ceil(min_volume_mm3 / math.prod(spacing) - 1e-4)
-    found = keep_large(_binary_median(above) & inside, min_voxels)
-    if ends_at > 0 and found.any():
-        above &= ~_skirts(found, values, ends_at, math.prod(spacing))
-        found = keep_large(_binary_median(above) & inside, min_voxels)
-    lesions[box] = found
+    lesions[box] = keep_large(_binary_median(above) & inside, min_voxels)
+    if ends_at > 0:
+        above &= ~_skirts(lesions[box], values, ends_at, math.prod(spacing))
+        lesions[box] = keep_large(_binary_median(above) & inside, min_voxels)
     return lesions
 
 
@@ -213,16 +212,18 @@ def _binary_median(mask: Bools) -> Bools:
 
 
 def _skirts(
-    found: Bools, values: npt.NDArray[np.floating], ends_at: float, voxel_mm3: float
+    lesions: npt.NDArray[np.integer],
+    values: npt.NDArray[np.floating],
+    ends_at: float,
+    voxel_mm3: float,
 ) -> Bools:
     """Voxels of small components that are below a part of their component's height."""
-    labels = cc3d.connected_components(np.ascontiguousarray(found), connectivity=26)
-    sizes = np.bincount(labels.ravel()) * voxel_mm3 / 1000
-    low = np.zeros_like(found)
+    labels = label_components(lesions)
+    low = np.zeros(labels.shape, dtype=bool)
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None or sizes[number] >= _SMALL_ML:
-            continue
         inside = labels[box] == number
+        if inside.sum() * voxel_mm3 / 1000 >= _SMALL_ML:
+            continue
         height = np.quantile(values[box][inside], _TOP)
         low[box] |= inside & (values[box] <= ends_at * height)
     return low

@@ -113,7 +113,6 @@ def uses_bfloat16(config: TrainConfig, device: torch.device) -> bool:
     if device.type == "cuda" and torch.version.hip is None:
         return config.bf16 and torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        # A step of a 3D network took ten times as long on a CPU that stops at AVX2.
         return config.bf16 and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     return config.bf16
 
