@@ -159,10 +159,12 @@ def without_doubtful(
         The largest piece of what is left of ``mask``; ``mask`` itself where the masks agree.
     """
     alone = mask & ~other
-    thick = ndimage.distance_transform_edt(alone, sampling=spacing) > _AGREE_MM
-    if not thick.any():
-        return mask
-    doubtful = alone & (ndimage.distance_transform_edt(~thick, sampling=spacing) <= _AGREE_MM)
+    # A ball around each voxel is several times faster than the distance of every voxel.
+    reaches = [math.ceil(_AGREE_MM / size) for size in spacing]
+    offsets = np.meshgrid(*(np.arange(-n, n + 1) for n in reaches), indexing="ij")
+    ball = np.linalg.norm(np.stack(offsets, axis=-1) * spacing, axis=-1) <= _AGREE_MM
+    thick = ndimage.binary_erosion(alone, ball, border_value=1)
+    doubtful = ndimage.binary_dilation(thick, ball, mask=alone)
     smallest = math.ceil(1000 * _LEAST_ML / math.prod(spacing))
     doubtful = np.asarray(cc3d.dust(doubtful, threshold=smallest, connectivity=26)) > 0
     if not doubtful.any():
