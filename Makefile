@@ -11,10 +11,10 @@ SHELL_SCRIPTS := containers/check containers/install containers/array.sbatch con
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast zoo check containers format clean
+.PHONY: help install demo test fast robustness check containers format clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.dev ## a virtual environment in .venv, with everything for development
 
@@ -23,21 +23,21 @@ demo: $(VENV)/.run ## detect anomalies in the packaged example scan
 	@for page in demo/out/sub-*.html; do test -s "$$page" && echo "Report: $(CURDIR)/$$page"; done
 
 test: check ## what CI runs: all checks and all tests, the slow ones included
-	$(BIN)/python -m pytest -m "not zoo"
+	$(BIN)/python -m pytest -m "not robustness"
 
 fast: install ## the quick tests
-	$(BIN)/python -m pytest -m "not slow and not zoo"
+	$(BIN)/python -m pytest -m "not slow and not robustness"
 
-zoo: install ## hostile inputs, faults, 50 kills, a load, fuzzing: an hour and more; writes the docs' table
-	$(BIN)/python -m pytest tests/zoo
-	PYTHONPATH=tests $(BIN)/python -m zoo.kills zoo/kills --kills 50
-	PYTHONPATH=tests $(BIN)/python -m zoo.load zoo/load --scans 300 --every 10
+robustness: install ## hostile inputs, faults, 50 kills, a load, fuzzing: an hour and more; writes the docs' table
+	$(BIN)/python -m pytest tests/robustness
+	PYTHONPATH=tests $(BIN)/python -m robustness.kills robustness/kills --kills 50
+	PYTHONPATH=tests $(BIN)/python -m robustness.load robustness/load --scans 300 --every 10
 	@if $(BIN)/python -c 'import atheris' 2> /dev/null; then for target in header bundle; do \
-	  PYTHONPATH=tests $(BIN)/python -m zoo.fuzz $$target zoo/fuzz-$$target --seconds 60 || exit 1; \
+	  PYTHONPATH=tests $(BIN)/python -m robustness.fuzz $$target robustness/fuzz-$$target --seconds 60 || exit 1; \
 	  done; else echo "no fuzzing: atheris is not installed ($(BIN)/pip install -e '.[fuzz]')"; fi
-	PYTHONPATH=tests $(BIN)/python -m zoo.table
+	PYTHONPATH=tests $(BIN)/python -m robustness.table
 
-check: install ## lint, format, floors of the architecture, types, images
+check: install ## lint, format, layers of the architecture, types, images
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
@@ -53,7 +53,7 @@ format: install ## put the code into shape
 	$(BIN)/ruff format
 
 clean: ## remove what make made
-	rm -rf $(VENV) demo zoo build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis \
+	rm -rf $(VENV) demo robustness build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis \
 	  .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -11,7 +11,7 @@ from nibabel.affines import apply_affine
 from registration import RIGID
 from stages import CONFIG, TEMPLATE, Stages
 
-from uadbids.preproc import n4, registration
+from uadbids.preproc import bias_field, registration
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.transform import read_transform
 
@@ -37,7 +37,7 @@ def ants_n4(**settings: Any) -> Way:
 
     def correct(stages: Stages) -> np.ndarray:
         out, config = stages.folder / "other.nii.gz", PreprocConfig(**settings)
-        n4.correct_bias(stages.files["conformed"], stages.files["brain"], out, config)
+        bias_field.correct_bias(stages.files["conformed"], stages.files["brain"], out, config)
         return _inside(stages, data(out))
 
     return correct
@@ -51,9 +51,9 @@ def sitk_n4(stages: Stages) -> np.ndarray:
     image = SimpleITK.ReadImage(str(stages.files["conformed"]), SimpleITK.sitkFloat32)
     array = SimpleITK.GetArrayFromImage(image)
     brain = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(stages.files["brain"]))) > 0
-    mask = SimpleITK.GetImageFromArray(n4._weights(array, brain, CONFIG).astype(np.uint8))
+    mask = SimpleITK.GetImageFromArray(bias_field._weights(array, brain, CONFIG).astype(np.uint8))
     mask.CopyInformation(image)
-    shrink = [n4._shrink(array.shape, CONFIG.n4_shrink)] * 3
+    shrink = [bias_field._shrink(array.shape, CONFIG.n4_shrink)] * 3
     corrector = SimpleITK.N4BiasFieldCorrectionImageFilter()
     corrector.SetMaximumNumberOfIterations(list(CONFIG.n4_iterations))
     corrector.SetConvergenceThreshold(1e-7)

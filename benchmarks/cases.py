@@ -17,14 +17,14 @@ import torch
 from rich.console import Console
 
 from uadbids.bids.query import Scan, find_scans
-from uadbids.healthy import Healthy
 from uadbids.preproc.config import PreprocConfig
-from uadbids.workflows.environment import prepare_environment
-from uadbids.workflows.options import RunOptions
+from uadbids.run.environment import prepare_environment
+from uadbids.run.options import RunOptions
+from uadbids.training.healthy import Healthy
 
 if TYPE_CHECKING:
     # nipype reads its settings when it is imported: not before `run_options` has made them.
-    from uadbids.workflows.cohort import Preprocessed, Source
+    from uadbids.run.graphs.cohort import Preprocessed, Source
 
 SETS = {
     "MS (isbi-ms)": ("isbi-ms", "derivatives/raters", "*rater1_mask.nii.gz"),
@@ -83,7 +83,7 @@ def read_all(args: argparse.Namespace) -> tuple[Cohort, list[Case]]:
 
 def read_cohort(cohort: Path, options: RunOptions) -> Cohort:
     """Preprocess the cohort of the packaged models, or take what their training kept of it."""
-    from uadbids.commands.cohort import CohortOptions, find_cohort, make_ready, plan_cohort
+    from uadbids.run.cohort import CohortOptions, find_cohort, make_ready, plan_cohort
 
     wanted = CohortOptions(
         cohort.resolve(), None, cohort.resolve() / "derivatives" / "lesions", True
@@ -127,7 +127,7 @@ def read_cases(sources: Path, options: RunOptions) -> list[Case]:
 
 
 def _preprocess(sources: list[Source], options: RunOptions, log: str) -> list[Preprocessed]:
-    from uadbids.workflows.cohort import preprocess_cohort
+    from uadbids.run.graphs.cohort import preprocess_cohort
 
     ready, crashes = preprocess_cohort(
         sources, PreprocConfig(), options, options.work_dir / log, lambda *_: None
@@ -138,7 +138,7 @@ def _preprocess(sources: list[Source], options: RunOptions, log: str) -> list[Pr
 
 
 def _source(*fields: object) -> Source:
-    from uadbids.workflows.cohort import Source
+    from uadbids.run.graphs.cohort import Source
 
     return Source(*fields)
 

@@ -22,14 +22,14 @@ from cases import HEALTHY, SETS, Case, Cohort, arguments, read_all
 from scoring import SPACING, measure
 from torch import Tensor, nn
 
-from uadbids.core.baselines import equalised, robust_z
-from uadbids.core.config import MODELS, AugmentConfig, DetectionConfig, TrainConfig, VAEConfig
-from uadbids.core.grid import Crop
-from uadbids.core.models import VAE, VAEOutput
-from uadbids.core.postprocess import erode
-from uadbids.core.training import Sample, fit
-from uadbids.detect import Examination, examine
-from uadbids.healthy import Healthy
+from uadbids.detection.detect import Examination, examine
+from uadbids.detection.postprocess import erode
+from uadbids.evaluation.baselines import equalised, robust_z
+from uadbids.model.config import MODELS, AugmentConfig, DetectionConfig, TrainConfig, VAEConfig
+from uadbids.model.grid import Crop
+from uadbids.model.vae import VAE, VAEOutput
+from uadbids.training.fit import Sample, fit
+from uadbids.training.healthy import Healthy
 
 STEPS = 750
 # Every third of the largest set, which would take most of the time.

@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from uadbids.core.config import VAEConfig
-from uadbids.core.losses import (
+from uadbids.model.config import VAEConfig
+from uadbids.model.vae import VAE, VAEOutput
+from uadbids.training.losses import (
     ACTIVE_NATS,
     CollapseRobustLoss,
     cyclical_beta,
     kl_divergence,
     kl_per_unit,
 )
-from uadbids.core.models import VAE, VAEOutput
 
 CONFIG = VAEConfig(2, "dense", (96, 80), channels=(8, 16, 32, 64), latent=64)
 STEPS, BATCH, SEED = 1000, 8, 0

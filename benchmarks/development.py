@@ -20,12 +20,12 @@ from cases import Case, Cohort, arguments, read_all
 from scipy import ndimage
 from scoring import SPACING, Examine, Row, measure, print_tables
 
-from uadbids.bundle import Bundle, load_bundle, save_bundle
-from uadbids.core.baselines import equalised, robust_z
-from uadbids.core.config import DetectionConfig
-from uadbids.core.postprocess import erode
-from uadbids.core.support import supported
-from uadbids.detect import Examination, examine
+from uadbids.detection.detect import Examination, examine
+from uadbids.detection.postprocess import erode
+from uadbids.detection.tfce import supported
+from uadbids.evaluation.baselines import equalised, robust_z
+from uadbids.model.bundle import Bundle, load_bundle, save_bundle
+from uadbids.model.config import DetectionConfig
 
 MEASURED_ON = (
     "development cases, never trained on or calibrated with; but the kind of residual, its "

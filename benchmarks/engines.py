@@ -18,7 +18,7 @@ from typing import Any
 
 from measure import Watched, watched
 
-from uadbids.workflows.environment import prepare_environment
+from uadbids.run.environment import prepare_environment
 
 SCANS, STEPS = 10, 9
 # Of threads and processes, how many.
@@ -34,8 +34,8 @@ def _graph(work: Path) -> Any:
     from nipype.interfaces import utility as niu
     from nipype.pipeline import engine as pe
 
-    from uadbids.workflows.engine import new_root
-    from uadbids.workflows.step import Step
+    from uadbids.run.nodes.step import Step
+    from uadbids.run.scheduler.engine import new_root
 
     root = new_root("empty", work)
     for number in range(SCANS):
@@ -58,8 +58,8 @@ def _as_nipype_does(plugin: str, work: Path, imports: Sequence[str]) -> None:
 
 
 def _as_we_do(plugin: str, work: Path, imports: Sequence[str]) -> None:
-    from uadbids.workflows.engine import run_graph
-    from uadbids.workflows.options import RunOptions
+    from uadbids.run.options import RunOptions
+    from uadbids.run.scheduler.engine import run_graph
 
     run_graph(_graph(work), RunOptions(work_dir=work, nprocs=1), lambda *_: None)
 
@@ -78,7 +78,7 @@ ENGINES: dict[str, tuple[Any, str, tuple[str, ...]]] = {
 
 def _timed(sender: Any, name: str, work: Path) -> None:
     body, plugin, imports = ENGINES[name]
-    for module in (*imports, "nipype.pipeline.engine", "uadbids.workflows.engine"):
+    for module in (*imports, "nipype.pipeline.engine", "uadbids.run.scheduler.engine"):
         __import__(module)
     # The first process that steps run in is started outside of the time that is taken.
     body(plugin, work / "first", imports)

@@ -11,7 +11,7 @@ from pathlib import Path
 from stages import Stages
 
 from uadbids.errors import ScanError
-from uadbids.preproc.brain import extract_brain
+from uadbids.preproc.brain_mask import extract_brain
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from random_hd_bet import write_weights

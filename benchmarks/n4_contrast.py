@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from uadbids.workflows.environment import prepare_environment
+from uadbids.run.environment import prepare_environment
 
 VARIANTS = {
     "four levels (ANTs' default)": {"n4_iterations": (50,) * 4, "n4_spared_fraction": 0.0},
@@ -30,10 +30,10 @@ def main(sources: Path, folder: Path) -> None:
     import numpy as np
 
     from uadbids.bids.query import find_scans
-    from uadbids.preproc.brain import choose_method, extract_brain
+    from uadbids.preproc.bias_field import correct_bias
+    from uadbids.preproc.brain_mask import choose_method, extract_brain
     from uadbids.preproc.config import PreprocConfig
     from uadbids.preproc.conform import conform, on_grid_of
-    from uadbids.preproc.n4 import correct_bias
 
     def contrast(path: Path, lesions: np.ndarray, brain: np.ndarray) -> float:
         values = np.asarray(nib.load(path).dataobj)

@@ -13,10 +13,10 @@ import torch
 from stages import BUNDLE, Stages
 from torch import nn
 
-from uadbids.bundle import load_bundle
-from uadbids.core.models import VAE, VAEOutput
-from uadbids.core.threshold import choose_threshold
-from uadbids.detect import examine
+from uadbids.detection.detect import examine
+from uadbids.detection.threshold import choose_threshold
+from uadbids.model.bundle import load_bundle
+from uadbids.model.vae import VAE, VAEOutput
 
 CPU = torch.device("cpu")
 Change = Callable[[nn.Module, tuple[int, ...]], Callable[[torch.Tensor], Any]]

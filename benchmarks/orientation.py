@@ -3,7 +3,7 @@
     python benchmarks/orientation.py OUTPUT_DIR...
 
 reads the aligned volumes of finished runs. Of scans whose headers are right, few should come out
-below ``DOUBTFUL_ORIENTATION``. `tests/zoo` has scans whose headers are wrong.
+below ``DOUBTFUL_ORIENTATION``. `tests/robustness` has scans whose headers are wrong.
 """
 
 import sys
@@ -12,9 +12,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from uadbids.bids.flags import DOUBTFUL_ORIENTATION
-from uadbids.preproc.grid import Template
-from uadbids.preproc.orientation import orientation_ratio
+from uadbids.preproc.template import Template
+from uadbids.qc.flags import DOUBTFUL_ORIENTATION
+from uadbids.qc.orientation import orientation_ratio
 
 PATTERN = "sub-*/**/*_space-UADBIDS_desc-preproc_FLAIR.nii.gz"
 

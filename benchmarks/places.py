@@ -24,13 +24,13 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 from scoring import SPACING, Examine, calibration_of, lesions_of
 
-from uadbids.bundle import Bundle, load_bundle
-from uadbids.core.baselines import robust_z
-from uadbids.core.config import DetectionConfig
-from uadbids.core.metrics import lesion_wise
-from uadbids.core.postprocess import erode, label_components
+from uadbids.detection.postprocess import erode, label_components
+from uadbids.evaluation.baselines import robust_z
+from uadbids.evaluation.metrics import lesion_wise
+from uadbids.model.bundle import Bundle, load_bundle
+from uadbids.model.config import DetectionConfig
 from uadbids.preproc.atlas import Atlas
-from uadbids.preproc.grid import Template
+from uadbids.preproc.template import Template
 
 BESIDE_MM = 3.0
 PLACES = (

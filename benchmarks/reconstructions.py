@@ -14,9 +14,9 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from uadbids.bundle import load_bundle, packaged_bundles
-from uadbids.detect import examine
-from uadbids.preproc.grid import Template
+from uadbids.detection.detect import examine
+from uadbids.model.bundle import load_bundle, packaged_bundles
+from uadbids.preproc.template import Template
 from uadbids.reports.training import Reconstructed, draw_reconstructions
 
 

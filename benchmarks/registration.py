@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from uadbids.workflows.environment import prepare_environment
+from uadbids.run.environment import prepare_environment
 
 MOVES = (((0, 0, 0), (0, 0, 0)), ((12, -5, 6), (10, 20, -15)), ((-10, 8, -9), (-12, 5, 30)))
 RIGID = {
@@ -32,11 +32,11 @@ def main(scans: list[Path], folder: Path) -> None:
     from scipy.spatial.transform import Rotation
 
     from uadbids.preproc import registration
-    from uadbids.preproc.brain import extract_brain
+    from uadbids.preproc.bias_field import correct_bias
+    from uadbids.preproc.brain_mask import extract_brain
     from uadbids.preproc.config import PreprocConfig
     from uadbids.preproc.conform import conform
-    from uadbids.preproc.grid import Template
-    from uadbids.preproc.n4 import correct_bias
+    from uadbids.preproc.template import Template
 
     template, config = Template.packaged(), PreprocConfig()
     brain = nib.load(template.brain_mask)

@@ -18,7 +18,7 @@ from measure import machine, measured, watched
 
 import uadbids
 from uadbids.bids.query import find_scans
-from uadbids.workflows.environment import prepare_environment
+from uadbids.run.environment import prepare_environment
 
 EXAMPLE = Path(uadbids.__file__).parent / "data" / "example"
 NAME, FOLDER = "sub-20_ses-2", "sub-20/ses-2"
@@ -71,12 +71,12 @@ def build_graphs(bids_dir: Path, out: Path, work: Path) -> int:
     """Build the graphs of a study lot by lot, as a run does, up to what nipype would execute."""
     from nipype.pipeline.engine.utils import generate_expanded_graph
 
-    from uadbids.bundle import find_bundle, read_card
-    from uadbids.commands.examine import LOT
+    from uadbids.model.bundle import find_bundle, read_card
     from uadbids.preproc.config import PreprocConfig
-    from uadbids.workflows.base import OutputOptions, init_uadbids_wf
-    from uadbids.workflows.detect import ModelOptions
-    from uadbids.workflows.options import RunOptions
+    from uadbids.run.examine import LOT
+    from uadbids.run.graphs.detect import ModelOptions
+    from uadbids.run.graphs.scan import OutputOptions, init_uadbids_wf
+    from uadbids.run.options import RunOptions
 
     bundle = find_bundle("dense3d")
     model = ModelOptions(bundle, read_card(bundle).identity)

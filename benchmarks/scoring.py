@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from cases import HEALTHY, Case
 
-from uadbids.core.calibration import Calibration, calibrate
-from uadbids.core.config import DetectionConfig
-from uadbids.core.metrics import average_precision, dice
-from uadbids.detect import Examination, cut
-from uadbids.healthy import Healthy
+from uadbids.detection.detect import Examination, cut
+from uadbids.evaluation.metrics import average_precision, dice
+from uadbids.model.calibration import Calibration, calibrate
+from uadbids.model.config import DetectionConfig
+from uadbids.training.healthy import Healthy
 
 SPACING = (1.0, 1.0, 1.0)
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import nibabel as nib
 
-from uadbids.bundle import find_bundle
-from uadbids.carry import carry_home
-from uadbids.detect_files import detect_file
-from uadbids.preproc.brain import choose_method, extract_brain
+from uadbids.model.bundle import find_bundle
+from uadbids.pipeline.detect import detect_file
+from uadbids.pipeline.native_space import carry_home
+from uadbids.preproc.bias_field import correct_bias
+from uadbids.preproc.brain_mask import choose_method, extract_brain
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.conform import conform
-from uadbids.preproc.grid import Template
 from uadbids.preproc.intensity import scale_intensity
-from uadbids.preproc.n4 import correct_bias
-from uadbids.preproc.quality import assess
 from uadbids.preproc.registration import register
 from uadbids.preproc.resample import to_template
+from uadbids.preproc.template import Template
+from uadbids.qc.measures import assess
 from uadbids.reports.scan_figures import draw_figures
 
 TEMPLATE, CONFIG = Template.packaged(), PreprocConfig()

@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 import torch
 
-from uadbids.core.batches import draw_batch
-from uadbids.core.config import MODELS, TrainConfig
-from uadbids.core.distributed import World
-from uadbids.core.models import VAE
-from uadbids.core.samples import Sample, as_images
-from uadbids.core.training import fit, uses_bfloat16
+from uadbids.model.config import MODELS, TrainConfig
+from uadbids.model.vae import VAE, as_images
+from uadbids.training.batches import draw_batch
+from uadbids.training.distributed import World
+from uadbids.training.fit import fit, uses_bfloat16
+from uadbids.training.samples import Sample
 
 SHAPE = (160, 192, 80)
 CONFIG = TrainConfig(steps=20, epoch_steps=4, period=4, checkpoint_every=100)

@@ -15,8 +15,8 @@ from nibabel.processing import resample_from_to
 from nilearn.datasets import load_mni152_gm_template
 from scipy import ndimage
 
-from uadbids.core.lesions import robust_z
-from uadbids.preproc.grid import Template
+from uadbids.detection.hyperintensity import robust_z
+from uadbids.preproc.template import Template
 
 STEP = 0.05
 """Of the stored values, in units of robust z."""

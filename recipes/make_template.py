@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 
-from uadbids.core.grid import Crop
-from uadbids.preproc.grid import SHAPE
+from uadbids.model.grid import Crop
+from uadbids.preproc.template import SHAPE
 
 # Centres the brain (x -72 to 72, y -107 to 73, z -72 to 82 mm) in the paper's field of view.
 START = (13, 15, -8)

@@ -1,4 +1,4 @@
-"""Measure how bright tissues are on real FLAIR; the table in `uadbids.core.tissues` follows it.
+"""Measure how bright tissues are on real FLAIR; the table in `synthesis.tissues` follows it.
 
 ``python recipes/measure_tissues.py LABEL_MAPS SCAN [SCAN ...]``
 
@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from uadbids.commands.label_maps import find_label_maps, read_labels
-from uadbids.core.tissues import BRAIN, NAMES, column, is_one_of, tissue_of
-from uadbids.preproc.brain import extract_brain
+from uadbids.preproc.bias_field import correct_bias
+from uadbids.preproc.brain_mask import extract_brain
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.conform import conform
-from uadbids.preproc.n4 import correct_bias
+from uadbids.synthesis.label_maps import find_label_maps, read_labels
+from uadbids.synthesis.tissues import BRAIN, NAMES, column, is_one_of, tissue_of
 
 SPACING = (2.5, 2.5, 2.5)
 FEWEST = 40

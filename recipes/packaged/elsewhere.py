@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from uadbids.core.checkpoint import load_checkpoint, save_checkpoint
-from uadbids.core.config import MODELS, TrainConfig, VAEConfig
-from uadbids.core.models import VAE
-from uadbids.core.samples import Sample, fingerprint
-from uadbids.core.training import Epoch, fit
 from uadbids.errors import UadbidsError
+from uadbids.model.config import MODELS, TrainConfig, VAEConfig
+from uadbids.model.vae import VAE
+from uadbids.training.checkpoint import load_checkpoint, save_checkpoint
+from uadbids.training.fit import Epoch, fit
+from uadbids.training.samples import Sample, fingerprint
 
 PACKED = "samples.npz"
 CHOSEN = ("steps", "epoch_steps", "batch_size", "seed")
@@ -44,7 +44,7 @@ class Samples(NamedTuple):
 def pack(work: Path, cohort: Path, folder: Path) -> None:
     """Preprocess the cohort, or take what `uadbids train` kept of it, and write its tensors."""
     from uadbids.cli.flags import DEFAULT_SEED
-    from uadbids.commands.setup import run_options
+    from uadbids.run.setup import run_options
 
     run = run_options(
         cohort, work, nprocs=None, omp_nthreads=1, skull_strip="auto", weights=None,
@@ -53,9 +53,9 @@ def pack(work: Path, cohort: Path, folder: Path) -> None:
     # nipype reads its settings when it is imported: not before the line above made them.
     from rich.console import Console
 
-    from uadbids.commands.cohort import CohortOptions, find_cohort, make_ready, plan_cohort
-    from uadbids.commands.train import CROP
     from uadbids.preproc.config import PreprocConfig
+    from uadbids.run.cohort import CohortOptions, find_cohort, make_ready, plan_cohort
+    from uadbids.run.train import CROP
 
     root = cohort.absolute()
     wanted = CohortOptions(root, None, root / "derivatives" / "lesions", True)

@@ -18,9 +18,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from cases import read_cohort, run_options
 
-from uadbids.bundle import load_bundle, save_bundle
-from uadbids.core.config import DetectionConfig
-from uadbids.healthy import calibrate_on, errors_on
+from uadbids.model.bundle import load_bundle, save_bundle
+from uadbids.model.config import DetectionConfig
+from uadbids.training.healthy import calibrate_on, errors_on
 
 CPU = torch.device("cpu")
 

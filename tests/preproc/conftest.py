@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from uadbids.preproc.brain import extract_brain
+from uadbids.preproc.bias_field import correct_bias
+from uadbids.preproc.brain_mask import extract_brain
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.conform import conform
-from uadbids.preproc.grid import Template
-from uadbids.preproc.n4 import correct_bias
+from uadbids.preproc.template import Template
 
 
 @pytest.fixture

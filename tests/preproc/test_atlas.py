@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from uadbids.preproc.atlas import Atlas
-from uadbids.preproc.grid import Template
+from uadbids.preproc.template import Template
 
 PLACES = {
     "left frontal lobe, white matter": (-25, 30, 20),

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uadbids.errors import ScanError
-from uadbids.preproc.grid import Template
 from uadbids.preproc.intensity import MEDIAN_VALUE, scale_intensity, top_value
+from uadbids.preproc.template import Template
 
 SHAPE = (16, 16, 16)
 

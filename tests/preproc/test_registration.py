@@ -11,13 +11,13 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from uadbids.bids.flags import POOR_OVERLAP
 from uadbids.errors import ScanError
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.conform import conform
 from uadbids.preproc.registration import _nearest_rigid, register
 from uadbids.preproc.resample import mask_to_template, to_scan, to_template
 from uadbids.preproc.transform import read_transform
+from uadbids.qc.flags import POOR_OVERLAP
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
 
@@ -196,8 +196,8 @@ _AGAIN = """
 import sys
 from pathlib import Path
 from uadbids.preproc.config import PreprocConfig
-from uadbids.preproc.grid import Template
-from uadbids.preproc.n4 import correct_bias
+from uadbids.preproc.template import Template
+from uadbids.preproc.bias_field import correct_bias
 from uadbids.preproc.registration import register
 from uadbids.preproc.resample import to_template
 

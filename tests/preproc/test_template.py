@@ -4,7 +4,7 @@ import hashlib
 import nibabel as nib
 import numpy as np
 
-from uadbids.preproc.grid import SHAPE, Template
+from uadbids.preproc.template import SHAPE, Template
 
 BRIGHT = "956d50c28348e5653e3b896e302636307f8c76270f24e89cbd59fc84873f4e99"
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from uadbids.core.config import TrainConfig, VAEConfig
-from uadbids.core.models import VAE
-from uadbids.core.samples import Sample, fingerprint
-from uadbids.core.training import fit
 from uadbids.errors import UsageError
+from uadbids.model.config import TrainConfig, VAEConfig
+from uadbids.model.vae import VAE
+from uadbids.training.fit import fit
+from uadbids.training.samples import Sample, fingerprint
 
 SCRIPT = Path(__file__).parents[2] / "recipes" / "packaged" / "elsewhere.py"
 SHAPE = (16, 16, 16)

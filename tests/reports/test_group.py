@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from uadbids.bids.facts import SUMMARY
-from uadbids.bids.group_table import COLUMNS, group_rows, settings_of
 from uadbids.bids.scan import Scan
+from uadbids.qc.facts import SUMMARY
 from uadbids.reports.group import GroupReport, write_group_page
+from uadbids.reports.group_table import COLUMNS, group_rows, settings_of
 from uadbids.reports.page import Failure
 
 EVIL = "</script><script>throw new Error('in')</script>\"'&<img src=x onerror=alert(1)>"

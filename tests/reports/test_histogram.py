@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from uadbids.core.calibration import calibrate
+from uadbids.model.calibration import calibrate
 from uadbids.reports.histogram import draw_histogram
 
 HEALTHY = calibrate([np.random.default_rng(1).exponential(0.5, 100_000).astype(np.float32)])

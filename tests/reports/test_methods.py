@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from uadbids.bundle import find_bundle, read_card
+from uadbids.model.bundle import find_bundle, read_card
 from uadbids.reports.methods import describe_methods
 
 CARD = read_card(find_bundle("dense3d")).to_dict()

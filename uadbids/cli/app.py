@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from uadbids import __version__
+from uadbids.cli.argv import normalise
 from uadbids.cli.evaluate import evaluate
 from uadbids.cli.group import group
 from uadbids.cli.models import models
 from uadbids.cli.participant import participant
 from uadbids.cli.synthesize import synthesize
 from uadbids.cli.train import train
-from uadbids.commands.argv import normalise
 from uadbids.errors import UadbidsError
 
 app = typer.Typer(

@@ -49,8 +49,8 @@ def evaluate(
     config_file: ConfigFile = None,
 ) -> None:
     """Measure maps against masks that people drew, beside simple baselines."""
-    from uadbids.commands.evaluate import EvaluateOptions
-    from uadbids.commands.evaluate import evaluate as run
+    from uadbids.run.evaluate import EvaluateOptions
+    from uadbids.run.evaluate import evaluate as run
 
     options = EvaluateOptions(
         maps_dir=maps_dir,

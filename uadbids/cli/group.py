@@ -30,8 +30,8 @@ def group(
     notrack: NoTrack = False,
 ) -> None:
     """Gather all finished scans: table, page with plots, map of lesion frequency."""
-    from uadbids.commands.group import GroupOptions
-    from uadbids.commands.group import group as run
+    from uadbids.run.group import GroupOptions
+    from uadbids.run.group import group as run
 
     options = GroupOptions(
         bids_dir=bids_dir.absolute(),

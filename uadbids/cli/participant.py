@@ -91,8 +91,8 @@ def participant(
     notrack: NoTrack = False,
 ) -> None:
     """Write anomaly maps and lesion masks of every FLAIR of a BIDS dataset."""
-    from uadbids.commands import participant as command
-    from uadbids.commands import remake
+    from uadbids.run import participant as command
+    from uadbids.run import remake
 
     settings = {
         "threshold": threshold,
@@ -122,7 +122,7 @@ def participant(
     if dry_run:
         command.show_plan(scans)
         return
-    from uadbids.commands.setup import run_options
+    from uadbids.run.setup import run_options
 
     run = run_options(
         bids_dir,

@@ -26,7 +26,7 @@ def synthesize(
     config_file: ConfigFile = None,
 ) -> None:
     """Make a BIDS dataset of synthetic healthy FLAIR scans from label maps."""
-    from uadbids.commands.synthesize import SynthesizeOptions, synthesize_dataset
+    from uadbids.run.synthesize import SynthesizeOptions, synthesize_dataset
 
     options = SynthesizeOptions(
         labels=labels.absolute(),

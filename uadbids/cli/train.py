@@ -91,7 +91,7 @@ def train(
     verbose: Verbose = False,
 ) -> None:
     """Train a model on a healthy BIDS cohort and write its bundle."""
-    from uadbids.commands.setup import run_options
+    from uadbids.run.setup import run_options
 
     run = run_options(
         bids_dir,
@@ -104,10 +104,10 @@ def train(
         random_seed=random_seed,
         verbose=verbose,
     )
-    from uadbids.commands.cohort import CohortOptions
-    from uadbids.commands.cohort_split import SplitOptions
-    from uadbids.commands.train import train
-    from uadbids.commands.train_settings import TrainOptions, network, read_about, train_config
+    from uadbids.run.cohort import CohortOptions
+    from uadbids.run.train import train
+    from uadbids.run.train_settings import TrainOptions, network, read_about, train_config
+    from uadbids.training.split import SplitOptions
 
     options = TrainOptions(
         output_dir=output_dir.absolute(),

@@ -18,7 +18,7 @@ from nibabel.affines import apply_affine
 from nibabel.processing import resample_from_to
 from scipy.spatial import KDTree
 
-from uadbids.preproc.grid import Template
+from uadbids.preproc.template import Template
 
 _CORTEX = {
     "frontal lobe": (2, 3, 12, 14, 17, 18, 19, 20, 24, 26, 27, 28, 32),

@@ -10,7 +10,7 @@ import numpy as np
 
 from uadbids.errors import ScanError
 from uadbids.preproc.config import IntensityScale
-from uadbids.preproc.grid import Template
+from uadbids.preproc.template import Template
 
 MEDIAN_VALUE = 0.4
 """Where the brain's median goes: tissue of 2.5 times the median still fits under 1."""

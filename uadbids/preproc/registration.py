@@ -16,8 +16,8 @@ from nibabel.affines import apply_affine
 
 from uadbids.errors import ScanError
 from uadbids.preproc.config import PreprocConfig
-from uadbids.preproc.grid import Template
 from uadbids.preproc.similarity import Neighbours, look_around
+from uadbids.preproc.template import Template
 
 POINT_STEP = 997
 """Every how many voxels of the template's brain the rigid fit looks."""

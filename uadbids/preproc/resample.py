@@ -11,7 +11,7 @@ import numpy as np
 
 from uadbids.errors import ScanError
 from uadbids.preproc.conform import on_grid_of
-from uadbids.preproc.grid import Template
+from uadbids.preproc.template import Template
 
 RAS = nib.orientations.axcodes2ornt("RAS")
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from uadbids.bids.files import write_bytes
-from uadbids.bids.flags import flag_meanings
-from uadbids.bids.group_table import COLUMNS, Column
 from uadbids.bids.names import report_path
+from uadbids.qc.flags import flag_meanings
+from uadbids.reports.group_table import COLUMNS, Column
 from uadbids.reports.layout import new_environment
 from uadbids.reports.page import Failure
 

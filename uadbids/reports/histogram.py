@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from uadbids.bids.files import write_bytes
-from uadbids.core.calibration import Calibration
+from uadbids.model.calibration import Calibration
 from uadbids.reports.plots import COLOURS, STYLE, as_svg
 from uadbids.reports.slices import FloatArray
 

@@ -43,7 +43,7 @@ SHOWN_APART = ("Flags", "StageSeconds", "Warnings")
 
 # Rows of numbers from this length on are told in short.
 _LONG = 6
-LAYOUTS = Path(__file__).parent / "data"
+LAYOUTS = Path(__file__).parent / "templates"
 
 
 def new_environment() -> Environment:

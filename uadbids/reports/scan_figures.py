@@ -7,10 +7,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from uadbids.bundle import read_card
-from uadbids.core.calibration import Calibration
-from uadbids.core.postprocess import erode
-from uadbids.preproc.grid import Template
+from uadbids.detection.postprocess import erode
+from uadbids.model.bundle import read_card
+from uadbids.model.calibration import Calibration
+from uadbids.preproc.template import Template
 from uadbids.reports.histogram import draw_histogram
 from uadbids.reports.mosaic import (
     draw_brain_mask,
@@ -54,7 +54,7 @@ def draw_figures(
     Returns
     -------
     dict of str to Path
-        Kind of figure (``reports/data/subject.toml``) -> SVG file.
+        Kind of figure (``reports/templates/subject.toml``) -> SVG file.
 
     Raises
     ------

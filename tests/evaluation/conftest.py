@@ -1,0 +1,3 @@
+"""The small study."""
+
+from small_study import study  # noqa: F401

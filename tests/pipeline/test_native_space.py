@@ -1,0 +1,181 @@
+"""Two components on the template go home to scans with awkward headers."""
+
+import ants
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.affines import apply_affine
+from scipy.spatial.transform import Rotation
+
+from uadbids.pipeline.native_space import carry_home
+from uadbids.preproc.conform import conform
+from uadbids.preproc.template import Template
+
+LPS = np.array([-1, -1, 1])
+CENTRES = {1: np.array([28.0, -42.0, 20.0]), 2: np.array([-24.0, 8.0, 34.0])}
+RADII = {1: 9.0, 2: 7.0}
+SCANS = {
+    "thick, oblique, LPS": (np.diag([-0.9, -0.9, 3.0]), (7, -12, 4)),
+    "sagittal, left-handed": (np.array([[0, 0, -1.5], [-1.1, 0, 0], [0, 1.1, 0]]), (0, 15, -6)),
+}
+
+
+def ball(image_affine, shape, centre, radius):
+    index = np.ogrid[tuple(slice(n) for n in shape)]
+    square = 0.0
+    for row, at in zip(image_affine[:3], centre, strict=True):
+        square = square + (sum(row[k] * index[k] for k in range(3)) + row[3] - at) ** 2
+    return square < radius**2
+
+
+@pytest.fixture(scope="module", params=SCANS.values(), ids=SCANS)
+def scan(request, tmp_path_factory):
+    """Source, conformed scan and the transform from the template (8 degrees, 5 mm)."""
+    tmp_path = tmp_path_factory.mktemp("scan")
+    axes, degrees = request.param
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix() @ axes
+    shape = tuple(np.ceil(190 / nib.affines.voxel_sizes(affine)).astype(int))
+    affine[:3, 3] = (1, -18, 14) - affine[:3, :3] @ (np.array(shape) - 1) / 2
+    data = np.random.default_rng(5).uniform(10, 90, shape).astype(np.float32)
+    image = nib.Nifti1Image(data, affine)
+    image.set_qform(affine, code=3)
+    image.set_sform(affine, code=2)
+    image.header["descrip"] = b"a name"
+    paths = {"source": tmp_path / "source.nii", "conformed": tmp_path / "conformed.nii"}
+    image.to_filename(paths["source"])
+    conform(paths["source"], paths["conformed"])
+    move = np.eye(4)
+    move[:3, :3] = Rotation.from_euler("xyz", (8, -3, 5), degrees=True).as_matrix()
+    move[:3, 3] = (3, -4, 1)
+    transform = ants.create_ants_transform(
+        transform_type="AffineTransform",
+        dimension=3,
+        matrix=LPS[:, None] * move[:3, :3] * LPS,
+        offset=move[:3, 3] * LPS,
+    )
+    paths["xfm"] = tmp_path / "xfm.txt"
+    ants.write_transform(transform, str(paths["xfm"]))
+    return {**paths, "move": move, "affine": image.affine}
+
+
+@pytest.fixture(scope="module")
+def carry(scan, tmp_path_factory):
+    """Return a function: labelled balls (mm of the scan) -> what came home."""
+
+    def run(centres, radii, with_score=True):
+        tmp_path = tmp_path_factory.mktemp("carry")
+        template = Template.packaged()
+        shape = nib.load(template.t1w).shape
+        labels = np.zeros(shape, np.int32)
+        for number, centre in centres.items():
+            at = apply_affine(np.linalg.inv(scan["move"]), centre)
+            labels[ball(template.affine, shape, at, radii[number])] = number
+        assert set(np.unique(labels)) == {0, *centres}
+        template.save(labels, tmp_path / "labels.nii")
+        template.save((labels / 10).astype(np.float32), tmp_path / "anomaly.nii")
+        maps = {"anomaly": tmp_path / "anomaly.nii"}
+        if with_score:
+            maps["score"] = tmp_path / "anomaly.nii"
+        image = nib.load(scan["conformed"])
+        brain = ball(image.affine, image.shape, (0, -20, 15), 65).astype(np.uint8)
+        nib.Nifti1Image(brain, image.affine).to_filename(tmp_path / "brain.nii")
+        (tmp_path / "home").mkdir()
+        return carry_home(
+            maps,
+            tmp_path / "labels.nii",
+            tmp_path / "brain.nii",
+            xfm=scan["xfm"],
+            # The brain of the template itself, moved: the affine is the rigid one.
+            affine=scan["xfm"],
+            conformed=scan["conformed"],
+            source=scan["source"],
+            folder=tmp_path / "home",
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def home(carry):
+    return carry(CENTRES, RADII)
+
+
+def test_each_component_has_a_row_with_its_volume_and_place(home):
+    assert [(row["index"], row["name"]) for row in home.components] == [
+        (1, "anomaly-1"),
+        (2, "anomaly-2"),
+    ]
+    for row in home.components:
+        number = row["index"]
+        ball_ml = 4 / 3 * np.pi * RADII[number] ** 3 / 1000
+        assert row["volume_ml"] == pytest.approx(ball_ml, rel=0.06)
+        assert row["volume_mm3"] == pytest.approx(1000 * row["volume_ml"], abs=0.01)
+        place = [row[key] for key in ("x_mm", "y_mm", "z_mm")]
+        np.testing.assert_allclose(place, CENTRES[number], atol=0.5)
+        assert row["score_max"] == pytest.approx(number / 10, abs=1e-3)
+        assert 0.6 * number / 10 < row["score_mean"] <= row["score_max"]
+
+
+def test_each_component_has_the_name_of_its_place(home):
+    """Template millimetres (28, -42, 20) and (-24, 8, 34), but for the move of the scan."""
+    right, left = home.components
+    assert (right["hemisphere"], right["region"]) == ("right", "parietal lobe")
+    assert right["location"] == "right parietal lobe, white matter, beside a ventricle"
+    assert (left["hemisphere"], left["region"]) == ("left", "frontal lobe")
+
+
+def test_the_summary_counts_in_voxels_of_the_scan(home, scan):
+    rows, summary = home.components, home.summary
+    voxel_ml = abs(np.linalg.det(scan["affine"][:3, :3])) / 1000
+    counted = np.asarray(nib.load(home.files["native_components"]).dataobj) > 0
+    assert summary["LesionVolumeMl"] == pytest.approx(counted.sum() * voxel_ml, abs=1e-3)
+    assert summary["LesionCount"] == 2
+    assert summary["LargestLesionMl"] == max(row["volume_ml"] for row in rows)
+
+
+def test_every_image_repeats_the_geometry_of_the_scan_but_no_free_text(home, scan):
+    source = nib.load(scan["source"])
+    kinds = {"anomaly", "score", "components", "lesions", "brain"}
+    assert set(home.files) == {f"native_{kind}" for kind in kinds}
+    for path in home.files.values():
+        image = nib.load(path)
+        assert image.shape == source.shape
+        np.testing.assert_array_equal(image.affine, source.affine)
+        assert image.get_qform(coded=True)[1] == 3 and image.get_sform(coded=True)[1] == 2
+        assert not image.header["descrip"].item()
+
+
+def test_lesions_are_the_components_and_the_brain_is_where_it_was(home):
+    arrays = {kind: nib.load(path) for kind, path in home.files.items()}
+    lesions = np.asarray(arrays["native_lesions"].dataobj)
+    assert lesions.dtype == np.uint8
+    np.testing.assert_array_equal(lesions, np.asarray(arrays["native_components"].dataobj) > 0)
+    brain = arrays["native_brain"]
+    inside = np.asarray(brain.dataobj)
+    assert (inside > 0).sum() == ball(brain.affine, brain.shape, (0, -20, 15), 65).sum()
+    centre = apply_affine(brain.affine, np.argwhere(inside).mean(axis=0))
+    np.testing.assert_allclose(centre, (0, -20, 15), atol=0.3)
+
+
+def test_a_component_that_falls_between_the_voxels_has_no_row(carry, scan):
+    """One voxel of the template that is the nearest of no voxel of the scan."""
+    template = Template.packaged()
+    to_template = np.linalg.inv(template.affine) @ np.linalg.inv(scan["move"]) @ scan["affine"]
+    voxels = np.argwhere(np.ones(nib.load(scan["source"]).shape))
+    seen = np.rint(apply_affine(to_template, voxels)).astype(int)
+    unseen = np.ones((170, 204, 170), bool)
+    unseen[tuple(seen[((seen >= 0) & (seen < unseen.shape)).all(axis=1)].T)] = False
+    lost = np.argwhere(unseen[80:90, 95:105, 80:90])[0] + (80, 95, 80)
+    place = apply_affine(scan["move"] @ template.affine, lost)
+    home = carry({1: place, 3: CENTRES[1]}, {1: 0.5, 3: 8.0}, with_score=False)
+    assert [row["index"] for row in home.components] == [3]
+    assert home.summary["LesionCount"] == 1 and "native_score" not in home.files
+
+
+def test_without_components_everything_is_zero(carry):
+    home = carry({}, {})
+    assert home.components == []
+    assert home.summary["LesionVolumeMl"] == home.summary["LargestLesionMl"] == 0
+    assert home.summary["LesionCount"] == 0
+    assert not np.asarray(nib.load(home.files["native_lesions"]).dataobj).any()

@@ -1,0 +1,198 @@
+"""Kill runs at random moments, finish them, and compare with a run that nothing disturbed.
+
+    PYTHONPATH=tests python -m robustness.kills FOLDER --kills 50
+
+What was done so far is kept in FOLDER/kills.json; the same command goes on from there. Every round
+kills one run of the packaged example a few times (the whole run, the parent alone or a worker
+alone, by SIGKILL), each time in a stage drawn at random, and then lets it come to its end.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import uadbids
+from uadbids.bids.derivatives import finished_scans, verify_scan
+from uadbids.bids.files import write_bytes
+
+EXAMPLE = Path(uadbids.__file__).parent / "data" / "example"
+# Stage -> seconds within which it is killed, about as long as it takes.
+STAGES = {
+    "start": 6.0,
+    "conform": 0.5,
+    "brain_mask": 3.0,
+    "n4": 3.0,
+    "registration": 5.0,
+    "to_template": 0.6,
+    "detect": 1.5,
+    "home": 0.7,
+    "figures": 1.2,
+    "write": 0.15,
+}
+VICTIMS = ("run", "parent", "worker")
+
+
+def start(out: Path, work: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "uadbids", str(EXAMPLE), str(out), "participant"]
+    return subprocess.Popen(
+        [*command, "-w", str(work), "--nprocs", "1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def contents(out: Path) -> dict[str, str]:
+    """Hash every output but pages and crash files; seconds and hashes of JSON are left out."""
+    found = {}
+    for path in sorted(out.rglob("*")):
+        name = str(path.relative_to(out))
+        if not path.is_file() or path.suffix == ".html" or "/log/" in name:
+            continue
+        content = path.read_bytes()
+        if path.suffix == ".json":
+            told = json.loads(content)
+            told.pop("StageSeconds", None)
+            hashes = told.get("OutputSHA256", {})
+            told["OutputSHA256"] = {k: v for k, v in hashes.items() if not k.endswith(".json")}
+            content = json.dumps(told, sort_keys=True).encode()
+        # What a kill left under a temporary name goes with a later run; it is no output.
+        if not path.name.startswith(".") or path.name == ".bidsignore":
+            found[name] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def stage_is_on(work: Path, stage: str) -> bool:
+    return stage == "start" or any(work.glob(f"uadbids_*/*/**/{stage}/_0x*_unfinished.json"))
+
+
+def is_done(work: Path, stage: str) -> bool:
+    found = work.glob(f"uadbids_*/*/**/{stage}/_0x*.json")
+    return stage != "write" and any("unfinished" not in path.name for path in found)
+
+
+def alive(group: int) -> list[int]:
+    """Processes of a group that still run, zombies left out."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(folder.name))
+    return sorted(found)
+
+
+def kill(process: subprocess.Popen[str], victim: str) -> bool:
+    """Kill; False where the victim is not there."""
+    if victim == "run":
+        os.killpg(process.pid, signal.SIGKILL)
+    elif victim == "parent":
+        process.kill()
+    else:
+        # The fork server and the tracker come before it; the worker is the last that started.
+        children = [pid for pid in alive(process.pid) if pid != process.pid]
+        if len(children) < 3:
+            return False
+        os.kill(children[-1], signal.SIGKILL)
+    return True
+
+
+def disturb(out: Path, work: Path, draw: random.Random) -> dict[str, Any] | None:
+    """Run once and kill; None where the run came to its end before."""
+    left_to_do = [stage for stage in STAGES if not is_done(work, stage)]
+    stage, victim = draw.choice(left_to_do), draw.choice(VICTIMS)
+    delay = draw.uniform(0, STAGES[stage])
+    process = start(out, work)
+    try:
+        while process.poll() is None and not stage_is_on(work, stage):
+            time.sleep(0.01)
+        time.sleep(delay)
+        if process.poll() is not None or not kill(process, victim):
+            process.communicate(timeout=600)
+            return None
+        text = process.communicate(timeout=600)[1]
+        deadline = time.monotonic() + 30
+        while alive(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        left = len(alive(process.pid))
+    finally:
+        if alive(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+    wrong = [w for scan in finished_scans(out) for w in verify_scan(out, scan)]
+    told = [line for line in text.splitlines() if "failed: " in line][:1]
+    return {
+        "stage": stage,
+        "victim": victim,
+        "delay": round(delay, 2),
+        "status": process.returncode,
+        "told": told,
+        "left_alive": left,
+        "wrong": wrong,
+    }
+
+
+def one_round(folder: Path, number: int, undisturbed: dict[str, str]) -> dict[str, Any]:
+    draw = random.Random(number)
+    out, work = folder / f"round-{number}" / "out", folder / f"round-{number}" / "work"
+    shutil.rmtree(out.parent, ignore_errors=True)
+    kills = []
+    for _ in range(draw.randint(4, 8)):
+        kills.append(disturb(out, work, draw))
+        if kills[-1] is None:
+            break
+    process = start(out, work)
+    text = process.communicate(timeout=1200)[1]
+    found = contents(out)
+    differing = sorted(
+        name
+        for name in undisturbed.keys() | found.keys()
+        if undisturbed.get(name) != found.get(name)
+    )
+    wrong = [w for scan in finished_scans(out) for w in verify_scan(out, scan)]
+    if process.returncode == 0 and not differing and not wrong:
+        shutil.rmtree(out.parent)
+    return {
+        "round": number,
+        "kills": [one for one in kills if one],
+        "status": process.returncode,
+        "differing": differing,
+        "wrong": wrong,
+        "text": "" if process.returncode == 0 else text,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kills", type=int, default=50)
+    options = parser.parse_args()
+    record = options.folder / "kills.json"
+    options.folder.mkdir(parents=True, exist_ok=True)
+    state = json.loads(record.read_text()) if record.exists() else {"rounds": []}
+    if "undisturbed" not in state:
+        out = options.folder / "undisturbed"
+        process = start(out / "out", out / "work")
+        if process.communicate()[1] is None or process.returncode:
+            sys.exit("the undisturbed run failed")
+        state["undisturbed"] = contents(out / "out")
+    while sum(len(one["kills"]) for one in state["rounds"]) < options.kills:
+        done = one_round(options.folder, len(state["rounds"]), state["undisturbed"])
+        state["rounds"].append(done)
+        write_bytes(record, json.dumps(state, indent=1).encode())
+        print(len(done["kills"]), "kills", done["status"], done["differing"], flush=True)
+
+
+if __name__ == "__main__":
+    main()

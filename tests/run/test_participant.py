@@ -1,0 +1,366 @@
+"""The main job as users run it: real scans, real engines, the real validator."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+pytestmark = pytest.mark.slow
+
+# White matter of the example scan, found by eye; far from ventricles and cortex.
+BALL_VOXEL = (159, 140, 31)
+BALL_MM = 6.0
+BALL_VALUE = 160.0  # white matter has 69
+
+
+class Run(NamedTuple):
+    """A finished run of the command line."""
+
+    out: Path
+    work: Path
+    status: int
+    text: str
+
+
+def uadbids(dataset: Path, out: Path, work: Path, *flags: str) -> Run:
+    command = [sys.executable, "-m", "uadbids", str(dataset), str(out), "participant"]
+    done = subprocess.run(
+        [*command, "-w", str(work), *flags], capture_output=True, text=True, check=False
+    )
+    return Run(out, work, done.returncode, done.stdout + done.stderr)
+
+
+def validate(root: Path) -> dict[str, Any]:
+    validator = Path(sys.executable).parent / "bids-validator-deno"
+    done = subprocess.run([validator, root, "--json"], capture_output=True, text=True, check=False)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def hashes(root: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*.nii.gz"))
+    }
+
+
+def new_dataset(root: Path) -> Path:
+    root.mkdir()
+    about = {"Name": "robustness", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
+    (root / "dataset_description.json").write_text(json.dumps(about))
+    return root
+
+
+def place(root: Path, label: str) -> Path:
+    path = root / f"sub-{label}" / "anat" / f"sub-{label}_FLAIR.nii.gz"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def save(path: Path, data: np.ndarray, sform: np.ndarray, qform: np.ndarray | None = None) -> None:
+    image = nib.Nifti1Image(data, None)
+    image.set_sform(sform, code=1)
+    image.set_qform(sform if qform is None else qform, code=1)
+    image.header.set_xyzt_units("mm")
+    image.to_filename(path)
+
+
+def turned(affine: np.ndarray, degrees: tuple[float, float, float], shift: float) -> np.ndarray:
+    move = np.eye(4)
+    move[:3, :3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
+    move[:3, 3] = shift
+    return move @ affine
+
+
+@pytest.fixture(scope="module")
+def balls(tmp_path_factory, example_flair):
+    """Scans with one bright ball at known millimetres, under all kinds of headers."""
+    root = new_dataset(tmp_path_factory.mktemp("balls") / "raw")
+    image = nib.load(example_flair)
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    centre = nib.affines.apply_affine(image.affine, BALL_VOXEL)
+    grid = np.stack(np.meshgrid(*map(np.arange, data.shape), indexing="ij"), axis=-1)
+    distance = np.linalg.norm(nib.affines.apply_affine(image.affine, grid) - centre, axis=-1)
+    data[distance < BALL_MM] = BALL_VALUE
+    affine = image.affine
+
+    save(place(root, "plain"), data.astype(np.int16), affine)
+    save(place(root, "oblique"), data, turned(affine, (14, -9, 11), 25.0))
+    mirror = affine @ np.array(
+        [[-1, 0, 0, data.shape[0] - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=float
+    )
+    save(place(root, "flipped"), data[::-1].copy(), mirror)
+    # Every other slice: voxels of 0.9 x 0.9 x 6 mm.
+    thick = affine @ np.diag([1, 1, 2, 1]).astype(float)
+    thick[:3, 3] = nib.affines.apply_affine(affine, (0, 0, 1))
+    save(place(root, "thick"), data[:, :, 1::2].copy(), thick)
+    # Axes in the order superior, left, anterior: a sagittal acquisition's.
+    permuted = affine @ np.array(
+        [[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=float
+    )
+    save(place(root, "permuted"), np.ascontiguousarray(np.moveaxis(data, 2, 0)), permuted)
+    save(place(root, "twoforms"), data, affine, turned(affine, (0, 0, 20), 40.0))
+    run = uadbids(root, root.parent / "out", root.parent / "work")
+    return root, run, centre
+
+
+VARIANTS = ("plain", "oblique", "flipped", "thick", "permuted", "twoforms")
+
+
+def test_every_variant_finishes(balls):
+    _, run, _ = balls
+    assert run.status == 0, run.text
+
+
+@pytest.mark.parametrize("label", VARIANTS)
+def test_ball_comes_back_at_its_place(balls, label):
+    root, run, centre = balls
+    source = nib.load(root / f"sub-{label}" / "anat" / f"sub-{label}_FLAIR.nii.gz")
+    folder = run.out / f"sub-{label}" / "anat"
+    labels = nib.load(folder / f"sub-{label}_space-orig_seg-anomaly_dseg.nii.gz")
+    assert labels.shape == source.shape
+    if label == "oblique":
+        centre = turned(np.eye(4), (14, -9, 11), 25.0)[:3] @ [*centre, 1]
+    found = np.asarray(labels.dataobj)
+    voxel = tuple(
+        np.round(nib.affines.apply_affine(np.linalg.inv(source.affine), centre)).astype(int)
+    )
+    assert found[voxel] > 0, "the centre of the ball is not in the mask"
+    inside = np.argwhere(found == found[voxel])
+    middle = nib.affines.apply_affine(source.affine, inside).mean(axis=0)
+    assert np.linalg.norm(middle - centre) < 2.0
+    volume = len(inside) * np.prod(source.header.get_zooms()[:3])
+    true_volume = 4 / 3 * np.pi * BALL_MM**3
+    assert 0.5 * true_volume < volume < 1.6 * true_volume
+
+
+@pytest.mark.parametrize("label", VARIANTS)
+@pytest.mark.parametrize("kind", ["desc-anomaly_FLAIR", "label-anomaly_mask", "label-brain_mask"])
+def test_native_images_repeat_the_header(balls, label, kind):
+    root, run, _ = balls
+    source = nib.load(root / f"sub-{label}" / "anat" / f"sub-{label}_FLAIR.nii.gz").header
+    out = nib.load(
+        run.out / f"sub-{label}" / "anat" / f"sub-{label}_space-orig_{kind}.nii.gz"
+    ).header
+    for field in ("qform_code", "sform_code", "srow_x", "srow_y", "srow_z", "quatern_b",
+                  "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"):  # fmt: skip
+        assert np.array_equal(source[field], out[field]), field
+    assert np.array_equal(source["pixdim"][:4], out["pixdim"][:4])
+
+
+def test_output_without_sessions_is_valid(balls):
+    _, run, _ = balls
+    assert validate(run.out)["issues"]["issues"] == []
+
+
+def test_scan_whose_forms_differ_is_told(balls):
+    _, run, _ = balls
+    name = "sub-twoforms/anat/sub-twoforms_space-orig_label-anomaly_mask.json"
+    told = json.loads((run.out / name).read_text())
+    assert any("sform and qform" in warning for warning in told["Warnings"])
+
+
+@pytest.fixture(scope="module")
+def example_run(tmp_path_factory, example_dataset):
+    folder = tmp_path_factory.mktemp("example")
+    return uadbids(example_dataset, folder / "out", folder / "work")
+
+
+def test_output_with_sessions_is_valid(example_run):
+    assert example_run.status == 0, example_run.text
+    assert validate(example_run.out)["issues"]["issues"] == []
+
+
+def test_outputs_are_complete_and_say_how_they_were_made(example_run):
+    anat = example_run.out / "sub-20" / "ses-2" / "anat"
+    told = json.loads((anat / "sub-20_ses-2_space-orig_label-anomaly_mask.json").read_text())
+    stages = {"conform", "brain_mask", "n4", "registration", "to_template", "detect", "home"}
+    assert stages <= set(told["StageSeconds"])
+    assert told["BrainMaskMethod"] == "deepbet"
+    assert len(told["ModelSHA256"]) == 64
+    assert "false-positive rate" in told["ThresholdSource"]
+    assert 1000 < told["BrainVolumeMl"] < 1700
+    for uri in told["Sources"]:
+        if uri.startswith("bids::"):
+            assert (example_run.out / uri.removeprefix("bids::")).is_file()
+    page = (example_run.out / "sub-20.html").read_text()
+    assert "medical device" in page
+    score = nib.load(anat / "sub-20_ses-2_space-orig_label-anomaly_probseg.nii.gz").get_fdata()
+    assert score.min() >= 0 and score.max() <= 1
+
+
+def test_what_earlier_versions_found_in_the_example_is_found(example_run):
+    """Work on speed may move a result by what processors differ in, and no further."""
+    marker = "sub-20/ses-2/anat/sub-20_ses-2_space-orig_label-anomaly_mask.json"
+    told = json.loads((example_run.out / marker).read_text())
+    assert told["BrainVolumeMl"] == pytest.approx(1323.4, rel=0.005)
+    assert told["BiasFieldRange"] == pytest.approx([0.946, 1.060], abs=0.01)
+    assert told["RegistrationAngleDegrees"] == pytest.approx(18.72, abs=0.2)
+    assert told["IntensityTop"] == pytest.approx(179.7, rel=0.01)
+    assert told["ReconstructionError"] == pytest.approx(0.0566, rel=0.02)
+    assert told["LesionVolumeMl"] == pytest.approx(0.6511, rel=0.05)
+
+
+def test_second_run_redoes_nothing(example_run, example_dataset):
+    before = hashes(example_run.out)
+    started = time.monotonic()
+    again = uadbids(example_dataset, example_run.out, example_run.work)
+    seconds = time.monotonic() - started
+    assert again.status == 0, again.text
+    assert hashes(example_run.out) == before
+    results = sorted(example_run.work.glob("uadbids_*/**/result_*.pklz"))
+    redone = {path.name for path in results if path.stat().st_mtime > time.time() - seconds}
+    assert len(results) > 8
+    assert redone == {"result_write.pklz"}
+
+
+def test_killed_run_goes_on_to_the_same_bytes(example_run, example_dataset, tmp_path):
+    command = [sys.executable, "-m", "uadbids", str(example_dataset), str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [*command, "participant", "-w", str(tmp_path / "work")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 240
+    while not list((tmp_path / "work").glob("uadbids_*/**/result_n4.pklz")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = (
+        list((tmp_path / "out").rglob("*label-anomaly_mask*"))
+        if (tmp_path / "out").exists()
+        else []
+    )
+    assert finished == []
+    again = uadbids(example_dataset, tmp_path / "out", tmp_path / "work")
+    assert again.status == 0, again.text
+    # Half of it computed anew in another folder: the same bytes as the undisturbed run.
+    assert hashes(tmp_path / "out") == hashes(example_run.out)
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory, example_flair):
+    """One good scan among broken ones."""
+    root = new_dataset(tmp_path_factory.mktemp("broken") / "raw")
+    image = nib.load(example_flair)
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    shutil.copy(example_flair, place(root, "good"))
+    place(root, "truncated").write_bytes(example_flair.read_bytes()[:400_000])
+    save(place(root, "fourd"), np.stack([data, data], axis=-1), image.affine)
+    save(place(root, "zeros"), np.zeros_like(data), image.affine)
+    save(place(root, "nan"), np.full_like(data, np.nan), image.affine)
+    return uadbids(root, root.parent / "out", root.parent / "work")
+
+
+REASONS = {
+    "truncated": "ends before the image does",
+    "fourd": "one 3D volume is needed",
+    "zeros": "every voxel has the value 0",
+    "nan": "no voxel holds a finite number",
+}
+
+
+def test_broken_scans_do_not_stop_the_good_one(broken):
+    assert broken.status == 1
+    assert (broken.out / "sub-good/anat/sub-good_space-orig_label-anomaly_mask.nii.gz").is_file()
+    assert "done: 1 of 5, failed: 4" in broken.text
+    assert "Traceback" not in broken.text
+
+
+@pytest.mark.parametrize(("label", "reason"), REASONS.items())
+def test_broken_scan_is_named_with_reason_and_crash_file(broken, label, reason):
+    line = next(row for row in broken.text.splitlines() if row.startswith(f"sub-{label}: failed:"))
+    assert reason in line
+    crashes = list((broken.out / f"sub-{label}" / "log").rglob("crash-*.txt"))
+    assert len(crashes) == 1
+    page = (broken.out / f"sub-{label}.html").read_text()
+    assert reason in page
+    assert str(broken.out.parent) not in page
+
+
+@pytest.mark.parametrize("label", REASONS)
+def test_broken_scan_leaves_no_partial_output(broken, label):
+    files = [path for path in (broken.out / f"sub-{label}").rglob("*") if path.is_file()]
+    assert {path.name.split("-")[0] for path in files} == {"crash"}
+
+
+def test_output_with_failures_is_valid(broken):
+    assert validate(broken.out)["issues"]["issues"] == []
+
+
+@pytest.mark.parametrize("label", VARIANTS)
+def test_ball_is_on_the_left_in_table_and_figure(balls, label):
+    """It lies at x = -30 mm: the patient's left, on the right of a picture, under the letter L."""
+    _, run, _ = balls
+    table = run.out / f"sub-{label}/anat/sub-{label}_space-orig_seg-anomaly_dseg.tsv"
+    with table.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    ball = max(rows, key=lambda row: float(row["volume_mm3"]))
+    assert ball["hemisphere"] == "left"
+    assert ball["location"].startswith("left ") and "white matter" in ball["location"]
+    figure = ElementTree.parse(
+        run.out / f"sub-{label}/figures/sub-{label}_desc-detection_FLAIR.svg"
+    )
+    svg = "{http://www.w3.org/2000/svg}"
+    panels = [
+        (float(group.find(f"{svg}image").get("width")), group)
+        for group in figure.getroot().iter(f"{svg}g")
+        if group.find(f"{svg}image") is not None and group.find(f"{svg}path") is not None
+    ]
+    # The last ones are the planes through the largest lesion: sagittal, coronal, axial.
+    planes = [panel for panel in panels if panel[1] in list(figure.getroot())][-3:]
+    for width, group in planes[1:]:
+        assert [text.text for text in group.findall(f"{svg}text")][:2] == ["R", "L"]
+        largest = max(re.split("(?=M)", group.find(f"{svg}path").get("d"))[1:], key=len)
+        assert float(re.match(r"M([\d.]+)", largest)[1]) > 0.55 * width
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pages_are_sound_in_a_browser(balls, broken, view, width):
+    for page in (balls[1].out / "sub-oblique.html", broken.out / "sub-truncated.html"):
+        seen = view(page, width=width)
+        assert seen.is_quiet
+        assert seen.dead_links() == seen.pictures_without_text() == []
+        assert seen.overhang() <= 0
+    figures = balls[1].out / "sub-oblique" / "figures"
+    assert sum(path.stat().st_size for path in figures.iterdir()) < 3_000_000
+
+
+def test_what_lies_over_a_figure_is_switched_off_and_flickers(balls, view):
+    seen = view(balls[1].out / "sub-plain.html", height=6000)
+    figure = seen.page.locator("figure.flip", has=seen.page.get_by_text("With outline"))
+    cyan = partial(_cyan, figure.locator("a"))
+    shown = cyan()
+    assert shown > 500
+    figure.get_by_text("Scan alone").click()
+    # What is left is the key below the pictures.
+    assert cyan() < 0.05 * shown
+    figure.get_by_text("With outline").click()
+    assert cyan() == shown
+    figure.get_by_text("Flicker").click()
+    style = figure.locator(".under").evaluate("e => getComputedStyle(e).animationName")
+    assert style == "flicker"
+
+
+def _cyan(locator) -> int:
+    pixels = np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB")).astype(int)
+    return int(((pixels[..., 2] > 150) & (pixels[..., 0] < 90) & (pixels[..., 1] > 130)).sum())

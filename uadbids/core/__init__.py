@@ -1,1 +1,0 @@
-"""The method itself: arrays and tensors, nothing of files, BIDS or pictures."""

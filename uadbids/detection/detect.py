@@ -1,0 +1,301 @@
+"""A bundle turns a volume on the template grid into a detection."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from uadbids.detection.postprocess import erode, segment
+from uadbids.detection.residuals import mean_absolute_error
+from uadbids.detection.residuals import residual as take_residual
+from uadbids.detection.threshold import choose_threshold
+from uadbids.errors import ScanError
+from uadbids.model.bundle import Bundle, DetectionConfig
+from uadbids.model.config import ResidualKind, ends_at
+from uadbids.model.grid import Crop
+from uadbids.model.inference import reconstruct, resolve_device
+from uadbids.model.vae import VAE
+from uadbids.preproc.template import SHAPE, Template
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+SPACING = (1.0, 1.0, 1.0)
+"""Of the template grid, mm."""
+NORMAL_SHARE = 0.5
+"""Of the brightness of normal grey matter that is expected of every scan (docs/method.md, 13)."""
+
+
+class Examination(NamedTuple):
+    """What a model says of a volume before any threshold, on the volume's grid.
+
+    Attributes
+    ----------
+    reconstruction : ndarray of float32, shape (X, Y, Z)
+        In [0, 1]; 0 outside the crop and the brain.
+    anomaly_map : ndarray of float32, shape (X, Y, Z)
+        Residual; 0 outside the crop and the brain.
+    examined : ndarray of bool, shape (X, Y, Z)
+        Eroded brain inside the crop: where lesions are looked for.
+    """
+
+    reconstruction: Floats
+    anomaly_map: Floats
+    examined: Bools
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What was found, on the template grid.
+
+    Attributes
+    ----------
+    reconstruction, anomaly_map : ndarray of float32, shape (170, 204, 170)
+        See `Examination`.
+    score : ndarray of float32 in [0, 1], or None
+        Fraction of healthy voxels with a smaller residual; None when the residual is not of
+        the calibrated kind.
+    lesions : ndarray of uint8, shape (170, 204, 170)
+        0 or 1.
+    examined : ndarray of bool, shape (170, 204, 170)
+        Where lesions were looked for.
+    threshold : float
+        On the anomaly map.
+    threshold_source : str
+        Where it came from, in words.
+    residual : str
+        Kind of residual.
+    min_volume_mm3 : float
+        Smallest lesion.
+    """
+
+    reconstruction: Floats
+    anomaly_map: Floats
+    score: Floats | None
+    lesions: npt.NDArray[np.uint8]
+    examined: Bools
+    threshold: float
+    threshold_source: str
+    residual: ResidualKind
+    min_volume_mm3: float
+
+
+def detect(
+    volume: npt.NDArray[np.floating],
+    mask: npt.NDArray[np.generic],
+    bundle: Bundle,
+    *,
+    device: str | torch.device,
+    threshold: float | None = None,
+    false_positive_rate: float | None = None,
+    residual: ResidualKind | None = None,
+    min_volume_mm3: float | None = None,
+) -> Detection:
+    """Find what a healthy brain would not show (paper, sections 2.1 and 3).
+
+    Parameters
+    ----------
+    volume : ndarray, shape (170, 204, 170)
+        Preprocessed FLAIR on the template grid, scaled as the bundle's card says.
+    mask : ndarray, shape (170, 204, 170)
+        Brain: non-zero inside.
+    bundle : Bundle
+        The model, on ``device``.
+    device : str or torch.device
+        Where to compute.
+    threshold : float, optional
+        On the anomaly map; else calibrated.
+    false_positive_rate : float, optional
+        For the calibrated threshold; else the card's.
+    residual : {'positive', 'signed', 'abs', 'hyperintense', 'excess', 'supported'}, optional
+        Else the card's.
+    min_volume_mm3 : float, optional
+        Smallest lesion; else the card's.
+
+    Returns
+    -------
+    Detection
+        Maps and lesions on the grid of the volume.
+
+    Raises
+    ------
+    UsageError
+        If the threshold asked for does not exist or the options contradict each other.
+    ScanError
+        If the volume holds nothing that can be examined.
+    DeviceError
+        If the device is not there.
+    """
+    card = bundle.card
+    kind, limit, source = choose_threshold(
+        bundle.calibration,
+        card.detection,
+        threshold=threshold,
+        false_positive_rate=false_positive_rate,
+        residual=residual,
+    )
+    place = resolve_device(device) if isinstance(device, str) else device
+    found = examine(volume, mask, bundle.model, card.crop, card.detection, device=place, kind=kind)
+    smallest = card.detection.min_volume_mm3 if min_volume_mm3 is None else min_volume_mm3
+    lesions = cut(found, limit, kind, smallest)
+    score = None
+    if kind == card.detection.residual:
+        seen = card.crop.mask(_shape(volume)) & (mask != 0)
+        score = np.zeros(volume.shape, dtype=np.float32)
+        score[seen] = bundle.calibration.score(found.anomaly_map[seen])
+    return Detection(
+        reconstruction=found.reconstruction,
+        anomaly_map=found.anomaly_map,
+        score=score,
+        lesions=lesions,
+        examined=found.examined,
+        threshold=limit,
+        threshold_source=source,
+        residual=kind,
+        min_volume_mm3=smallest,
+    )
+
+
+def examine(
+    volume: npt.NDArray[np.floating],
+    mask: npt.NDArray[np.generic],
+    model: VAE,
+    crop: Crop,
+    settings: DetectionConfig,
+    *,
+    device: torch.device,
+    kind: ResidualKind | None = None,
+) -> Examination:
+    """Reconstruct and take the residual; calibration and detection share this path.
+
+    Parameters
+    ----------
+    volume, mask : ndarray, shape (X, Y, Z)
+        Preprocessed FLAIR in [0, 1] and brain on a 1 mm grid.
+    model : VAE
+        In evaluation mode, on ``device``.
+    crop : Crop
+        What the model sees of the grid.
+    settings : DetectionConfig
+        Smoothing, erosion and kind of residual.
+    device : torch.device
+        Where to compute.
+    kind : str, optional
+        Another kind of residual.
+
+    Returns
+    -------
+    Examination
+        On the grid of the volume.
+
+    Raises
+    ------
+    ScanError
+        If volume and mask differ in shape, values are not finite, or no brain is in the crop.
+    """
+    brain = mask != 0
+    _check(volume, brain, crop)
+    shape = _shape(volume)
+    seen = crop.apply(np.where(brain, volume, 0.0).astype(np.float32))
+    inside = crop.apply(brain)
+    rebuilt = reconstruct(model, seen, device) * inside
+    examined = erode(brain, settings.erosion_mm, SPACING) & crop.mask(shape)
+    kind = kind or settings.residual
+    knows_place = kind == "supported" and shape == SHAPE
+    difference = take_residual(
+        seen,
+        rebuilt,
+        inside,
+        kind,
+        settings.smoothing_mm,
+        examined=crop.apply(examined),
+        normal=crop.apply(_normal()) if knows_place else None,
+    )
+    return Examination(crop.restore(rebuilt, shape), crop.restore(difference, shape), examined)
+
+
+def cut(
+    found: Examination, threshold: float, kind: ResidualKind, min_volume_mm3: float
+) -> npt.NDArray[np.uint8]:
+    """Turn a map into lesions, as its kind of residual asks (`postprocess.segment`).
+
+    Parameters
+    ----------
+    found : Examination
+        On the template grid.
+    threshold : float
+        On the anomaly map.
+    kind : str
+        Of the map's residual.
+    min_volume_mm3 : float
+        Smallest lesion.
+
+    Returns
+    -------
+    ndarray of uint8, shape (X, Y, Z)
+        0 or 1.
+    """
+    return segment(
+        found.anomaly_map,
+        found.examined,
+        threshold=threshold,
+        min_volume_mm3=min_volume_mm3,
+        spacing=SPACING,
+        ends_at=ends_at(kind),
+    )
+
+
+def reconstruction_error(
+    volume: npt.NDArray[np.floating],
+    reconstruction: npt.NDArray[np.floating],
+    mask: npt.NDArray[np.generic],
+    left_out: npt.NDArray[np.generic],
+    crop: Crop,
+) -> float:
+    """Tell how well a model rebuilds what it does not call a lesion.
+
+    Parameters
+    ----------
+    volume, reconstruction, mask : ndarray, shape (X, Y, Z)
+        Input, `Examination.reconstruction` and brain.
+    left_out : ndarray, shape (X, Y, Z)
+        Non-zero in lesions, found or known.
+    crop : Crop
+        What the model sees.
+
+    Returns
+    -------
+    float
+        Mean absolute error in units of the scaled intensity; NaN where nothing is left.
+    """
+    within = crop.mask(_shape(volume)) & (mask != 0) & (left_out == 0)
+    return mean_absolute_error(volume, reconstruction, within)
+
+
+@lru_cache(maxsize=1)
+def _normal() -> Floats:
+    normal = NORMAL_SHARE * Template.packaged().normal_brightness()
+    return normal.astype(np.float32)
+
+
+def _check(volume: npt.NDArray[np.floating], brain: Bools, crop: Crop) -> None:
+    if volume.ndim != 3 or volume.shape != brain.shape:
+        raise ScanError(
+            f"The volume {volume.shape} and its brain mask {brain.shape} are not on one 3D grid; "
+            "make the mask again from this scan."
+        )
+    if not np.isfinite(volume[brain]).all():
+        raise ScanError("The volume has values that are not numbers; repair the scan.")
+    if not crop.apply(brain).any():
+        raise ScanError(
+            "No brain voxel lies in the part of the template that the model sees; look at the "
+            "brain mask and at the registration."
+        )
+
+
+def _shape(volume: npt.NDArray[np.floating]) -> tuple[int, int, int]:
+    x, y, z = volume.shape
+    return x, y, z

@@ -1,0 +1,263 @@
+"""One scan to evaluate: what was drawn, what was found, and what the model saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from uadbids.bids.dataset import MODEL_CARD
+from uadbids.bids.files import read_json
+from uadbids.bids.names import derivative_path
+from uadbids.bids.scan import Scan
+from uadbids.detection.postprocess import Spacing, erode, segment
+from uadbids.errors import ScanError, UsageError
+from uadbids.evaluation.images import Image, Way, read_image, read_mask
+from uadbids.evaluation.metrics import confusion
+from uadbids.evaluation.pairs import Pair
+from uadbids.model.config import ends_at
+from uadbids.model.grid import Crop
+
+_ISOTROPIC = (1.0, 1.0, 1.0)
+# Below this share inside the brain, a mask is more likely another person's.
+_LEAST_IN_BRAIN = 0.5
+# Two ways of cutting one map differ by rounding alone.
+_SAME_LESIONS = 0.99
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How the model that made the maps looks for lesions.
+
+    Attributes
+    ----------
+    crop : Crop
+        What it sees of the template grid.
+    erosion_mm, min_volume_mm3 : float
+        Erosion of the brain mask; smallest lesion.
+    """
+
+    crop: Crop
+    erosion_mm: float
+    min_volume_mm3: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How cases are read.
+
+    Attributes
+    ----------
+    maps_dir : Path
+        Outputs of ``uadbids participant``.
+    detection : Detection
+        Of their model.
+    space : {'orig', 'template'}
+        Where everything is counted: on the scan's own grid, or inside the model's crop of the
+        template grid, as the paper does.
+    mask_values : frozenset of int
+        Values of a mask that are lesion; empty for all above 0.
+    resample_masks : bool
+        Whether masks on other grids than the scan's are resampled instead of refused.
+    """
+
+    maps_dir: Path
+    detection: Detection
+    space: str = "orig"
+    mask_values: frozenset[int] = frozenset()
+    resample_masks: bool = False
+
+
+@dataclass(frozen=True)
+class TemplateSide:
+    """What the model saw and said on the template grid.
+
+    Attributes
+    ----------
+    volume, reconstruction, anomaly : ndarray of float32, shape (170, 204, 170)
+        Input, reconstruction, map.
+    brain, seen, examined : ndarray of bool, shape (170, 204, 170)
+        Brain mask, its part that the model sees, and where lesions are looked for.
+    affine : ndarray of float, shape (4, 4)
+        Voxel to millimetre.
+    min_volume_mm3 : float
+        Smallest lesion.
+    """
+
+    volume: np.ndarray
+    reconstruction: np.ndarray
+    anomaly: np.ndarray
+    brain: np.ndarray
+    seen: np.ndarray
+    examined: np.ndarray
+    affine: np.ndarray
+    min_volume_mm3: float
+
+    def lesions(self, scores: np.ndarray, threshold: float, ends_at: float) -> np.ndarray:
+        """Cut a map on this grid just as detection does (`postprocess.segment`)."""
+        found = segment(
+            scores,
+            self.examined,
+            threshold=threshold,
+            min_volume_mm3=self.min_volume_mm3,
+            spacing=_ISOTROPIC,
+            ends_at=ends_at,
+        )
+        return found > 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scan to evaluate; arrays are on the grid of the evaluation unless said otherwise.
+
+    Attributes
+    ----------
+    scan : Scan
+        Entities and sidecar.
+    references : mapping of str to ndarray of bool
+        Lesions, by the name of who drew them.
+    on_template : mapping of str to ndarray of bool
+        The same on the template grid; empty without outputs there.
+    found, brain : ndarray of bool
+        Lesion mask and brain mask as they were written.
+    anomaly : ndarray of float32
+        Map as it was written.
+    spacing : tuple of float
+        Voxel sizes in mm.
+    threshold : float
+        Of the model, on its map.
+    side : TemplateSide or None
+        None where the template space was not written.
+    labels, values : callable
+        Bring a mask (nearest voxel) or a map (linear) from the template grid.
+    notes : tuple of str
+        What a reader should know.
+    """
+
+    scan: Scan
+    references: Mapping[str, np.ndarray]
+    on_template: Mapping[str, np.ndarray]
+    found: np.ndarray
+    brain: np.ndarray
+    anomaly: np.ndarray
+    spacing: Spacing
+    threshold: float
+    side: TemplateSide | None
+    labels: Callable[[np.ndarray], np.ndarray]
+    values: Callable[[np.ndarray], np.ndarray]
+    notes: tuple[str, ...] = ()
+
+
+def read_detection(maps_dir: Path) -> Detection:
+    """Read from the card in the output dataset how its model looks for lesions.
+
+    Raises
+    ------
+    UsageError
+        If the card is missing or does not tell.
+    """
+    card = read_json(maps_dir / MODEL_CARD)
+    try:
+        crop = Crop(tuple(card["crop"]["start"]), tuple(card["crop"]["shape"]))
+        told = card["detection"]
+        return Detection(crop, float(told["erosion_mm"]), float(told["min_volume_mm3"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{maps_dir / MODEL_CARD}: the card of the model is missing or incomplete; give the "
+            "output folder of uadbids participant"
+        ) from error
+
+
+def read_case(pair: Pair, how: Reading) -> Case:
+    """Read everything of one scan.
+
+    Raises
+    ------
+    ScanError
+        If a file is missing or damaged, a mask is no mask, or lies elsewhere than its scan.
+    """
+    scan = pair.scan
+    threshold = scan.metadata.get("Threshold")
+    if not isinstance(threshold, int | float):
+        raise ScanError(f"{scan.path}: its sidecar tells no Threshold; run the scan again")
+    found = read_image(scan.path)
+    drawn: dict[str, np.ndarray] = {}
+    notes: list[str] = []
+    for name, path in pair.masks.items():
+        drawn[name], told = read_mask(path, found, how.mask_values, resample=how.resample_masks)
+        notes += [f"{path.name}: {sentence}" for sentence in told]
+    side = read_template_side(scan, how.maps_dir, how.detection)
+    way = None
+    if side is not None:
+        xfm = how.maps_dir / derivative_path(scan, "xfm")
+        way = Way(xfm, found, Image(side.volume, side.affine))
+    on_template = {n: way.lesions_to_template(mask) for n, mask in drawn.items()} if way else {}
+    if how.space == "orig":
+        read = partial(_read, how.maps_dir, scan)
+        case = Case(
+            scan, drawn, on_template, found.data > 0, read("native_brain").data > 0,
+            read("native_anomaly").data.astype(np.float32), found.spacing, float(threshold), side,
+            way.labels if way else np.asarray, way.values if way else np.asarray,
+        )  # fmt: skip
+    elif side is not None:
+        cut = how.detection.crop.apply
+        written = _read(how.maps_dir, scan, "template_lesions").data > 0
+        case = Case(
+            scan, {n: cut(mask) for n, mask in on_template.items()}, on_template, cut(written),
+            cut(side.brain), cut(side.anomaly), _ISOTROPIC, float(threshold), side, cut, cut,
+        )  # fmt: skip
+    else:
+        raise ScanError(f"{scan.name}: the template space was not written; give --space orig")
+    return replace(case, notes=(*notes, *_doubts(case)))
+
+
+def read_template_side(scan: Scan, maps_dir: Path, detection: Detection) -> TemplateSide | None:
+    """Read the outputs of a scan on the template grid; None where they were not written."""
+    keys = ("preproc", "recon", "anomaly", "brain")
+    paths = [maps_dir / derivative_path(scan, f"template_{key}") for key in keys]
+    if not all(path.is_file() for path in paths):
+        return None
+    volume, recon, anomaly, brain = (read_image(path) for path in paths)
+    mask = brain.data > 0
+    x, y, z = mask.shape
+    crop = detection.crop.mask((x, y, z))
+    return TemplateSide(
+        volume.data.astype(np.float32),
+        recon.data.astype(np.float32),
+        anomaly.data.astype(np.float32),
+        mask,
+        mask & crop,
+        erode(mask, detection.erosion_mm, _ISOTROPIC) & crop,
+        volume.affine,
+        float(scan.metadata.get("MinVolumeMm3", detection.min_volume_mm3)),
+    )
+
+
+def _read(maps_dir: Path, scan: Scan, key: str) -> Image:
+    return read_image(maps_dir / derivative_path(scan, key))
+
+
+def _doubts(case: Case) -> list[str]:
+    """Tell what makes a pair or its figures doubtful."""
+    doubts = []
+    for name, mask in case.references.items():
+        share = float((mask & case.brain).sum() / mask.sum()) if mask.any() else 1.0
+        if share < _LEAST_IN_BRAIN:
+            doubts.append(
+                f"{name}: only {100 * share:.0f} % of the lesion voxels lie in the brain mask; "
+                "is it the mask of this scan?"
+            )
+    if case.side is None:
+        doubts.append("the template space was not written: no other thresholds, no baselines")
+    else:
+        end = ends_at(str(case.scan.metadata.get("ResidualKind")))
+        again = case.labels(case.side.lesions(case.side.anomaly, case.threshold, end))
+        if confusion(again, case.found).dice < _SAME_LESIONS:
+            doubts.append(
+                "the lesion mask cannot be made again from map and threshold: other settings than "
+                "the model's; other thresholds are not quite comparable with it"
+            )
+    return doubts

@@ -1,0 +1,206 @@
+"""Images of an evaluation: masks that people drew, checked, and the way between two grids."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.filebasedimages import ImageFileError
+from scipy import ndimage
+
+from uadbids.detection.postprocess import Spacing
+from uadbids.errors import ScanError
+from uadbids.preproc.conform import MASK_TOLERANCE_MM
+from uadbids.preproc.transform import read_transform
+
+# What a scale factor in a header leaves of a whole number.
+_ROUNDING = 1e-3
+
+
+class Image(NamedTuple):
+    """A volume in RAS order and its voxel-to-millimetre matrix, shape (4, 4)."""
+
+    data: np.ndarray
+    affine: np.ndarray
+
+    @property
+    def spacing(self) -> Spacing:
+        """Voxel sizes in mm."""
+        x, y, z = map(float, voxel_sizes(self.affine))
+        return x, y, z
+
+
+def read_image(path: Path) -> Image:
+    """Read a 3D image; axes are flipped and permuted to RAS, nothing is interpolated.
+
+    Raises
+    ------
+    ScanError
+        If the file is missing, damaged or not one volume.
+    """
+    try:
+        image = nib.as_closest_canonical(nib.squeeze_image(nib.load(path)))
+        data = np.asarray(image.dataobj)
+    except FileNotFoundError as error:
+        raise ScanError(f"{path}: the file is not there") from error
+    except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
+        raise ScanError(f"{path}: this is no readable NIfTI image ({error})") from error
+    if data.ndim != 3:
+        raise ScanError(f"{path}: one 3D volume is needed, this has {data.ndim} dimensions")
+    return Image(data, np.asarray(image.affine, dtype=float))
+
+
+def read_mask(
+    path: Path, grid: Image, values: frozenset[int], *, resample: bool
+) -> tuple[np.ndarray, list[str]]:
+    """Read a lesion mask that lies on the grid of its scan.
+
+    Parameters
+    ----------
+    path : Path
+        Image of whole numbers.
+    grid : Image
+        The scan's; orders of axes may differ between the two files.
+    values : frozenset of int
+        Those that are lesion; all above 0 if empty.
+    resample : bool
+        Whether a mask on another grid is resampled; else it is refused.
+
+    Returns
+    -------
+    ndarray of bool, shape of the grid
+        Lesions.
+    list of str
+        What a reader should know.
+
+    Raises
+    ------
+    ScanError
+        If the image is no mask, or lies elsewhere.
+    """
+    image = read_image(path)
+    numbers = _whole_numbers(image.data, path)
+    notes = []
+    present = [int(value) for value in np.unique(numbers) if value > 0]
+    if len(present) > 1 and not values:
+        listed = ", ".join(map(str, present[:10]))
+        notes.append(f"its values {listed} all count as lesion (--mask-values chooses)")
+    mask = np.isin(numbers, list(values)) if values else numbers > 0
+    gap = _gap(image, grid)
+    if image.data.shape != grid.data.shape or gap > MASK_TOLERANCE_MM:
+        if not resample:
+            raise ScanError(
+                f"{path}: the mask ({_size(image)}) does not lie on the grid of its scan "
+                f"({_size(grid)}), corners are up to {gap:.1f} mm apart; if its header is right, "
+                "--resample-masks brings it there"
+            )
+        mask = _resampled(mask, image, grid, path)
+        notes.append("the mask was resampled to the grid of the scan")
+    if not mask.any():
+        notes.append("the mask holds no lesion: Dice is 1 if nothing was found, else 0")
+    return mask, notes
+
+
+class Way:
+    """The way between the grid of a scan and that of the template.
+
+    Parameters
+    ----------
+    xfm : Path
+        Rigid transform of `uadbids participant`, ITK text: points of the template to the scan.
+    scan, template : Image
+        The two grids.
+
+    Raises
+    ------
+    ScanError
+        If the transform cannot be read.
+    """
+
+    def __init__(self, xfm: Path, scan: Image, template: Image) -> None:
+        self._scan_shape, self._template_shape = scan.data.shape, template.data.shape
+        there = np.linalg.inv(scan.affine) @ read_transform(xfm) @ template.affine
+        self._to_scan, self._to_template = there, np.linalg.inv(there)
+        self._index: np.ndarray | None = None
+
+    def labels(self, mask: np.ndarray) -> np.ndarray:
+        """Bring a mask from the template to the scan: the nearest voxel, nothing from outside."""
+        if self._index is None:
+            # Where each voxel comes from is looked up once: a sweep of thresholds asks often.
+            count = int(np.prod(self._template_shape))
+            numbered = np.arange(count, dtype=np.int32).reshape(self._template_shape)
+            self._index = _sample(numbered, self._to_template, self._scan_shape, 0, fill=count)
+        found: np.ndarray = np.append(mask.ravel(), False)[self._index]
+        return found
+
+    def values(self, volume: np.ndarray) -> np.ndarray:
+        """Bring a map from the template to the scan: linear, 0 from outside."""
+        return _sample(volume, self._to_template, self._scan_shape, 1)
+
+    def lesions_to_template(self, mask: np.ndarray) -> np.ndarray:
+        """Bring a mask from the scan to the template: lesion where at least half is."""
+        moved = _sample(mask.astype(np.float32), self._to_scan, self._template_shape, 1)
+        carried: np.ndarray = moved >= 0.5
+        return carried
+
+
+def _whole_numbers(data: np.ndarray, path: Path) -> np.ndarray:
+    numbers = np.round(data) if data.dtype.kind == "f" else data
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(data - numbers) if data.dtype.kind == "f" else np.zeros(1)
+    if not np.isfinite(apart).all() or apart.max() > _ROUNDING or numbers.min() < 0:
+        raise ScanError(
+            f"{path}: a mask holds whole numbers from 0 on, this holds others (probabilities?); "
+            "threshold it first"
+        )
+    return numbers
+
+
+def _gap(first: Image, second: Image) -> float:
+    """Largest distance in mm between the corners of two images."""
+    corners = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, -1).T
+    places = [
+        apply_affine(image.affine, corners * (np.array(image.data.shape) - 1))
+        for image in (first, second)
+    ]
+    return float(np.linalg.norm(places[0] - places[1], axis=1).max())
+
+
+def _size(image: Image) -> str:
+    voxels = "x".join(map(str, image.data.shape))
+    return f"{voxels} voxels of {'x'.join(f'{size:.3g}' for size in image.spacing)} mm"
+
+
+def _resampled(mask: np.ndarray, image: Image, grid: Image, path: Path) -> np.ndarray:
+    """Resample in scanner coordinates: lesion where at least half is."""
+    matrix = np.linalg.inv(image.affine) @ grid.affine
+    moved = _sample(mask.astype(np.float32), matrix, grid.data.shape, 1) >= 0.5
+    if mask.any() and not moved.any():
+        raise ScanError(
+            f"{path}: nothing of the mask lies in the image of its scan, though their headers are "
+            "taken at their word; is it the mask of this scan?"
+        )
+    found: np.ndarray = moved
+    return found
+
+
+def _sample(
+    array: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...], order: int, fill: float = 0
+) -> np.ndarray:
+    """Value of an array at ``matrix @ voxel`` for each voxel of a grid."""
+    sampled: np.ndarray = ndimage.affine_transform(
+        array,
+        matrix[:3, :3],
+        matrix[:3, 3],
+        output_shape=shape,
+        output=array.dtype,
+        order=order,
+        mode="constant",
+        cval=fill,
+        prefilter=False,
+    )
+    return sampled

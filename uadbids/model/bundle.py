@@ -1,0 +1,300 @@
+"""The one artefact that passes from training to use: weights, and a card that explains them.
+
+A bundle is a folder with ``card.json`` and ``weights.safetensors``. Reading is strict and
+unpickles nothing; reading the card alone needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uadbids.errors import BundleError
+from uadbids.model.calibration import Calibration
+from uadbids.model.card import FORMAT_VERSION, NAME, Card, parse_card
+from uadbids.model.config import DetectionConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from uadbids.model.vae import VAE
+
+__all__ = [
+    "Bundle",
+    "Card",
+    "DetectionConfig",
+    "find_bundle",
+    "load_bundle",
+    "packaged_bundles",
+    "read_card",
+    "refuse_foreign",
+    "save_bundle",
+    "verify_bundle",
+]
+
+CARD_FILE = "card.json"
+WEIGHTS_FILE = "weights.safetensors"
+
+_PACKAGED = Path(__file__).parents[1] / "data" / "bundles"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model that is ready to use.
+
+    Attributes
+    ----------
+    card : Card
+        What it is.
+    model : VAE
+        In evaluation mode.
+    calibration : Calibration
+        Its healthy residuals.
+    """
+
+    card: Card
+    model: VAE
+    calibration: Calibration
+
+
+def packaged_bundles() -> list[Path]:
+    """Folders of the bundles that come with the package, by name."""
+    return sorted(card.parent for card in _PACKAGED.glob(f"*/{CARD_FILE}"))
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """Folder of a packaged bundle, by name, or of one's own, by path.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A packaged name wins over a folder of that name; write ``./name`` for the folder.
+
+    Returns
+    -------
+    Path
+        A folder with a card.
+
+    Raises
+    ------
+    BundleError
+        If there is none.
+    """
+    text = str(name_or_path)
+    if isinstance(name_or_path, str) and NAME.fullmatch(text):
+        packaged = _PACKAGED / text
+        if (packaged / CARD_FILE).is_file():
+            return packaged
+    folder = Path(name_or_path)
+    if (folder / CARD_FILE).is_file():
+        return folder
+    known = ", ".join(path.name for path in packaged_bundles()) or "none"
+    raise BundleError(
+        f"No model bundle {text!r}: give a folder with {CARD_FILE}, or a packaged name ({known})."
+    )
+
+
+def read_card(folder: Path) -> Card:
+    """Read and check the card of a bundle.
+
+    Raises
+    ------
+    BundleError
+        If the card is missing, not readable, of another format, incomplete or inconsistent.
+    """
+    path = Path(folder) / CARD_FILE
+    try:
+        values = json.loads(
+            path.read_text(encoding="utf-8"),
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_without_duplicates,
+        )
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"The model card {path} cannot be read: {error}") from error
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"The model card {path} has format {version!r}; this version reads format "
+            f"{FORMAT_VERSION}. Use the uadbids that made it, or train again."
+        )
+    try:
+        return parse_card(values)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"The model card {path} is not valid: {error}") from error
+
+
+def verify_bundle(folder: Path) -> Card:
+    """Read the card as `read_card` does, and compare the weights' hash with it, without torch.
+
+    Raises
+    ------
+    BundleError
+        If the card is not valid, or the weights are missing or not those of the card.
+    """
+    card = read_card(folder)
+    _read_weights(folder, card)
+    return card
+
+
+def load_bundle(folder: Path, *, device: str | torch.device) -> Bundle:
+    """Load a bundle, its hashes and every tensor checked.
+
+    Parameters
+    ----------
+    folder : Path
+        The bundle.
+    device : str or torch.device
+        'auto', 'cpu', 'cuda', 'cuda:N' or a device.
+
+    Returns
+    -------
+    Bundle
+        With float32 weights on the device.
+
+    Raises
+    ------
+    BundleError
+        If card or weights are missing, altered or do not fit together.
+    DeviceError
+        If the device is not there.
+    """
+    import torch
+
+    from uadbids.model.inference import resolve_device
+    from uadbids.model.vae import VAE
+
+    place = resolve_device(device) if isinstance(device, str) else device
+    card = read_card(folder)
+    content = _read_weights(folder, card)
+    # Shapes first, without memory for them: a card may ask for more than there is.
+    with torch.device("meta"):
+        expected = VAE(card.config).state_dict()
+    tensors = _tensors(Path(folder) / WEIGHTS_FILE, content, expected)
+    model = VAE(card.config)
+    model.load_state_dict(tensors)
+    model.to(place).eval()
+    return Bundle(card, model, Calibration.from_dict(card.calibration))
+
+
+def save_bundle(bundle: Bundle, folder: Path) -> Card:
+    """Write a bundle, whole or not at all; one that is already there is replaced.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        What to write; weights in half precision, and the hash put into the card.
+    folder : Path
+        Where to. Its parent is made.
+
+    Returns
+    -------
+    Card
+        As written.
+
+    Raises
+    ------
+    BundleError
+        If the folder holds anything but a bundle, or a weight does not fit half precision.
+    """
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    refuse_foreign(folder)
+    halves = {name: t.detach().cpu().half() for name, t in bundle.model.state_dict().items()}
+    if not all(bool(tensor.isfinite().all()) for tensor in halves.values()):
+        raise BundleError(f"The weights for {folder} are not finite in half precision.")
+    content = save({name: tensor.contiguous() for name, tensor in sorted(halves.items())})
+    card = replace(
+        bundle.card,
+        sha256=hashlib.sha256(content).hexdigest(),
+        calibration=bundle.calibration.to_dict(),
+    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        fresh = Path(temporary) / "new"
+        fresh.mkdir()
+        (fresh / WEIGHTS_FILE).write_bytes(content)
+        text = json.dumps(card.to_dict(), indent=2, allow_nan=False) + "\n"
+        (fresh / CARD_FILE).write_text(text, encoding="utf-8")
+        _swap(fresh, folder, Path(temporary) / "old")
+    return card
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number.")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a key occurs twice.")
+    return values
+
+
+def _read_weights(folder: Path, card: Card) -> bytes:
+    path = Path(folder) / WEIGHTS_FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"The weights {path} cannot be read: {error}") from error
+    # The same bytes are hashed and parsed: the file cannot change in between.
+    if hashlib.sha256(content).hexdigest() != card.sha256:
+        raise BundleError(
+            f"The weights {path} are not those of their card (SHA-256 differs); copy the bundle "
+            "again."
+        )
+    return content
+
+
+def _tensors(
+    path: Path, content: bytes, expected: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        found = load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise BundleError(f"The weights {path} are not a safetensors file: {error}") from error
+    wrong = sorted(set(expected) ^ set(found)) or sorted(
+        name for name, tensor in expected.items() if tensor.shape != found[name].shape
+    )
+    if wrong:
+        raise BundleError(
+            f"The weights {path} do not fit the card's architecture: {', '.join(wrong[:4])} "
+            "is missing, unknown or of another shape."
+        )
+    return {name: tensor.float() for name, tensor in found.items()}
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that a bundle must not replace.
+
+    Raises
+    ------
+    BundleError
+        If it holds anything but a bundle.
+    """
+    if not folder.exists():
+        return
+    foreign = not folder.is_dir() or {p.name for p in folder.iterdir()} - {CARD_FILE, WEIGHTS_FILE}
+    if foreign:
+        raise BundleError(f"{folder} holds other things than a model bundle; give another folder.")
+
+
+def _swap(fresh: Path, folder: Path, old: Path) -> None:
+    """Rename a finished folder into place; the former one comes back if that fails."""
+    if folder.exists():
+        os.replace(folder, old)
+    try:
+        os.replace(fresh, folder)
+    except OSError:
+        if old.exists():
+            os.replace(old, folder)
+        raise

@@ -1,0 +1,139 @@
+"""The card of a model bundle: everything about a model but its weights. Needs no torch."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from uadbids.model.calibration import Calibration
+from uadbids.model.config import DetectionConfig, VAEConfig
+from uadbids.model.grid import TEMPLATE_SHAPE, Crop
+
+FORMAT_VERSION = 1
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything about a model but its weights, as plain values.
+
+    Attributes
+    ----------
+    name : str
+        Letters, digits, ``.``, ``_`` and ``-``.
+    config : VAEConfig
+        Architecture.
+    crop : Crop
+        What the model sees of the template grid.
+    preproc : mapping
+        Preprocessing it was trained with; a run must do the same.
+    detection : DetectionConfig
+        Defaults from reconstruction to lesions.
+    template_sha256 : str
+        Of the template's array.
+    training, calibration, results : mapping
+        Sources, ages and settings; the healthy table; measured performance.
+    limits : tuple of str
+        What the model must not be used for, in sentences.
+    license : str
+        Of the weights.
+    sha256 : str
+        Of the weights' file; filled in when the bundle is saved.
+    format_version : int
+        Of the folder.
+    """
+
+    name: str
+    config: VAEConfig
+    crop: Crop
+    preproc: Mapping[str, Any]
+    detection: DetectionConfig
+    template_sha256: str
+    training: Mapping[str, Any]
+    calibration: Mapping[str, Any]
+    results: Mapping[str, Any]
+    limits: tuple[str, ...]
+    license: str
+    sha256: str = ""
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is no bundle name (letters, digits, '.', '_', '-').")
+        # A 2D model sees the axial slices of the crop.
+        if self.crop.shape[: self.config.dims] != self.config.shape:
+            raise ValueError(f"The crop {self.crop.shape} does not fit {self.config.shape}.")
+        ends = zip(self.crop.start, self.crop.shape, TEMPLATE_SHAPE, strict=True)
+        if any(start < 0 or start + size > whole for start, size, whole in ends):
+            raise ValueError(f"The crop at {self.crop.start} leaves the template grid.")
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 over all values, that of the weights included: names the model in outputs."""
+        plain = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(plain.encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, lists for tuples."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
+        return plain
+
+
+def parse_card(values: Mapping[str, Any]) -> Card:
+    """Card of what `Card.to_dict` gave; nothing may be missing or unknown.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If the values are not those of a card.
+    """
+    _same_keys("the card", values, Card)
+    _same_keys("config", values["config"], VAEConfig)
+    _same_keys("crop", values["crop"], Crop)
+    _same_keys("detection", values["detection"], DetectionConfig)
+    config, crop = values["config"], values["crop"]
+    for part in ("preproc", "training", "calibration", "results"):
+        if not isinstance(values[part], dict):
+            raise ValueError(f"{part} must be an object.")
+    _same_keys("calibration", values["calibration"], Calibration)
+    Calibration.from_dict(values["calibration"])
+    if not isinstance(values["limits"], list):
+        raise ValueError("limits must be a list.")
+    _whole([config["dims"], config["latent"]])
+    if not re.fullmatch(r"[0-9a-f]{64}", values["sha256"]):
+        raise ValueError("sha256 must be 64 hexadecimal digits.")
+    return Card(
+        **dict(values)
+        | {
+            "config": VAEConfig(
+                **config
+                | {"shape": _whole(config["shape"]), "channels": _whole(config["channels"])}
+            ),
+            "crop": Crop(start=_triple(crop["start"]), shape=_triple(crop["shape"])),
+            "detection": DetectionConfig(**values["detection"]),
+            "limits": tuple(str(limit) for limit in values["limits"]),
+        }
+    )
+
+
+def _same_keys(where: str, values: Any, kind: type) -> None:
+    expected = {field.name for field in fields(kind)}
+    if not isinstance(values, dict) or set(values) != expected:
+        found = set(values) if isinstance(values, dict) else set()
+        raise ValueError(
+            f"{where} lacks {sorted(expected - found)} or has the unknown "
+            f"{sorted(found - expected)}."
+        )
+
+
+def _whole(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or any(type(value) is not int for value in values):
+        raise ValueError(f"{values!r} is not a list of whole numbers.")
+    return tuple(values)
+
+
+def _triple(values: Any) -> tuple[int, int, int]:
+    x, y, z = _whole(values)
+    return x, y, z

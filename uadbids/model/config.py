@@ -1,0 +1,237 @@
+"""Architecture and training settings as plain values: cards are read without torch."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, get_args
+
+Bottleneck = Literal["spatial", "dense"]
+Reduction = Literal["mean", "sum"]
+Schedule = Literal["cosine", "constant"]
+ResidualKind = Literal["positive", "signed", "abs", "hyperintense", "excess", "supported"]
+Range = tuple[float, float]
+# Far beyond any network that fits a machine, and small enough for torch to count its weights.
+WIDEST = 2**16
+
+
+def ends_at(kind: str) -> float:
+    """Part of its own height at which a small lesion ends, by kind of residual.
+
+    0, for none, with the paper's residuals: its lesions are what exceeds the threshold
+    (docs/method.md, 15).
+    """
+    return 0.5 if kind == "supported" else 0.0
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """Everything that fixes the architecture of a VAE (paper, section 2.3).
+
+    Parameters
+    ----------
+    dims : int
+        2 (each axial slice is an image) or 3.
+    bottleneck : {'spatial', 'dense'}
+        Code kept as a feature map, or squeezed into one vector.
+    shape : tuple of int
+        Input size in voxels, ``dims`` entries, each a multiple of ``2 ** len(channels)``.
+    channels : tuple of int
+        Feature maps after each halving of the encoder; the decoder mirrors them.
+    latent : int
+        Channels of a spatial code or length of a dense one.
+
+    Raises
+    ------
+    ValueError
+        If the values do not describe a network.
+    """
+
+    dims: int
+    bottleneck: Bottleneck
+    shape: tuple[int, ...]
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    latent: int = 256
+
+    def __post_init__(self) -> None:
+        if self.dims not in (2, 3) or len(self.shape) != self.dims:
+            raise ValueError(f"dims must be 2 or 3 and match the shape: {self}.")
+        if self.bottleneck not in get_args(Bottleneck):
+            raise ValueError(f"bottleneck must be 'spatial' or 'dense': {self}.")
+        widths = (*self.channels, self.latent)
+        if not self.channels or not all(1 <= width <= WIDEST for width in widths):
+            raise ValueError(f"channels and latent must lie between 1 and {WIDEST}: {self}.")
+        factor = 2 ** len(self.channels)
+        if any(size < factor or size % factor for size in self.shape):
+            raise ValueError(f"Every size of the shape must be a multiple of {factor}: {self}.")
+
+    @property
+    def code_shape(self) -> tuple[int, ...]:
+        """Spatial size of the feature maps at the bottleneck."""
+        return tuple(size // 2 ** len(self.channels) for size in self.shape)
+
+
+# 64 latent channels when spatial, 256 values when dense; 80 slices, because four
+# halvings of the paper's 75 do not come out even.
+MODELS: Mapping[str, VAEConfig] = MappingProxyType(
+    {
+        "spatial2d": VAEConfig(2, "spatial", (160, 192), latent=64),
+        "spatial3d": VAEConfig(3, "spatial", (160, 192, 80), latent=64),
+        "dense2d": VAEConfig(2, "dense", (160, 192), latent=256),
+        "dense3d": VAEConfig(3, "dense", (160, 192, 80), latent=256),
+    }
+)
+"""The four networks of the paper's table 1, on the 160x192x80 crop."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Strength of every change; 0 (or an empty range) turns one off.
+
+    Parameters
+    ----------
+    flip : float
+        Probability of a left-right flip.
+    rotation, translation, scale : float
+        Largest rotation about each axis (degrees), shift (mm), relative change of size.
+    elastic : float
+        Standard deviation of the smooth displacement (mm).
+    gamma, bias : float
+        Standard deviations of the log exponent and of the log multiplicative field.
+    thick_probability : float
+        Probability of thick slices.
+    thick, in_plane : tuple of float
+        Range of the slice thickness, and of the in-plane voxel size (mm).
+    noise : float
+        Largest standard deviation of the noise, relative to the brain's median.
+    corruption_probability : float
+        Probability that an input is corrupted at all.
+    corruption_scale, corruption_strength : tuple of float
+        Range of sizes (mm) and of amplitudes relative to the brain's median.
+    """
+
+    flip: float = 0.5
+    rotation: float = 6.0
+    translation: float = 4.0
+    scale: float = 0.06
+    elastic: float = 1.2
+    gamma: float = 0.15
+    bias: float = 0.06
+    thick_probability: float = 0.5
+    thick: Range = (1.0, 6.0)
+    in_plane: Range = (1.0, 1.6)
+    noise: float = 0.04
+    corruption_probability: float = 0.9
+    corruption_scale: Range = (3.0, 40.0)
+    corruption_strength: Range = (0.1, 0.8)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; with the data and the seed it fixes the result.
+
+    Parameters
+    ----------
+    steps : int
+        Optimiser steps in all, a multiple of ``epoch_steps``.
+    epoch_steps : int
+        Steps between two validations, a multiple of ``period``: beta is 1 at each of them.
+    batch_size : int
+        Volumes per step, those of all processes together; a 2D model sees all their axial
+        slices.
+    learning_rate : float
+        Of Adam, at its highest.
+    schedule : {'cosine', 'constant'}
+        Course of the learning rate after the first 100 steps of warm-up.
+    kl_reduction : {'mean', 'sum'}
+        See `losses.kl_divergence`.
+    period, window : int
+        T and L of equation 2.
+    gradient_norm : float
+        Gradients are clipped to this length.
+    seed : int
+        Of order, augmentation, corruption and codes.
+    bf16 : bool
+        Autocast to bfloat16.
+    corruption : bool
+        Corrupt the inputs; targets stay clean.
+    checkpoint_every : int
+        Steps between two checkpoints.
+    patience : int or None
+        Stop after so many epochs without a lower error of the held-out scans; None for never.
+    augment : AugmentConfig or None
+        Strengths of augmentation and corruption; None for neither.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of steps do not divide, or a number is not positive.
+    """
+
+    steps: int = 10_000
+    epoch_steps: int = 250
+    batch_size: int = 1
+    learning_rate: float = 1e-3
+    schedule: Schedule = "cosine"
+    kl_reduction: Reduction = "mean"
+    period: int = 50
+    window: int = 10
+    gradient_norm: float = 5.0
+    seed: int = 0
+    bf16: bool = True
+    corruption: bool = True
+    checkpoint_every: int = 250
+    patience: int | None = None
+    augment: AugmentConfig | None = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        if self.epoch_steps % self.period or self.steps % self.epoch_steps or self.steps < 1:
+            raise ValueError(
+                f"steps ({self.steps}) must be a multiple of epoch_steps ({self.epoch_steps}), "
+                f"and that a multiple of period ({self.period})."
+            )
+        if self.batch_size < 1 or (self.patience is not None and self.patience < 1):
+            raise ValueError("batch_size and patience must be at least 1.")
+        if self.schedule not in get_args(Schedule):
+            raise ValueError(f"schedule must be 'cosine' or 'constant', not {self.schedule!r}.")
+
+
+@dataclass(frozen=True)
+class DetectionConfig:
+    """How a reconstruction becomes lesions, unless the user asks otherwise.
+
+    Attributes
+    ----------
+    residual : str
+        Kind of residual that was calibrated; see `residuals.residual`.
+    smoothing_mm : float
+        Standard deviation of the Gaussian on the residual.
+    erosion_mm : float
+        Depth by which the brain mask is eroded before it is examined.
+    min_volume_mm3 : float
+        Smallest lesion.
+    false_positive_rate : float
+        Fraction of healthy voxels above the default threshold.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+    """
+
+    # Chosen on development cases (docs/results.md): the highest mean Dice among those with less
+    # than 1 ml of false positives on healthy-looking scans.
+    residual: ResidualKind = "supported"
+    smoothing_mm: float = 0.8
+    erosion_mm: float = 2.0
+    min_volume_mm3: float = 10.0
+    false_positive_rate: float = 0.005
+
+    def __post_init__(self) -> None:
+        if self.residual not in get_args(ResidualKind):
+            raise ValueError(f"residual must be one of {', '.join(get_args(ResidualKind))}.")
+        sizes = (self.smoothing_mm, self.erosion_mm, self.min_volume_mm3)
+        if not all(0 <= size < math.inf for size in sizes):
+            raise ValueError("smoothing_mm, erosion_mm and min_volume_mm3 must not be negative.")
+        if not 0 < self.false_positive_rate < 1:
+            raise ValueError("false_positive_rate must lie between 0 and 1.")

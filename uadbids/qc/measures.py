@@ -1,0 +1,112 @@
+"""Measure whether a scan can be trusted: field of view, alignment, contrast. Nothing is judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from uadbids.preproc.atlas import Atlas
+from uadbids.preproc.similarity import look_around
+from uadbids.preproc.template import Template
+from uadbids.qc.orientation import orientation_ratio
+
+# A face of the image through which this much of the brain's largest section passes is a cut:
+# the pole of a brain may touch it.
+_CUT_SHARE = 0.15
+_SIDES = (("left", "right"), ("back", "front"), ("below", "above"))
+_FLUID = 0.6
+_BLUR_MM = 2.0
+_LEAST_TISSUE = 1000
+
+
+def assess(
+    brain_file: Path, volume_file: Path, mask_file: Path, template: Template
+) -> dict[str, Any]:
+    """Measure a preprocessed scan.
+
+    Parameters
+    ----------
+    brain_file : Path
+        Brain mask on the grid of the conformed scan (RAS).
+    volume_file, mask_file : Path
+        Scaled volume and brain mask on the template grid.
+    template : Template
+        Template and its brain mask.
+
+    Returns
+    -------
+    dict
+        Facts. ``FieldOfViewCut``: faces of the image that cut the brain. ``RegistrationGain``:
+        see `similarity.Neighbours`. ``OrientationRatio``: see `orientation_ratio`.
+        ``T1wCorrelation``: with the template, over tissue (fluid left out), both smoothed by 2 mm.
+        ``VentricleLevel``: darkest tenth of the lateral ventricles over the median of the brain.
+        The last two are None where the atlas finds no such tissue.
+    """
+    volume = np.asarray(nib.load(volume_file).dataobj, dtype=np.float32)
+    mask = np.asarray(nib.load(mask_file).dataobj) > 0
+    t1w = np.asarray(nib.load(template.t1w).dataobj, dtype=np.float32)
+    brain = np.asarray(nib.load(template.brain_mask).dataobj) > 0
+    return {
+        "FieldOfViewCut": cut_sides(np.asarray(nib.load(brain_file).dataobj) > 0),
+        "RegistrationGain": _rounded(look_around(volume, mask, t1w, brain).gain),
+        "OrientationRatio": _rounded(orientation_ratio(volume, t1w, brain)),
+        **contrast(volume, mask, t1w),
+    }
+
+
+def cut_sides(brain: np.ndarray) -> list[str]:
+    """Tell which faces of an image cut the brain off.
+
+    Parameters
+    ----------
+    brain : ndarray of bool, shape (X, Y, Z)
+        Brain mask in RAS order.
+
+    Returns
+    -------
+    list of str
+        Of ``left``, ``right``, ``back``, ``front``, ``below``, ``above``.
+    """
+    sides = []
+    for axis, names in enumerate(_SIDES):
+        areas = brain.sum(axis=tuple(other for other in range(3) if other != axis))
+        sides += [
+            name
+            for name, end in zip(names, (areas[0], areas[-1]), strict=True)
+            if end > _CUT_SHARE * areas.max()
+        ]
+    return sides
+
+
+def contrast(volume: np.ndarray, mask: np.ndarray, t1w: np.ndarray) -> dict[str, float | None]:
+    """Measure what tells a FLAIR from other sequences.
+
+    Parameters
+    ----------
+    volume, mask, t1w : ndarray, shape (170, 204, 170)
+        Scan, brain mask, and template.
+
+    Returns
+    -------
+    dict
+        ``T1wCorrelation``, ``VentricleLevel``: see `assess`.
+    """
+    tissues = Atlas.packaged().on_template()
+    level = float(np.median(volume[mask])) if mask.any() else 0.0
+    # Fluid is dark on both: it would make any two of them alike.
+    tissue = mask & (tissues.white | tissues.cortex) & (volume > _FLUID * level)
+    correlation = None
+    if np.count_nonzero(tissue) > _LEAST_TISSUE:
+        smooth = (ndimage.gaussian_filter(image, _BLUR_MM)[tissue] for image in (volume, t1w))
+        correlation = np.corrcoef(*smooth)[0, 1]
+    ventricles = ndimage.binary_erosion(tissues.ventricles) & mask
+    darkest = np.percentile(volume[ventricles], 10) / level if ventricles.any() and level else None
+    return {"T1wCorrelation": _rounded(correlation), "VentricleLevel": _rounded(darkest)}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 3)

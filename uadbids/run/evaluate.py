@@ -1,0 +1,216 @@
+"""Compare the maps of a dataset with masks that people drew, and with simple baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from uadbids import __version__
+from uadbids.bids.dataset import MODEL_CARD
+from uadbids.bids.files import read_json
+from uadbids.errors import ScanError, UsageError
+from uadbids.evaluation.cases import Case, Reading, read_case, read_detection
+from uadbids.evaluation.methods import Method, baselines, model_of, plain_residual
+from uadbids.evaluation.pairs import Pair, find_pairs, read_filters
+from uadbids.evaluation.record import hashes, told, write_evaluation
+from uadbids.evaluation.scores import RECALLS, Curve, Row, score_case
+from uadbids.evaluation.tables import add_thirds, summarise
+from uadbids.evaluation.thresholds import KINDS, Plan, find_thresholds
+from uadbids.reports.evaluation import EvaluationReport
+from uadbids.run.progress import Progress
+from uadbids.run.setup import is_inside
+
+SPACES = ("orig", "template")
+# Of what is not paired, as many are told while it runs.
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What is to be evaluated.
+
+    Attributes
+    ----------
+    maps_dir, masks_dir, output_dir : Path
+        Outputs of ``uadbids participant``, dataset with lesion masks, where tables go.
+    mask_filters : tuple of str
+        See `pairs.read_filters`.
+    mask_values : tuple of int
+        Values of a mask that are lesion; empty for all above 0.
+    space : str
+        See `evaluation_cases.Reading`.
+    resample_masks : bool
+        Bring masks of other grids to that of the scan.
+    with_baselines : bool
+        Measure the baselines too.
+    healthy_dir : Path or None
+        Outputs of the same model for healthy scans.
+    random_seed : int
+        Of halves, bootstrap and permutations.
+    command : str
+        As it was typed, for the record.
+    """
+
+    maps_dir: Path
+    masks_dir: Path
+    output_dir: Path
+    mask_filters: tuple[str, ...] = ()
+    mask_values: tuple[int, ...] = ()
+    space: str = "orig"
+    resample_masks: bool = False
+    with_baselines: bool = True
+    healthy_dir: Path | None = None
+    random_seed: int = 0
+    command: str = ""
+
+
+@dataclass
+class _Log:
+    """What befalls the scans, as it becomes known."""
+
+    failures: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+
+def evaluate(options: EvaluateOptions) -> int:
+    """Measure, and write tables, figures and a page.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 when a pair could not be measured.
+
+    Raises
+    ------
+    UsageError
+        When nothing can be measured.
+    """
+    _check(options)
+    pairing = find_pairs(options.maps_dir, options.masks_dir, read_filters(options.mask_filters))
+    detection = read_detection(options.maps_dir)
+    model = model_of([pair.scan for pair in pairing.pairs])
+    progress = Progress({})
+    progress.note(f"uadbids {__version__}: {len(pairing.pairs)} scans with masks")
+    for left, reason in list(pairing.left_over.items())[:_SHOWN]:
+        progress.note(f"left out: {left}: {reason}")
+    if len(pairing.left_over) > _SHOWN:
+        progress.note(f"left out: {len(pairing.left_over)} in all; the page lists them")
+    simple = (
+        baselines(options.maps_dir, options.healthy_dir, detection)
+        if options.with_baselines
+        else []
+    )
+    plain = [] if model.in_intensity else [plain_residual(model)]
+    methods = [model, *plain, *simple]
+    reading = Reading(
+        options.maps_dir,
+        detection,
+        options.space,
+        frozenset(options.mask_values),
+        options.resample_masks,
+    )
+    log = _Log()
+    cases = partial(_cases, pairing.pairs, reading, log, progress)
+    progress.note("looking for thresholds")
+    plans = find_thresholds(cases, methods, options.random_seed)
+    if not plans:
+        scan, reason = next(iter(log.failures.items()))
+        raise UsageError(f"no scan can be evaluated (the first, {scan}: {reason})")
+    rows, curves = _measure(cases, methods, plans, progress)
+    rows = add_thirds(rows)
+    summary = summarise(
+        rows, plans, model.name, {method.name for method in simple}, options.random_seed
+    )
+    measured = [pair for pair in pairing.pairs if pair.scan.name not in log.failures]
+    report = EvaluationReport(
+        facts=told(measured[0].scan, reading, options.healthy_dir, options.random_seed),
+        kinds={kind: text for kind, text in KINDS.items() if any(p.kind == kind for p in plans)},
+        model=model.name,
+        summary=summary,
+        rows=rows,
+        recalls=RECALLS,
+        curves=_mean_curves(curves),
+        notes=log.notes,
+        failures=log.failures,
+        left_over=pairing.left_over,
+        command=options.command,
+        card=read_json(options.maps_dir / MODEL_CARD),
+    )
+    try:
+        page = write_evaluation(options.output_dir, report, hashes(measured, options.maps_dir))
+    except OSError as error:
+        raise UsageError(
+            f"the output folder {options.output_dir} cannot be written ({error.strerror}: "
+            f"{error.filename})"
+        ) from error
+    progress.note(f"done: {page}")
+    return 1 if log.failures else 0
+
+
+def _check(options: EvaluateOptions) -> None:
+    if options.space not in SPACES:
+        raise UsageError(f"--space {options.space}: choose one of {', '.join(SPACES)}")
+    if options.healthy_dir is not None and not options.with_baselines:
+        raise UsageError("--healthy-maps is for the baselines: leave out --no-baselines")
+    # BIDS keeps what is derived from a dataset in a folder below its derivatives.
+    below = options.masks_dir / "derivatives"
+    derived = options.output_dir.resolve() != below.resolve() and is_inside(
+        options.output_dir, below
+    )
+    for folder in (options.maps_dir, *(() if derived else (options.masks_dir,))):
+        if is_inside(options.output_dir, folder):
+            raise UsageError(
+                f"the output folder {options.output_dir} lies inside {folder}; choose one outside"
+            )
+    if options.output_dir.exists() and not options.output_dir.is_dir():
+        raise UsageError(f"the output folder {options.output_dir} is a file; give a folder")
+
+
+def _cases(
+    pairs: Sequence[Pair], reading: Reading, log: _Log, progress: Progress
+) -> Iterator[Case]:
+    """Read one scan after the other; one that cannot be read is told once and left out."""
+    for pair in pairs:
+        name = pair.scan.name
+        if name in log.failures:
+            continue
+        try:
+            case = read_case(pair, reading)
+        except ScanError as error:
+            log.failures[name] = str(error)
+            progress.note(f"{name}: failed: {error}")
+            continue
+        if case.notes and name not in log.notes:
+            log.notes[name] = list(case.notes)
+            for note in case.notes:
+                progress.note(f"{name}: {note}")
+        yield case
+
+
+def _measure(
+    cases: partial[Iterator[Case]],
+    methods: Sequence[Method],
+    plans: Sequence[Plan],
+    progress: Progress,
+) -> tuple[list[Row], list[Curve]]:
+    rows: list[Row] = []
+    curves: list[Curve] = []
+    for case in cases():
+        scored, drawn = score_case(case, methods, plans)
+        rows += scored
+        curves += drawn
+        progress.note(f"{case.scan.name}: measured")
+    return rows, curves
+
+
+def _mean_curves(curves: Sequence[Curve]) -> dict[tuple[str, str], np.ndarray]:
+    """Average precision at equal recall over the scans with lesions."""
+    grouped: dict[tuple[str, str], list[np.ndarray]] = {}
+    for curve in curves:
+        if np.isfinite(curve.precision).all():
+            grouped.setdefault((curve.reference, curve.method), []).append(curve.precision)
+    return {key: np.mean(several, axis=0) for key, several in grouped.items()}

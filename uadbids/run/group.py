@@ -1,0 +1,278 @@
+"""Gather the finished scans of a study: a table, a page, a map of where lesions lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import track
+
+from uadbids import __version__
+from uadbids.bids.dataset import MODEL_CARD, check_output_dir
+from uadbids.bids.derivatives import finished_scans
+from uadbids.bids.files import json_bytes, read_json, write_bytes
+from uadbids.bids.names import (
+    TEMPLATE_MASK,
+    TEMPLATE_T1W,
+    derivative_path,
+    log_dir,
+    report_path,
+)
+from uadbids.bids.query import Scan, find_scans, read_filters
+from uadbids.bids.sidecar import without_folders
+from uadbids.errors import ScanError, UsageError
+from uadbids.reports.frequency import draw_frequency
+from uadbids.reports.group import GroupReport, write_group_page
+from uadbids.reports.group_table import group_rows, group_tables, settings_of
+from uadbids.reports.page import Failure
+from uadbids.run.lesion_frequency import LesionFrequency, lesion_frequency
+
+if TYPE_CHECKING:
+    from uadbids.run.scheduler.engine import Crash
+
+PAGE = "group_FLAIR.html"
+MAP = "group_FLAIR_lesionfrequency"
+# Names that a line on the terminal holds.
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class GroupOptions:
+    """What the group level was asked for.
+
+    Attributes
+    ----------
+    bids_dir, output_dir : Path
+        Dataset, and the outputs of ``participant`` for it.
+    participant_labels, session_labels : tuple of str
+        Selection, with or without ``sub-`` and ``ses-``; empty for all.
+    filter_file, database_dir : Path or None
+        pybids filters and index, as ``participant`` had them.
+    """
+
+    bids_dir: Path
+    output_dir: Path
+    participant_labels: tuple[str, ...] = ()
+    session_labels: tuple[str, ...] = ()
+    filter_file: Path | None = None
+    database_dir: Path | None = None
+
+
+def group(options: GroupOptions) -> int:
+    """Write the table, the page and the map of a study.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 when the lesion mask of a scan could not be read.
+
+    Raises
+    ------
+    UsageError
+        If there are no outputs, none of the participants asked for, or the folder cannot be
+        written.
+    """
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    scans, missing, strangers = _select(options)
+    rows = group_rows(scans)
+    settings = settings_of(rows)
+    try:
+        for name, content in group_tables(rows).items():
+            write_bytes(options.output_dir / name, content)
+        card = _card(options.output_dir)
+        frequency, notes, broken = _map(options.output_dir, scans, card, console)
+        report = GroupReport(
+            rows=rows,
+            settings=settings,
+            unfinished=[_unfinished(scan, options.output_dir) for scan in missing],
+            strangers=strangers,
+            unlinked=_without_page(options.output_dir, scans),
+            frequency=frequency,
+            notes=notes,
+            card=card,
+            run={"uadbids": __version__},
+        )
+        page = write_group_page(options.output_dir / PAGE, report)
+    except OSError as error:
+        raise UsageError(
+            f"the output folder {options.output_dir} cannot be written "
+            f"({error.strerror}: {error.filename})"
+        ) from error
+    for sentence in (*_told(scans, report), *notes):
+        console.print(sentence, markup=False)
+    console.print(f"page: {page}", markup=False)
+    return 1 if broken else 0
+
+
+def _select(options: GroupOptions) -> tuple[list[Scan], list[Scan], list[str]]:
+    """Finished scans, scans of the dataset that are not, and finished ones it does not hold."""
+    if not options.output_dir.is_dir():
+        raise UsageError(
+            f"there is no folder {options.output_dir}; run uadbids {options.bids_dir} "
+            f"{options.output_dir} participant first"
+        )
+    check_output_dir(options.output_dir)
+    expected = find_scans(
+        options.bids_dir,
+        participant_label=options.participant_labels or None,
+        session_label=options.session_labels or None,
+        filters=read_filters(options.filter_file) if options.filter_file else None,
+        database_dir=options.database_dir,
+    )
+    names = {scan.name for scan in expected}
+    finished = [
+        scan
+        for scan in finished_scans(options.output_dir)
+        if _is_wanted(scan, options) and (not options.filter_file or scan.name in names)
+    ]
+    if not finished:
+        chosen = options.participant_labels or options.session_labels or options.filter_file
+        raise UsageError(
+            f"{options.output_dir} holds no finished scan"
+            f"{' of what was asked for' if chosen else ''}; run the participant level first"
+        )
+    done = {scan.name for scan in finished}
+    missing = [scan for scan in expected if scan.name not in done]
+    return finished, missing, sorted(done - names)
+
+
+def _is_wanted(scan: Scan, options: GroupOptions) -> bool:
+    participants = {label.removeprefix("sub-") for label in options.participant_labels}
+    sessions = {label.removeprefix("ses-") for label in options.session_labels}
+    return (not participants or scan.subject in participants) and (
+        not sessions or scan.session in sessions
+    )
+
+
+def _card(output_dir: Path) -> Mapping[str, Any]:
+    card = read_json(output_dir / MODEL_CARD)
+    return card if isinstance(card, dict) else {}
+
+
+def _without_page(output_dir: Path, scans: Iterable[Scan]) -> frozenset[str]:
+    subjects = {scan.subject for scan in scans}
+    return frozenset(f"sub-{s}" for s in subjects if not (output_dir / report_path(s)).is_file())
+
+
+def _unfinished(scan: Scan, output_dir: Path) -> Failure:
+    """Why a scan has no outputs, as far as the folder tells."""
+    # nipype, which writes crash files, knows how to read them.
+    from uadbids.run.scheduler.engine import graph_name, read_crashes
+
+    if scan.skip_reason:
+        word = "refused" if scan.is_refused else "skipped"
+        return Failure(scan.name, without_folders(f"{word}, {scan.skip_reason}"))
+    logs = sorted((output_dir / log_dir(scan.subject, "*")).parent.glob("*"), reverse=True)
+    for folder in logs:
+        crashes: list[Crash] = []
+        # A full disk may have cut a crash file short.
+        with suppress(IndexError):
+            crashes = [c for c in read_crashes(folder) if c.graph == graph_name(scan.name)]
+        if crashes:
+            crash_file = crashes[0].crash_file.relative_to(output_dir)
+            reason = without_folders(crashes[0].reason)
+            return Failure(scan.name, f"failed, {reason}", str(crash_file))
+    return Failure(scan.name, "not run yet, or stopped before it was done")
+
+
+def _map(
+    output_dir: Path, scans: Sequence[Scan], card: Mapping[str, Any], console: Console
+) -> tuple[dict[str, Any] | None, list[str], bool]:
+    """Make the lesion-frequency map: what the page needs of it, notes, whether masks are broken."""
+    image, text, figure = (output_dir / f"{MAP}{end}" for end in (".nii.gz", ".json", ".svg"))
+    with_mask = [
+        s for s in scans if (output_dir / derivative_path(s, "template_lesions")).is_file()
+    ]
+    notes = []
+    if len(with_mask) < len(scans):
+        notes.append(
+            f"{len(scans) - len(with_mask)} of {len(scans)} scans have no lesion mask on the "
+            "template grid and are not in the map of lesion frequency; they were made without "
+            "--output-spaces template."
+        )
+    template = output_dir / TEMPLATE_T1W
+    found = None
+    if with_mask and not template.is_file():
+        notes.append(f"There is no map of lesion frequency: {TEMPLATE_T1W} is missing.")
+    elif with_mask:
+        found = lesion_frequency(output_dir, with_mask, template, lambda s: _follow(s, console))
+        notes += [
+            f"{name}: its lesion mask on the template grid cannot be used: {reason}"
+            for name, reason in found.unreadable.items()
+        ]
+    if found is None or not found.scans:
+        for path in (image, text, figure):
+            path.unlink(missing_ok=True)
+        return None, notes, bool(found and found.unreadable)
+    found.save(image)
+    write_bytes(text, json_bytes(_map_text(found)))
+    try:
+        draw_frequency(
+            template, output_dir / TEMPLATE_MASK, image, figure, examined=_examined(card)
+        )
+    except ScanError as error:
+        return None, [*notes, str(error)], True
+    shown = {"figure": figure.name, "image": image.name, "maximum": float(found.share.max())}
+    numbers = {"participants": found.participants, "scans": found.scans}
+    return shown | numbers, notes, bool(found.unreadable)
+
+
+def _follow(scans: Sequence[Scan], console: Console) -> Iterable[Scan]:
+    return track(
+        scans,
+        description="lesion masks",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _map_text(found: LesionFrequency) -> dict[str, Any]:
+    return {
+        "Description": "Share of participants with a lesion at each voxel of the template, from 0 "
+        "to 1: mean over participants of the mean over their sessions of the mean over the scans "
+        "of a session; 0 also where the model does not look",
+        "SpatialReference": f"bids::{TEMPLATE_T1W}",
+        "NumberOfParticipants": found.participants,
+        "NumberOfScans": found.scans,
+        "Maximum": round(float(found.share.max()), 6),
+        "LeftOut": sorted(found.unreadable),
+        "UadbidsVersion": __version__,
+    }
+
+
+def _examined(card: Mapping[str, Any]) -> slice | None:
+    """Axial slices that the model sees."""
+    try:
+        start, size = int(card["crop"]["start"][2]), int(card["crop"]["shape"][2])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    return slice(max(start, 0), start + size)
+
+
+def _told(scans: Sequence[Scan], report: GroupReport) -> list[str]:
+    """Say what a person at the terminal should know."""
+    sentences = [f"scans: {len(scans)}, participants: {len({scan.subject for scan in scans})}"]
+    if len(report.settings) > 1:
+        sentences.append(
+            f"warning: there are {len(report.settings)} sets of model, threshold, version and "
+            "brain mask; volumes of different sets do not compare (column settings)"
+        )
+    if report.unfinished:
+        names = [scan.name for scan in report.unfinished]
+        sentences.append(f"warning: no finished output: {_counted(names, 'of the dataset')}")
+    if report.strangers:
+        sentences.append(
+            f"warning: not in the dataset: {_counted(report.strangers, '', 'finished ')}"
+        )
+    return sentences
+
+
+def _counted(names: Sequence[str], after: str, before: str = "") -> str:
+    count = f"{len(names)} {before}scan{'' if len(names) == 1 else 's'} {after}".strip()
+    more = ", ...: all are on the page" if len(names) > SHOWN else ""
+    return f"{count} ({', '.join(names[:SHOWN])}{more})"

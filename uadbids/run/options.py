@@ -1,0 +1,52 @@
+"""Frozen options that a whole run shares; levels make them, graphs read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run, apart from what a model's card says.
+
+    Attributes
+    ----------
+    work_dir : Path
+        Where intermediate results are kept, so that a second run goes on from them.
+    skull_strip : str
+        ``auto``, ``hd-bet``, ``deepbet``, ``mask`` or ``none``.
+    hd_bet_weights : Path or None
+        Folder with HD-BET's weights.
+    hd_bet_sha256 : str
+        Hash of those weights; others make other masks.
+    device : str
+        Where networks run: ``cpu`` or ``cuda[:N]``, already resolved.
+    nprocs : int
+        Steps that run at the same time.
+    omp_nthreads : int
+        CPU threads of one step.
+    mem_mb : int or None
+        Memory that all steps together may plan with.
+    use_plugin : Path or None
+        nipype plugin file (YAML or TOML) for a cluster.
+    random_seed : int
+        Seed of ITK's samplers.
+    stop_on_first_crash : bool
+        End the run at the first failure.
+    write_graph : bool
+        Write the graph of steps into the work directory.
+    """
+
+    work_dir: Path
+    skull_strip: str = "auto"
+    hd_bet_weights: Path | None = None
+    hd_bet_sha256: str = ""
+    device: str = "cpu"
+    nprocs: int = 1
+    omp_nthreads: int = 1
+    mem_mb: int | None = None
+    use_plugin: Path | None = None
+    random_seed: int = 20210301
+    stop_on_first_crash: bool = False
+    write_graph: bool = False

@@ -1,0 +1,262 @@
+"""Find scans, build the graph, run it, report."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from uadbids import __version__
+from uadbids.bids.dataset import (
+    check_output_dir,
+    container_from_environment,
+    write_dataset,
+)
+from uadbids.bids.files import locked
+from uadbids.bids.query import Scan, find_scans, read_filters
+from uadbids.detection.threshold import choose_threshold
+from uadbids.errors import BundleError, UsageError
+from uadbids.model.bundle import Card, find_bundle, verify_bundle
+from uadbids.model.calibration import Calibration
+from uadbids.preproc.config import PreprocConfig
+from uadbids.preproc.template import Template
+from uadbids.qc.flags import brain_mask_warnings
+from uadbids.reports.page import Failure
+from uadbids.run.examine import Plan, examine
+from uadbids.run.options import RunOptions
+from uadbids.run.pages import write_pages
+from uadbids.run.progress import Progress
+from uadbids.run.setup import is_inside
+
+SPACES = ("orig", "template")
+
+
+@dataclass(frozen=True)
+class ParticipantOptions:
+    """What the participant level was asked for.
+
+    Attributes
+    ----------
+    bids_dir, output_dir : Path
+        Dataset and derivatives.
+    participant_labels, session_labels : tuple of str
+        Selection; empty for all.
+    filter_file, database_dir : Path or None
+        pybids filters and index.
+    model : str
+        Name of a packaged bundle, or a folder.
+    settings : mapping
+        Threshold and the like, where given.
+    spaces : tuple of str
+        ``orig`` (always written), ``template``.
+    clean_work_dir : bool
+        Remove the intermediate results of scans that are done.
+    """
+
+    bids_dir: Path
+    output_dir: Path
+    participant_labels: tuple[str, ...] = ()
+    session_labels: tuple[str, ...] = ()
+    filter_file: Path | None = None
+    database_dir: Path | None = None
+    model: str = "dense3d"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    spaces: tuple[str, ...] = SPACES
+    clean_work_dir: bool = False
+
+
+def check(options: ParticipantOptions) -> tuple[Path, Card]:
+    """Refuse what cannot work before anything is computed.
+
+    Returns
+    -------
+    Path, Card
+        The bundle and its card.
+
+    Raises
+    ------
+    UsageError
+        For an output folder in or equal to the dataset, or of another kind; unknown spaces; a
+        threshold that does not exist.
+    BundleError
+        For a bundle that is not there, or made for another template.
+    """
+    if is_inside(options.output_dir, options.bids_dir) and not _is_derivatives(options):
+        raise UsageError(
+            f"the output folder {options.output_dir} lies inside the dataset; choose one outside, "
+            f"or below {options.bids_dir / 'derivatives'}"
+        )
+    if set(options.spaces) - set(SPACES):
+        raise UsageError(f"--output-spaces: choose of {', '.join(SPACES)}")
+    check_output_dir(options.output_dir)
+    bundle = find_bundle(options.model)
+    card = verify_bundle(bundle)
+    if card.template_sha256 != Template.packaged().sha256():
+        raise BundleError(
+            f"{bundle}: the model was trained on another template than this version's; use the "
+            "version of uadbids that made it"
+        )
+    PreprocConfig.from_dict(card.preproc)
+    # A threshold that cannot be had is a mistake of the command line, not of a hundred scans.
+    choose_threshold(
+        Calibration.from_dict(card.calibration), card.detection, **dict(options.settings)
+    )
+    return bundle, card
+
+
+def select(options: ParticipantOptions) -> list[Scan]:
+    """Find the FLAIR scans that were asked for."""
+    filters = read_filters(options.filter_file) if options.filter_file else None
+    return find_scans(
+        options.bids_dir,
+        participant_label=options.participant_labels or None,
+        session_label=options.session_labels or None,
+        filters=filters,
+        database_dir=options.database_dir,
+    )
+
+
+def show_plan(scans: Sequence[Scan]) -> None:
+    """Print what a run would do with each scan (``--dry-run``)."""
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table("scan", "verdict", "why", box=None)
+    for scan in scans:
+        reason = scan.skip_reason
+        verdict = "run" if reason is None else "refuse" if scan.is_refused else "skip"
+        table.add_row(scan.name, verdict, reason or "FLAIR", style=None)
+    console.print(table)
+    console.print(f"{sum(s.skip_reason is None for s in scans)} of {len(scans)} scans would run")
+
+
+def participant(
+    options: ParticipantOptions, scans: Sequence[Scan], bundle: Path, card: Card, run: RunOptions
+) -> int:
+    """Process scans and write derivatives and pages.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 when a scan failed.
+    """
+    from uadbids.run.graphs.detect import ModelOptions
+    from uadbids.run.graphs.scan import OutputOptions
+    from uadbids.run.scheduler.engine import graph_name
+
+    if all(scan.skip_reason for scan in scans):
+        raise UsageError(
+            f"none of the {len(scans)} FLAIR scans can be processed (the first, {scans[0].name}: "
+            f"{scans[0].skip_reason}); --dry-run tells why of each"
+        )
+    examined = sorted({scan.subject for scan in scans if scan.skip_reason is None})
+    write_top_level(options, card, examined)
+    started = datetime.now(UTC)
+    run_uuid = f"{started:%Y%m%d-%H%M%S}_{uuid.uuid4()}"
+    runnable = [scan for scan in scans if scan.skip_reason is None]
+    progress = Progress({graph_name(scan.name): scan.name for scan in runnable})
+    _announce(progress, card, run, len(runnable))
+    refused = _tell_set_aside(progress, scans)
+
+    outputs = OutputOptions(
+        output_dir=options.output_dir.resolve(),
+        spaces=options.spaces,
+        run_uuid=run_uuid,
+        facts={
+            "UadbidsVersion": __version__,
+            "Model": card.name,
+            "ModelSHA256": card.sha256,
+            "RandomSeed": run.random_seed,
+        },
+        trained_with=tuple(card.training.get("brain_mask_methods", ())),
+    )
+    model = ModelOptions(bundle.resolve(), card.identity, dict(options.settings))
+    config = PreprocConfig.from_dict(card.preproc)
+    plan = Plan(options.bids_dir, config, model, run, outputs, options.clean_work_dir)
+    with progress:
+        failed = examine(runnable, plan, progress)
+
+    failures: dict[str, list[Failure]] = {}
+    of_runnable = [(scan, failed[scan.name]) for scan in runnable if scan.name in failed]
+    for scan, failure in [*refused, *of_runnable]:
+        failures.setdefault(scan.subject, []).append(failure)
+    examined = sorted({s.subject for s in runnable} | failures.keys())
+    written = True
+    try:
+        # Another run into this folder writes the same tables: one after the other, none is lost.
+        with locked(options.output_dir):
+            write_top_level(options, card, examined)
+            write_pages(options.output_dir, card, examined, failures, started)
+    except (OSError, UsageError) as error:
+        written = False
+        progress.note(f"tables and pages are not up to date: {error}; --reports-only makes them")
+    n_asked, n_failed = len(runnable) + len(refused), len(of_runnable) + len(refused)
+    progress.note(
+        f"done: {n_asked - n_failed} of {n_asked}, failed: {n_failed}, "
+        f"skipped: {len(scans) - n_asked}"
+    )
+    return 0 if written and not n_failed else 1
+
+
+def _tell_set_aside(progress: Progress, scans: Sequence[Scan]) -> list[tuple[Scan, Failure]]:
+    """Tell which scans are skipped, and which are refused: those count as failed."""
+    refused = []
+    for scan in scans:
+        if scan.skip_reason is not None:
+            word = "failed:" if scan.is_refused else "skipped,"
+            progress.note(f"{scan.name}: {word} {scan.skip_reason}")
+        if scan.is_refused:
+            refused.append((scan, Failure(scan.name, str(scan.skip_reason), None)))
+    return refused
+
+
+def write_top_level(
+    options: ParticipantOptions, card: Card, subjects: Sequence[str] | None = None
+) -> None:
+    """Write what belongs to no single scan; the tables of scans of some participants, or of all.
+
+    Raises
+    ------
+    UsageError
+        When the output folder cannot be written.
+    """
+    template = Template.packaged()
+    try:
+        write_dataset(
+            options.output_dir,
+            options.bids_dir,
+            version=__version__,
+            card=card.to_dict(),
+            template_t1w=template.t1w,
+            template_mask=template.brain_mask,
+            container=container_from_environment(os.environ),
+            subjects=subjects,
+        )
+    except OSError as error:
+        raise UsageError(
+            f"the output folder {options.output_dir} cannot be written "
+            f"({error.strerror}: {error.filename})"
+        ) from error
+
+
+def _is_derivatives(options: ParticipantOptions) -> bool:
+    """BIDS keeps derivatives in ``derivatives/<pipeline>`` of the dataset; that is no accident."""
+    folder = (options.bids_dir / "derivatives").resolve()
+    return options.output_dir.resolve() != folder and is_inside(options.output_dir, folder)
+
+
+def _announce(progress: Progress, card: Card, run: RunOptions, n_scans: int) -> None:
+    automatic = "hd-bet" if run.hd_bet_weights else "deepbet"
+    brain = automatic if run.skull_strip == "auto" else run.skull_strip
+    progress.note(f"uadbids {__version__}")
+    progress.note(f"FLAIR scans: {n_scans}, model: {card.name}, device: {run.device}")
+    progress.note(f"brain masks: {brain} (--skull-strip {run.skull_strip})")
+    trained_with = card.training.get("brain_mask_methods", [])
+    for sentence in brain_mask_warnings({"BrainMaskMethod": brain}, trained_with):
+        progress.note(f"warning: {sentence}")
+    progress.note("research use only, not a medical device")

@@ -1,0 +1,96 @@
+"""From flags to the options of a run, checked, and with the environment made ready."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from uadbids.errors import UsageError
+from uadbids.run.environment import prepare_environment
+from uadbids.run.options import RunOptions
+
+SKULL_STRIP = ("auto", "hd-bet", "deepbet", "mask", "none")
+# Without one of these devices no program reaches a GPU: NVIDIA's, those of its boards, AMD's, WSL.
+_GPUS = ("nvidia*", "nvhost*", "kfd", "dxg")
+
+
+def run_options(
+    bids_dir: Path,
+    work_dir: Path,
+    *,
+    nprocs: int | None,
+    omp_nthreads: int,
+    skull_strip: str,
+    weights: Path | None,
+    device: str,
+    random_seed: int,
+    verbose: bool = False,
+) -> RunOptions:
+    """Check the flags that every command with a graph shares, and prepare the environment.
+
+    Raises
+    ------
+    UsageError
+        For an unknown way of skull-stripping, weights that are missing, or a work directory
+        inside the dataset or not writable.
+    DeviceError
+        For a GPU that is not there.
+    """
+    if skull_strip not in SKULL_STRIP:
+        raise UsageError(f"--skull-strip {skull_strip}: choose one of {', '.join(SKULL_STRIP)}")
+    if is_inside(work_dir, bids_dir):
+        raise UsageError(
+            f"the work directory {work_dir} lies inside the dataset; choose another by --work-dir"
+        )
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        prepare_environment(
+            work_dir.resolve(), random_seed=random_seed, threads=omp_nthreads, verbose=verbose
+        )
+    except OSError as error:
+        raise UsageError(
+            f"the work directory {work_dir} cannot be written ({error.strerror}); choose another "
+            "by --work-dir"
+        ) from error
+    # What an import decides on threads and folders it takes from the environment made above.
+    from uadbids.preproc.hd_bet import find_weights, weights_sha256
+
+    # Given weights are checked even where they are not used; only those used are hashed.
+    found = find_weights(weights)
+    if skull_strip not in ("auto", "hd-bet"):
+        found = None
+    if skull_strip == "hd-bet" and found is None:
+        raise UsageError("HD-BET's weights were not found; give their folder by --hd-bet-weights")
+    if found and find_spec("nnunetv2") is None:
+        raise UsageError(
+            f"HD-BET's weights are in {found}, but HD-BET is not installed; run "
+            "pip install 'uadbids[hd-bet]', or choose --skull-strip deepbet"
+        )
+    options = RunOptions(
+        work_dir=work_dir.resolve(),
+        skull_strip=skull_strip,
+        hd_bet_weights=found,
+        hd_bet_sha256=weights_sha256(found) if found else "",
+        # What this process may use, which in a container or a cluster job is not the machine.
+        nprocs=nprocs or len(os.sched_getaffinity(0)),
+        omp_nthreads=omp_nthreads,
+        random_seed=random_seed,
+    )
+    return replace(options, device=_device(device))
+
+
+def _device(name: str) -> str:
+    """Resolve a device; without torch, which takes a second to import, where there is no GPU."""
+    there = (path for pattern in _GPUS for path in Path("/dev").glob(pattern))
+    if name == "cpu" or (name == "auto" and next(there, None) is None):
+        return "cpu"
+    from uadbids.model.inference import resolve_device
+
+    return str(resolve_device(name))
+
+
+def is_inside(path: Path, parent: Path) -> bool:
+    """Return whether a path is a folder or lies below it, links followed."""
+    return path.resolve().is_relative_to(parent.resolve())

@@ -1,0 +1,258 @@
+"""Healthy scans -> volumes -> fit -> calibrate -> bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from uadbids import __version__
+from uadbids.errors import UsageError
+from uadbids.evaluation.baselines import Reference
+from uadbids.model.bundle import Bundle, Card, save_bundle
+from uadbids.model.calibration import Calibration
+from uadbids.model.config import DetectionConfig, TrainConfig
+from uadbids.model.grid import TEMPLATE_SHAPE, Crop
+from uadbids.model.inference import resolve_device
+from uadbids.model.vae import VAE
+from uadbids.preproc.config import PreprocConfig
+from uadbids.preproc.template import Template
+from uadbids.run.cohort import Member, find_cohort, make_ready, plan_cohort
+from uadbids.run.models import thresholds
+from uadbids.run.train_settings import TrainOptions
+from uadbids.run.training_progress import TrainingProgress
+from uadbids.run.training_report import Trained, write_report
+from uadbids.training.distributed import World, joined
+from uadbids.training.fit import fit
+from uadbids.training.healthy import calibrate_on, errors_on
+from uadbids.training.split import choose_held_out, heads_of
+
+# The 80 axial slices with the most brain in them (z = -28 to 51 mm); the paper keeps the
+# central 75, "for which brain tissue is abundant", and four halvings need a multiple of 16.
+CROP = Crop((5, 6, 52), (160, 192, 80))
+FINAL = "final"
+
+
+def train(options: TrainOptions) -> Path | None:
+    """Train a model on healthy scans and write its bundle and a report.
+
+    Parameters
+    ----------
+    options : TrainOptions
+        What to train on and how.
+
+    Returns
+    -------
+    Path or None
+        Folder of the bundle; None in a process of torchrun that only helped to train.
+
+    Raises
+    ------
+    UsageError
+        When no scan is left to train on or to hold out, or no lesion mask fits a scan.
+    BundleError
+        When other things than a bundle lie where the bundle is to go.
+    KeyboardInterrupt
+        When it was stopped; the checkpoint is written, and the same call goes on from it.
+    """
+    options.check()
+    with joined(resolve_device(options.run.device)) as world:
+        return _train(options, world)
+
+
+def _train(options: TrainOptions, world: World) -> Path | None:
+    # Refuses a batch that cannot be shared out now, not after hours of preprocessing.
+    world.share(range(options.config.batch_size))
+    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not world.leads)
+    cohort, preproc = options.cohort, PreprocConfig()
+    scans = find_cohort(cohort)
+    groups = choose_held_out(heads_of(scans), options.split, cohort.bids_dir)
+    plans = plan_cohort(scans, cohort, preproc, options.run)
+    if world.leads:
+        make_ready(plans, cohort, preproc, options.run, console)
+    world.wait()
+    members = [plan.member for plan in plans if plan.member.path.is_file()]
+    trainer = _Trainer(options, members, console, world)
+    trainer.check(groups)
+
+    labels = [f"fold {n} of {len(groups)}" for n in range(1, len(groups) + 1)]
+    if options.split.folds:
+        tried = [trainer.train(*pair, options.config) for pair in zip(labels, groups, strict=True)]
+        final = trainer.train(FINAL, frozenset(), _final_config(tried, options.config))
+    else:
+        tried = [trainer.train(FINAL, groups[0], options.config)]
+        final = tried[0]
+    if not world.leads:
+        return None
+
+    detection = DetectionConfig()
+    pairs = ((member.load(), item.model) for item in tried for member in item.kept_back)
+    healthy_maps = Reference(TEMPLATE_SHAPE)
+    calibration = calibrate_on(pairs, CROP, detection, world.device, maps=healthy_maps)
+    card = Card(
+        name=options.name,
+        config=options.network,
+        crop=CROP,
+        preproc=preproc.to_dict(),
+        detection=detection,
+        template_sha256=Template.packaged().sha256(),
+        training=_training(options, trainer.brain_mask_methods, tried, final, calibration),
+        calibration=calibration.to_dict(),
+        results={},
+        limits=tuple(options.about.get("limits", ())),
+        license=str(options.about.get("license", "not stated")),
+    )
+    card = _with_errors(Bundle(card, final.model, calibration), tried, final, world.device)
+    bundle = Bundle(card, final.model, calibration)
+    save_bundle(bundle, options.bundle_dir)
+    trained = [final, *tried] if options.split.folds else tried
+    write_report(options.report_dir, trained, bundle, healthy_maps, world.device)
+    _tell(console, final, calibration, options.report_dir)
+    return options.bundle_dir
+
+
+class _Trainer:
+    """Trains on parts of a cohort, whose tensors are read once."""
+
+    def __init__(
+        self,
+        options: TrainOptions,
+        members: Sequence[Member],
+        console: Console,
+        world: World,
+    ) -> None:
+        self._world = world
+        self._options, self._console = options, console
+        self._members: list[Member] = []
+        self._samples, methods = {}, set()
+        for member in members:
+            healthy = member.load()
+            sample = healthy.sample(CROP)
+            if not (sample.mask.bool() & sample.weight.bool()).any():
+                # Held out, its error would be none, and no epoch the best.
+                console.print(
+                    f"left out: {member.name} has no healthy brain in the slices that are learnt",
+                    markup=False,
+                )
+                continue
+            self._members.append(member)
+            self._samples[member.name] = sample
+            methods.add(healthy.brain_mask_method)
+        self.brain_mask_methods = sorted(methods - {""})
+
+    def check(self, groups: Sequence[frozenset[str]]) -> None:
+        """Refuse a split of which scans that were left out made one side empty."""
+        for group in groups:
+            if {member.subject in group for member in self._members} != {True, False}:
+                raise UsageError(
+                    f"{self._options.cohort.bids_dir}: no scan is left to train on, or to hold out"
+                )
+
+    def train(self, label: str, held_out: frozenset[str], config: TrainConfig) -> Trained:
+        """Train on everybody but those held out."""
+        options = self._options
+        fitted = tuple(m for m in self._members if m.subject not in held_out)
+        kept_back = tuple(m for m in self._members if m.subject in held_out)
+        torch.manual_seed(config.seed)
+        beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(max(1, options.run.nprocs // beside))
+        model = VAE(options.network)
+        title = f"{options.name}, {label}"
+        counts = f"{len(fitted)} scans to train on, {len(kept_back)} held out"
+        self._console.print(f"{title}: {counts}", markup=False)
+        checkpoint = self._checkpoint(label, title)
+        with TrainingProgress(title, config, self._console) as progress:
+            history = fit(
+                model,
+                [self._samples[member.name] for member in fitted],
+                [self._samples[member.name] for member in kept_back],
+                config,
+                device=self._world.device,
+                checkpoint=checkpoint,
+                fresh=not options.resume,
+                on_epoch=progress.epoch,
+                on_note=progress.note,
+            )
+        return Trained(label, config, model, history, fitted, kept_back)
+
+    def _checkpoint(self, label: str, title: str) -> Path:
+        """File of a training's checkpoint; says what becomes of one that is there."""
+        options = self._options
+        part = "" if label == FINAL else f"_{label.replace(' ', '-')}"
+        path = options.run.work_dir / f"{options.name}{part}.pt"
+        if path.exists():
+            told = "goes on from" if options.resume else "starts over, without"
+            self._console.print(f"{title}: {told} {path}", markup=False)
+        return path
+
+
+def _final_config(tried: Sequence[Trained], config: TrainConfig) -> TrainConfig:
+    """Train on everybody for as long as was best, on average, for those held out."""
+    best = fmean(item.history.epochs[item.history.best].step for item in tried)
+    epochs = max(1, round(best / config.epoch_steps))
+    return replace(config, steps=epochs * config.epoch_steps)
+
+
+def _training(
+    options: TrainOptions,
+    brain_mask_methods: Sequence[str],
+    tried: Sequence[Trained],
+    final: Trained,
+    calibration: Calibration,
+) -> dict[str, Any]:
+    """Return what the card tells of a training."""
+    held_out = [member for item in tried for member in item.kept_back]
+    kept = final.history.epochs[final.history.best]
+    best = [item.history.epochs[item.history.best] for item in tried]
+    about = {k: v for k, v in options.about.items() if k not in ("license", "limits")}
+    folds = [{"best_step": e.step, "held_out_mae": e.val_mae} for e in best]
+    return {
+        **about,
+        "uadbids_version": __version__,
+        "select": options.cohort.select or "",
+        "brain_mask_methods": list(brain_mask_methods),
+        "n_scans": len(final.fitted),
+        "n_subjects": len({member.subject for member in final.fitted}),
+        "n_held_out_scans": len(held_out),
+        "n_held_out_subjects": len({member.subject for member in held_out}),
+        "lesions_excluded": options.cohort.lesion_masks is not None,
+        "hyperintense_excluded": options.cohort.exclude_hyperintense,
+        "config": asdict(final.config),
+        "folds": folds if options.split.folds else [],
+        "best_step": kept.step,
+        "held_out_mae": fmean(epoch.val_mae for epoch in best),
+        "active_units": kept.active_units,
+        "collapsed": final.history.collapsed,
+        "thresholds": thresholds(calibration),
+    }
+
+
+def _with_errors(
+    bundle: Bundle, tried: Sequence[Trained], final: Trained, device: torch.device
+) -> Card:
+    """Return the card with the errors of the whole cohort: what is usual for this model."""
+    groups = {
+        "held_out": [(member, item.model) for item in tried for member in item.kept_back],
+        "trained_on": [(member, final.model) for member in final.fitted],
+    }
+    errors = {
+        group: errors_on(((member.load(), model) for member, model in pairs), bundle, device)
+        for group, pairs in groups.items()
+    }
+    training = {**bundle.card.training, "reconstruction_errors": errors}
+    return replace(bundle.card, training=training)
+
+
+def _tell(console: Console, final: Trained, calibration: Calibration, report: Path) -> None:
+    """Say what came out, and where to look at it."""
+    if final.history.collapsed:
+        console.print("the code carries nothing (collapse): reconstructions are all the same brain")
+    told = (f"{value:.4f} ({float(rate):.1%})" for rate, value in thresholds(calibration).items())
+    console.print(f"thresholds, and the share of healthy voxels above them: {', '.join(told)}")
+    console.print(f"history, curves and reconstructions: {report}", markup=False)

@@ -1,0 +1,197 @@
+"""What `train` was asked for: from flags to settings, checked."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Never, get_args
+
+from uadbids.errors import UsageError
+from uadbids.model.bundle import CARD_FILE, refuse_foreign
+from uadbids.model.card import NAME
+from uadbids.model.config import MODELS, Reduction, TrainConfig, VAEConfig
+from uadbids.run.cohort import CohortOptions
+from uadbids.run.options import RunOptions
+from uadbids.run.setup import is_inside
+from uadbids.training.split import SplitOptions
+
+_PERIOD = TrainConfig.period
+_LONGEST_EPOCH = 250
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `train` was asked for.
+
+    Attributes
+    ----------
+    output_dir : Path
+        Where the bundle goes (``<output_dir>/<name>``), and the report of the training
+        (``<output_dir>/<name>-training``).
+    name : str
+        Name of the bundle.
+    cohort : CohortOptions
+        Which scans.
+    split : SplitOptions
+        Who is held out.
+    network : VAEConfig
+        What is trained.
+    config : TrainConfig
+        Steps, seed and so on.
+    run : RunOptions
+        How to preprocess, and on which device to train.
+    about : mapping
+        What the card shall say: sources, license, limits.
+    resume : bool
+        Go on from the checkpoints of an earlier run.
+    """
+
+    output_dir: Path
+    name: str
+    cohort: CohortOptions
+    split: SplitOptions
+    network: VAEConfig
+    config: TrainConfig
+    run: RunOptions
+    about: Mapping[str, Any]
+    resume: bool = True
+
+    @property
+    def bundle_dir(self) -> Path:
+        """Folder of the bundle."""
+        return self.output_dir / self.name
+
+    @property
+    def report_dir(self) -> Path:
+        """Folder of the report."""
+        return self.output_dir / f"{self.name}-training"
+
+    def check(self) -> None:
+        """Refuse before hours of training what would fail at their end.
+
+        Raises
+        ------
+        UsageError
+            For a name that is none, an output folder inside the dataset or that cannot be written,
+            or a report that would go into another bundle.
+        BundleError
+            When other things than a bundle lie where the bundle is to go.
+        """
+        if not NAME.fullmatch(self.name):
+            raise UsageError(f"--name {self.name!r}: give letters, digits, '.', '_' and '-'")
+        if is_inside(self.output_dir, self.cohort.bids_dir):
+            raise UsageError(f"the output folder {self.output_dir} lies inside the dataset")
+        refuse_foreign(self.bundle_dir)
+        if (self.report_dir / CARD_FILE).exists():
+            raise UsageError(
+                f"{self.report_dir}, where the report is to go, holds a model bundle; give "
+                "another --name"
+            )
+        for folder in (self.output_dir, self.report_dir):
+            _make_writable(folder)
+
+
+def _make_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"the output folder {folder} cannot be written ({error.strerror}); give another"
+        ) from error
+
+
+def read_about(path: Path | None) -> dict[str, Any]:
+    """Read what the card shall tell: sources, licence, limits.
+
+    Raises
+    ------
+    UsageError
+        When the file is no JSON object.
+    """
+    if path is None:
+        return {}
+    try:
+        about = json.loads(path.read_text(), parse_constant=_refuse_constant)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(about, dict):
+        raise UsageError(f"{path}: a JSON object is needed")
+    if not isinstance(about.get("limits", []), list):
+        raise UsageError(f"{path}: 'limits' must be a list of sentences")
+    return about
+
+
+def _refuse_constant(name: str) -> Never:
+    # Python reads it, but a card is strict JSON.
+    raise ValueError(f"{name} is no value of JSON")
+
+
+def train_config(
+    *, steps: int, epoch_steps: int | None = None, augment: bool, **settings: Any
+) -> TrainConfig:
+    """Return the settings of a training.
+
+    Parameters
+    ----------
+    steps : int
+        Optimiser steps in all.
+    epoch_steps : int, optional
+        Steps between two validations; by default as many as divide ``steps``, at most 250.
+    augment : bool
+        Whether scans are varied; without it they are not corrupted either.
+    **settings
+        Other fields of `TrainConfig`.
+
+    Raises
+    ------
+    UsageError
+        When they contradict each other.
+    """
+    reductions = get_args(Reduction)
+    if settings.get("kl_reduction", reductions[0]) not in reductions:
+        raise UsageError(f"--kl-reduction: choose one of {', '.join(reductions)}")
+    epoch_steps = _epoch_steps(steps, epoch_steps)
+    try:
+        config = TrainConfig(steps=steps, epoch_steps=epoch_steps, **settings)
+    except ValueError as error:
+        raise UsageError(f"the training cannot be set up like this: {error}") from error
+    return config if augment else replace(config, augment=None)
+
+
+def _epoch_steps(steps: int, wanted: int | None) -> int:
+    """Return the length of an epoch; validation must fall on ends of periods."""
+    if steps < 1 or steps % _PERIOD:
+        raise UsageError(f"--steps {steps}: give a multiple of {_PERIOD}")
+    if wanted is None:
+        choices = range(_PERIOD, _LONGEST_EPOCH + 1, _PERIOD)
+        return max(n for n in choices if steps % n == 0)
+    if wanted < 1 or wanted % _PERIOD or steps % wanted:
+        raise UsageError(
+            f"--epoch-steps {wanted}: give a multiple of {_PERIOD} that divides --steps {steps}, "
+            "or leave it out"
+        )
+    return wanted
+
+
+def network(model: str, latent: int | None, channels: Sequence[int]) -> VAEConfig:
+    """Return one of the networks of the paper, narrower or wider where this was asked for.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, or sizes that make no network.
+    """
+    if model not in MODELS:
+        raise UsageError(f"--model {model}: choose one of {', '.join(sorted(MODELS))}")
+    wanted = MODELS[model]
+    try:
+        return replace(
+            wanted, latent=latent or wanted.latent, channels=tuple(channels) or wanted.channels
+        )
+    except ValueError as error:
+        raise UsageError(f"--latent, --channels: {error}") from error

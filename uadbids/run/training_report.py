@@ -1,0 +1,132 @@
+"""What is left of a training beside its bundle: history, curves, reconstructions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uadbids.bids.files import json_bytes, tsv_bytes, write_bytes
+from uadbids.detection.detect import examine
+from uadbids.evaluation.baselines import Reference
+from uadbids.model.bundle import Bundle
+from uadbids.model.config import TrainConfig
+from uadbids.model.vae import VAE
+from uadbids.preproc.template import Template
+from uadbids.reports.training import Reconstructed, draw_curves, draw_reconstructions
+from uadbids.run.cohort import Member
+from uadbids.training.fit import History
+
+SHOWN = 3
+"""Held-out scans in the figure."""
+COLUMNS: dict[str, dict[str, str]] = {
+    "training": {"Description": "Which training: that of the bundle (final), or of a fold"},
+    "kept": {"Description": "1 for the epoch whose weights were kept"},
+    "step": {"Description": "Optimiser steps made at the end of the epoch"},
+    "reconstruction": {
+        "Description": "Weighted mean absolute error of the training inputs, over the epoch",
+        "Units": "scaled intensity, 0 to 1",
+    },
+    "kl": {"Description": "KL divergence of the code, reduced as configured, over the epoch"},
+    "beta": {"Description": "Weight of the KL divergence in the last step"},
+    "active_units": {"Description": "Latent units with more than 0.01 nat on held-out scans"},
+    "val_mae": {
+        "Description": "Mean absolute error inside the brain of held-out scans",
+        "Units": "scaled intensity, 0 to 1",
+    },
+    "seconds": {"Description": "Time that the epoch took", "Units": "s"},
+    "learning_rate": {"Description": "Learning rate of the last step"},
+    "sigma": {"Description": "Moving mean of L1 that the last step was divided by"},
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Attributes
+    ----------
+    label : str
+        ``final``, or which fold.
+    config : TrainConfig
+        How it was trained; with folds the last one is as long as was best for them.
+    model : VAE
+        In evaluation mode.
+    history : History
+        Its epochs.
+    fitted, kept_back : tuple of Member
+        Scans that were trained on, and those held out.
+    """
+
+    label: str
+    config: TrainConfig
+    model: VAE
+    history: History
+    fitted: tuple[Member, ...]
+    kept_back: tuple[Member, ...]
+
+
+def history_rows(trained: Trained) -> list[dict[str, Any]]:
+    """Rows of the history, one an epoch."""
+    return [
+        {"training": trained.label, "kept": int(number == trained.history.best), **asdict(epoch)}
+        for number, epoch in enumerate(trained.history.epochs)
+    ]
+
+
+def write_report(
+    folder: Path,
+    trained: Sequence[Trained],
+    bundle: Bundle,
+    healthy_maps: Reference,
+    device: torch.device,
+) -> None:
+    """Write the history as a table and as curves, held-out scans as a figure, and their maps.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; made if need be. Files of an earlier training are replaced.
+    trained : sequence of Trained
+        All trainings; those that held scans out give the pictures.
+    bundle : Bundle
+        Crop, settings and threshold.
+    healthy_maps : Reference
+        Anomaly maps of held-out scans: their mean and standard deviation become images on the
+        template grid, which tell where false positives are to be expected.
+    device : torch.device
+        Where the models are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    histories = {item.label: history_rows(item) for item in trained}
+    rows = [row for history in histories.values() for row in history]
+    write_bytes(folder / "history.tsv", tsv_bytes(list(rows[0]), rows))
+    meanings = {name: COLUMNS.get(name, {}) for name in rows[0]}
+    write_bytes(folder / "history.json", json_bytes(meanings))
+    draw_curves(histories, folder / "curves.svg")
+    template = Template.packaged()
+    template.save(healthy_maps.mean, folder / "healthy_mean.nii.gz")
+    template.save(healthy_maps.spread, folder / "healthy_sd.nii.gz")
+    threshold = bundle.calibration.threshold(bundle.card.detection.false_positive_rate)
+    draw_reconstructions(
+        list(_reconstructed(trained, bundle, device)),
+        template.affine,
+        threshold,
+        folder / "reconstructions.svg",
+    )
+
+
+def _reconstructed(
+    trained: Sequence[Trained], bundle: Bundle, device: torch.device
+) -> Iterator[Reconstructed]:
+    pairs = [(member, item.model) for item in trained for member in item.kept_back]
+    for member, model in pairs[:: -(-len(pairs) // SHOWN)]:
+        scan = member.load()
+        crop, settings = bundle.card.crop, bundle.card.detection
+        found = examine(scan.volume, scan.mask, model, crop, settings, device=device)
+        yield Reconstructed(
+            member.name, scan.volume, scan.mask, found.reconstruction, found.anomaly_map
+        )
