@@ -78,7 +78,7 @@ CHOICES = {
     "dense3d, percentile scale": Choice(percentile=True),
     "dense3d, whole brain": Choice(crop=WHOLE),
 }
-KINDS = ("excess", "hyperintense", "positive")
+KINDS = ("excess-z", "hyperintense", "positive")
 
 
 class Halved(nn.Module):
@@ -174,7 +174,7 @@ def score(
 def baselines(cohort: Cohort, cases: Sequence[Case]) -> dict[str, dict[str, dict[str, float]]]:
     """Measure intensity alone."""
     # Intensity alone ends at the threshold.
-    settings = replace(DetectionConfig(), residual="excess")
+    settings = replace(DetectionConfig(), residual="excess-z")
 
     def way(map_of, crop: Crop):  # noqa: ANN001, ANN202
         def apply(volume: np.ndarray, mask: np.ndarray) -> Examination:

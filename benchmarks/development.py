@@ -22,7 +22,7 @@ from scoring import SPACING, Examine, Row, measure, print_tables
 
 from uadbids.detection.detect import Examination, examine
 from uadbids.detection.postprocess import erode
-from uadbids.detection.tfce import supported
+from uadbids.detection.tfce import enhance
 from uadbids.evaluation.baselines import equalised, robust_z
 from uadbids.model.bundle import Bundle, load_bundle, save_bundle
 from uadbids.model.config import DetectionConfig
@@ -72,7 +72,7 @@ def clustered(way: Examine) -> Examine:
 
     def raised(volume: np.ndarray, mask: np.ndarray) -> Examination:
         found = way(volume, mask)
-        return found._replace(anomaly_map=supported(found.anomaly_map.clip(0), found.examined))
+        return found._replace(anomaly_map=enhance(found.anomaly_map.clip(0), found.examined))
 
     return raised
 
@@ -87,7 +87,7 @@ def measure_all(bundles: list[Bundle], cohort: Cohort, cases: list[Case], brief:
 
     default = first.card.detection
     # Lesions reach to the threshold, not to half of their height.
-    plain = replace(default, residual="excess")
+    plain = replace(default, residual="excess-z")
     for name, map_of in zip(BASELINES, (equalised, robust_z), strict=True):
         add(name, intensity(map_of, first), plain)
     for bundle in bundles:
@@ -100,10 +100,10 @@ def measure_all(bundles: list[Bundle], cohort: Cohort, cases: list[Case], brief:
     add("robust z, smoothed, with clusters", raised, plain)
     add("the same, lesions to half their height", raised, default)
     add(f"{first.card.name}, lesions to the threshold", model(first, default), plain)
-    for kind in ("excess", "positive"):
+    for kind in ("excess-z", "positive"):
         other = replace(default, residual=kind)
         add(f"{first.card.name}, residual '{kind}'", model(first, other), other)
-        if kind == "excess":
+        if kind == "excess-z":
             add(f"{first.card.name}, 'excess' with clusters", clustered(model(first, other)), other)
     return results
 

@@ -120,7 +120,7 @@ def measure(
 def ways(bundles: Sequence[Bundle]) -> Iterator[tuple[str, Examine, DetectionConfig]]:
     """Ways of making maps and how they are cut, from intensity to the default."""
     first = bundles[0]
-    plain, excess = (replace(first.card.detection, residual=k) for k in ("positive", "excess"))
+    plain, excess = (replace(first.card.detection, residual=k) for k in ("positive", "excess-z"))
     yield BASELINES[1], intensity(robust_z, first), plain
     for settings in (plain, excess):
         yield f"{first.card.name}, '{settings.residual}'", model(first, settings), settings

@@ -121,7 +121,7 @@ class Stages:
             self.files["template_brain"],
             found,
             home,
-            facts={"Threshold": 3.0, "ResidualKind": "excess"},
+            facts={"Threshold": 3.0, "ResidualKind": "excess-z"},
             bundle=BUNDLE,
             folder=self.folder / "figures",
         )

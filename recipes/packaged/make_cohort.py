@@ -2,8 +2,8 @@
 
 ``python recipes/packaged/make_cohort.py SOURCES SYNTHETIC COHORT`` where SOURCES holds the BIDS
 datasets ``nichart`` (with ``derivatives/dlwmls``), ``open-ms`` and ``healthy-few``, and SYNTHETIC
-is what ``uadbids synthesize`` made. Who is trained on, held out for calibration, or kept back for
-development is written in ``split.tsv`` beside this file; synthetic scans are trained on.
+is what ``uadbids synthesize`` made. Who is trained on, held out for calibration, or set apart to
+test in development, is written in ``split.tsv`` beside this file; synthetic scans are trained on.
 """
 
 import csv
@@ -21,9 +21,7 @@ def main(sources: Path, synthetic: Path, cohort: Path) -> None:
     """Link the images and lesion masks of everyone who is trained on or held out."""
     shutil.rmtree(cohort, ignore_errors=True)
     with (Path(__file__).parent / "split.tsv").open() as stream:
-        rows = [
-            row for row in csv.DictReader(stream, delimiter="\t") if row["split"] != "kept back"
-        ]
+        rows = [row for row in csv.DictReader(stream, delimiter="\t") if row["split"] != "test"]
     for row in rows:
         label = label_of(row)
         root = sources / row["dataset"]

@@ -118,7 +118,7 @@ def lump(radius, height, size=40, blur=2.0):
     return ndimage.gaussian_filter(height * true.astype(np.float32), blur), true
 
 
-def cut(anomaly, ends_at, threshold=1.0):
+def cut(anomaly, boundary, threshold=1.0):
     inside = np.ones(anomaly.shape, dtype=bool)
     return segment(
         anomaly,
@@ -126,13 +126,13 @@ def cut(anomaly, ends_at, threshold=1.0):
         threshold=threshold,
         min_volume_mm3=10.0,
         spacing=ISOTROPIC,
-        ends_at=ends_at,
+        boundary=boundary,
     )
 
 
-def test_small_bright_lesion_ends_at_half_its_height():
+def test_small_bright_lesion_boundary_half_its_height():
     anomaly, true = lump(6, 10.0)
-    wide, right = (cut(anomaly, ends_at).sum() / true.sum() for ends_at in (0.0, 0.5))
+    wide, right = (cut(anomaly, boundary).sum() / true.sum() for boundary in (0.0, 0.5))
     assert wide > 1.4
     assert right == pytest.approx(1.0, abs=0.15)
 
@@ -154,11 +154,11 @@ def test_lesions_from_25_ml_on_end_at_the_threshold(radius, cut_again):
 
 
 @settings(deadline=None, max_examples=30)
-@given(seed=st.integers(0, 99), ends_at=st.floats(0.1, 0.9), threshold=st.floats(0.2, 1.5))
-def test_cutting_again_adds_nothing(seed, ends_at, threshold):
+@given(seed=st.integers(0, 99), boundary=st.floats(0.1, 0.9), threshold=st.floats(0.2, 1.5))
+def test_cutting_again_adds_nothing(seed, boundary, threshold):
     noise = np.random.default_rng(seed).normal(size=(24, 24, 24))
     anomaly = (8 * ndimage.gaussian_filter(noise, 2)).clip(0).astype(np.float32)
-    once, twice = cut(anomaly, 0.0, threshold), cut(anomaly, ends_at, threshold)
+    once, twice = cut(anomaly, 0.0, threshold), cut(anomaly, boundary, threshold)
     assert not (twice & ~once.astype(bool)).any()
 
 

@@ -1,11 +1,14 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from uadbids.detection.hyperintensity import tissue_level
-from uadbids.detection.residuals import residual
-from uadbids.detection.tfce import supported
+from uadbids.detection.residuals import RESIDUALS, residual
+from uadbids.detection.tfce import enhance
+from uadbids.model.config import ResidualKind
 
 
 def test_kinds_of_residual():
@@ -48,7 +51,7 @@ def test_excess_is_what_neither_the_scan_nor_the_reconstruction_explains():
     rebuilt = np.full_like(x, 0.5)
     rebuilt[12:16, 4:8, 4:8] = 0.7  # bright there in healthy brains, too
     rebuilt[4:8, 12:16, 4:8] = 0.1  # a blurred sulcus
-    found = residual(x, rebuilt, mask, "excess")
+    found = residual(x, rebuilt, mask, "excess-z")
     median, spread = tissue_level(x, mask)
     alone = (0.8 - median) / spread
     assert found[5, 5, 5] == pytest.approx(alone, rel=1e-4)
@@ -57,7 +60,7 @@ def test_excess_is_what_neither_the_scan_nor_the_reconstruction_explains():
     assert not found[x < median].any()
 
 
-def test_supported_is_the_excess_above_what_is_normal_raised_where_it_was_looked_for():
+def test_tfce_is_the_excess_above_what_is_normal_raised_where_it_was_looked_for():
     x, mask = three_blocks()
     rebuilt = np.full_like(x, 0.5)
     examined = mask.copy()
@@ -65,13 +68,13 @@ def test_supported_is_the_excess_above_what_is_normal_raised_where_it_was_looked
     median, spread = tissue_level(x, mask)
     normal = np.zeros_like(x)
     normal[12:16, 4:8, 4:8] = 0.5 * (0.8 - median) / spread  # half of it is normal there
-    found = residual(x, rebuilt, mask, "supported", examined=examined, normal=normal)
-    excess = residual(x, rebuilt, mask, "excess")
+    found = residual(x, rebuilt, mask, "tfce", examined=examined, normal=normal)
+    excess = residual(x, rebuilt, mask, "excess-z")
     reduced = np.maximum(excess - normal, 0)
-    np.testing.assert_allclose(found, supported(reduced, examined), rtol=1e-5)
+    np.testing.assert_allclose(found, enhance(reduced, examined), rtol=1e-5)
     assert found[13, 5, 5] < found[5, 5, 5] and not found[~examined].any()
-    everywhere = residual(x, rebuilt, mask, "supported")
-    np.testing.assert_allclose(everywhere, supported(excess, mask), rtol=1e-6)
+    everywhere = residual(x, rebuilt, mask, "tfce")
+    np.testing.assert_allclose(everywhere, enhance(excess, mask), rtol=1e-6)
 
 
 @given(scale=st.floats(0.3, 3.0), seed=st.integers(0, 99), smoothing=st.sampled_from([0.0, 0.8]))
@@ -79,12 +82,12 @@ def test_excess_does_not_depend_on_the_scale_of_both(scale, seed, smoothing):
     generator = np.random.default_rng(seed)
     x, rebuilt = generator.gamma(9.0, 0.05, (2, 10, 10, 10)).astype(np.float32)
     mask = generator.random(x.shape) < 0.8
-    found = residual(x * mask, rebuilt * mask, mask, "excess", smoothing)
-    scaled = residual(scale * x * mask, scale * rebuilt * mask, mask, "excess", smoothing)
+    found = residual(x * mask, rebuilt * mask, mask, "excess-z", smoothing)
+    scaled = residual(scale * x * mask, scale * rebuilt * mask, mask, "excess-z", smoothing)
     np.testing.assert_allclose(scaled, found, rtol=1e-3, atol=1e-3)
     assert found.min() >= 0.0 and not found[~mask].any()
     # To expect more can only take away.
-    more = residual(x * mask, (rebuilt + 0.1) * mask, mask, "excess", smoothing)
+    more = residual(x * mask, (rebuilt + 0.1) * mask, mask, "excess-z", smoothing)
     assert (more <= found).all()
 
 
@@ -101,3 +104,18 @@ def test_smoothing_averages_noise_before_the_positive_part_is_taken():
     mask = np.ones(noise.shape, dtype=bool)
     raw, smooth = (residual(noise, 0 * noise, mask, "positive", s).mean() for s in (0.0, 1.5))
     assert smooth < 0.25 * raw
+
+
+def test_cards_may_name_every_kind_of_the_registry_and_no_other():
+    assert tuple(RESIDUALS) == get_args(ResidualKind)
+
+
+@pytest.mark.parametrize("kind", RESIDUALS)
+def test_only_kinds_that_need_place_look_at_what_is_normal_there(kind):
+    mask = np.ones((12, 12, 12), dtype=bool)
+    x, rebuilt = np.random.default_rng(0).random((2, *mask.shape), dtype=np.float32)
+    normal = np.full(mask.shape, 0.7, dtype=np.float32)
+    same = np.array_equal(
+        residual(x, rebuilt, mask, kind), residual(x, rebuilt, mask, kind, normal=normal)
+    )
+    assert same is not RESIDUALS[kind].needs_place

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from uadbids.detection.tfce import supported
+from uadbids.detection.tfce import enhance
 
 
 def coarse(values):
@@ -42,15 +42,15 @@ def brute_force(excess, within):
 
 def test_a_voxel_alone_keeps_its_height():
     for height in (0.4, 1.0, 1.1, 3.0, 7.77, 11.9, 30.0):
-        found = supported(block(1, height), np.ones((24, 24, 24), bool))
+        found = enhance(block(1, height), np.ones((24, 24, 24), bool))
         assert found[2, 2, 2] == pytest.approx(height, rel=1e-6)
         assert np.count_nonzero(found) == 1
 
 
 def test_small_clusters_keep_their_height_and_large_ones_count_more():
-    small = supported(block(10, 6.0), np.ones((24, 24, 24), bool))
+    small = enhance(block(10, 6.0), np.ones((24, 24, 24), bool))
     assert (small == block(10, 6.0)).all()
-    large = supported(block(21, 6.0), np.ones((24, 24, 24), bool))
+    large = enhance(block(21, 6.0), np.ones((24, 24, 24), bool))
     assert large[5, 5, 5] == pytest.approx(6 * 9261 ** (1 / 6) / 4, rel=0.01)
 
 
@@ -58,7 +58,7 @@ def test_it_is_the_integral_over_all_heights():
     draw = np.random.default_rng(0)
     excess = draw.gamma(4.0, 1.0, (20, 22, 21)).astype(np.float32)
     within = draw.random(excess.shape) > 0.1
-    found = supported(excess, within)
+    found = enhance(excess, within)
     assert (found > 1.01 * excess)[within].mean() > 0.1
     np.testing.assert_allclose(found, brute_force(excess, within), rtol=0.01)
 
@@ -67,14 +67,14 @@ def test_the_faint_border_of_a_large_lesion_outweighs_a_small_one():
     excess = block(30, 2.5, (40, 40, 40))
     excess[10:20, 10:20, 10:20] = 6
     excess[36, 36, 36] = 3.0
-    found = supported(excess, np.ones(excess.shape, bool))
+    found = enhance(excess, np.ones(excess.shape, bool))
     assert found[2, 2, 2] > found[36, 36, 36] == 3.0
 
 
 @settings(deadline=None, max_examples=25)
 @given(excess=MAPS, within=MASKS)
 def test_nothing_is_lost_and_nothing_appears(excess, within):
-    found = supported(excess, within)
+    found = enhance(excess, within)
     assert found.dtype == np.float32
     assert (found[~within] == 0).all()
     assert (found[within] >= excess[within]).all()
@@ -87,12 +87,12 @@ def test_nothing_is_lost_and_nothing_appears(excess, within):
 @settings(deadline=None, max_examples=25)
 @given(excess=MAPS, within=MASKS, more=st.floats(0, 3, width=32))
 def test_more_excess_never_counts_less(excess, within, more):
-    less, rest = supported(excess, within), supported(excess + np.float32(more), within)
+    less, rest = enhance(excess, within), enhance(excess + np.float32(more), within)
     assert (rest >= less * (1 - 1e-6)).all()
 
 
 @settings(deadline=None, max_examples=25)
 @given(excess=MAPS, within=MASKS, axis=st.integers(0, 2))
 def test_a_mirrored_map_is_raised_alike(excess, within, axis):
-    mirrored = supported(np.flip(excess, axis), np.flip(within, axis))
-    np.testing.assert_allclose(np.flip(mirrored, axis), supported(excess, within), rtol=1e-6)
+    mirrored = enhance(np.flip(excess, axis), np.flip(within, axis))
+    np.testing.assert_allclose(np.flip(mirrored, axis), enhance(excess, within), rtol=1e-6)

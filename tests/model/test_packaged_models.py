@@ -72,7 +72,7 @@ def test_each_model_finds_a_bright_ball(name, dataset):
     assert done.returncode == 0, done.stderr
     mask_file = out / "sub-ball/anat/sub-ball_space-orig_label-anomaly_mask.nii.gz"
     told = json.loads(mask_file.with_name(mask_file.name.replace("nii.gz", "json")).read_text())
-    assert told["Model"] == name and told["ResidualKind"] == "supported"
+    assert told["Model"] == name and told["ResidualKind"] == "tfce"
     image = nib.load(mask_file)
     truth, found = ball(image), np.asarray(image.dataobj) > 0
     assert (truth & found).sum() / truth.sum() > 0.6

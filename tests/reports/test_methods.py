@@ -10,7 +10,7 @@ from uadbids.reports.methods import describe_methods
 CARD = read_card(find_bundle("dense3d")).to_dict()
 SCAN = {
     "BrainMaskMethod": "deepbet",
-    "ResidualKind": "excess",
+    "ResidualKind": "excess-z",
     "Threshold": 3.019542,
     "ThresholdSource": "false-positive rate of 0.005",
     "MinVolumeMm3": 10.0,
@@ -46,7 +46,7 @@ def test_the_numbers_are_those_of_the_run():
     text = describe_methods("1.2.3", CARD, [SCAN, SCAN | {"ExaminedBrainFraction": 0.9}]).markdown
     for words in (
         "uadbids 1.2.3", "between 78 and 90 %", "threshold was 3.01954", "under 10 mm3",
-        "residual 'excess'", f"trained on {CARD['training']['n_scans']} scans", "160 x 192 x 80",
+        "residual 'excess-z'", f"trained on {CARD['training']['n_scans']} scans", "160 x 192 x 80",
     ):  # fmt: skip
         assert words in text
 

@@ -226,7 +226,7 @@ def test_a_model_with_another_residual_is_also_told_by_the_papers(
 ):
     """The plain residual of the same reconstruction, under the paper's protocol."""
     for path in maps.glob("sub-*/anat/*_space-orig_label-anomaly_mask.json"):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"ResidualKind": "excess"}))
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"ResidualKind": "excess-z"}))
     assert evaluate(EvaluateOptions(maps, data / "masks", tmp_path / "out")) == 0
     rows = {
         (row["method"], row["threshold_kind"]): row
@@ -275,11 +275,11 @@ def test_the_same_command_gives_the_same_files(data, done, tmp_path):
         assert (tmp_path / path.relative_to(done)).read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize(("kind", "ends_at"), [("supported", 0.5), ("positive", 0.0)])
-def test_lesions_of_the_model_end_where_its_detection_ended_them(kind, ends_at):
+@pytest.mark.parametrize(("kind", "boundary"), [("tfce", 0.5), ("positive", 0.0)])
+def test_lesions_of_the_model_end_where_its_detection_ended_them(kind, boundary):
     from uadbids.bids.scan import Scan
     from uadbids.evaluation.methods import model_of
 
     facts = {"Model": "m", "ModelSHA256": "0", "ResidualKind": kind}
     method = model_of([Scan(Path("x.nii.gz"), {"subject": "1"}, facts)])
-    assert method.ends_at == ends_at
+    assert method.boundary == boundary

@@ -78,8 +78,8 @@ def _image(
 
 _ANOMALY = (
     "Reconstruction error of the healthy-brain model (input minus reconstruction, in the way that "
-    "the model card states): in spreads of the scan's own tissue for the residuals 'excess' and "
-    "'supported' (there raised in large clusters), else in units of the scaled intensity; "
+    "the model card states): as MAD-scaled robust z for the residuals 'excess-z' and 'tfce' "
+    "(there TFCE-enhanced), else in units of the scaled intensity; "
     "0 outside the brain"
 )
 _SCORE = "Anomaly score calibrated on held-out healthy scans, from 0 to 1; 0 outside the brain"

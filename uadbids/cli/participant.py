@@ -47,7 +47,7 @@ def participant(
     ] = None,
     residual: Annotated[
         str | None,
-        typer.Option(help="positive, signed, abs, hyperintense, excess or supported."),
+        typer.Option(help="positive, signed, abs, hyperintense, excess-z or tfce."),
     ] = None,
     min_size_mm3: Annotated[
         float | None, typer.Option(min=0, help="Smallest lesion; default: the model's.")

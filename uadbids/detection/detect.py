@@ -9,12 +9,12 @@ import numpy.typing as npt
 import torch
 
 from uadbids.detection.postprocess import erode, segment
-from uadbids.detection.residuals import mean_absolute_error
+from uadbids.detection.residuals import RESIDUALS, mean_absolute_error
 from uadbids.detection.residuals import residual as take_residual
 from uadbids.detection.threshold import choose_threshold
 from uadbids.errors import ScanError
 from uadbids.model.bundle import Bundle, DetectionConfig
-from uadbids.model.config import ResidualKind, ends_at
+from uadbids.model.config import ResidualKind
 from uadbids.model.grid import Crop
 from uadbids.model.inference import reconstruct, resolve_device
 from uadbids.model.vae import VAE
@@ -39,7 +39,7 @@ class Examination(NamedTuple):
     anomaly_map : ndarray of float32, shape (X, Y, Z)
         Residual; 0 outside the crop and the brain.
     examined : ndarray of bool, shape (X, Y, Z)
-        Eroded brain inside the crop: where lesions are looked for.
+        Eroded brain inside the crop: where findings are looked for.
     """
 
     reconstruction: Floats
@@ -59,9 +59,9 @@ class Detection:
         Fraction of healthy voxels with a smaller residual; None when the residual is not of
         the calibrated kind.
     lesions : ndarray of uint8, shape (170, 204, 170)
-        0 or 1.
+        Mask of the findings: 0 or 1.
     examined : ndarray of bool, shape (170, 204, 170)
-        Where lesions were looked for.
+        Where findings were looked for.
     threshold : float
         On the anomaly map.
     threshold_source : str
@@ -69,7 +69,7 @@ class Detection:
     residual : str
         Kind of residual.
     min_volume_mm3 : float
-        Smallest lesion.
+        Smallest finding.
     """
 
     reconstruction: Floats
@@ -110,15 +110,15 @@ def detect(
         On the anomaly map; else calibrated.
     false_positive_rate : float, optional
         For the calibrated threshold; else the card's.
-    residual : {'positive', 'signed', 'abs', 'hyperintense', 'excess', 'supported'}, optional
-        Else the card's.
+    residual : str, optional
+        One of `residuals.RESIDUALS`; else the card's.
     min_volume_mm3 : float, optional
-        Smallest lesion; else the card's.
+        Smallest finding; else the card's.
 
     Returns
     -------
     Detection
-        Maps and lesions on the grid of the volume.
+        Maps and findings on the grid of the volume.
 
     Raises
     ------
@@ -204,7 +204,7 @@ def examine(
     rebuilt = reconstruct(model, seen, device) * inside
     examined = erode(brain, settings.erosion_mm, SPACING) & crop.mask(shape)
     kind = kind or settings.residual
-    knows_place = kind == "supported" and shape == SHAPE
+    knows_place = RESIDUALS[kind].needs_place and shape == SHAPE
     difference = take_residual(
         seen,
         rebuilt,
@@ -220,7 +220,7 @@ def examine(
 def cut(
     found: Examination, threshold: float, kind: ResidualKind, min_volume_mm3: float
 ) -> npt.NDArray[np.uint8]:
-    """Turn a map into lesions, as its kind of residual asks (`postprocess.segment`).
+    """Turn a map into findings, as its kind of residual asks (`postprocess.segment`).
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def cut(
     kind : str
         Of the map's residual.
     min_volume_mm3 : float
-        Smallest lesion.
+        Smallest finding.
 
     Returns
     -------
@@ -244,7 +244,7 @@ def cut(
         threshold=threshold,
         min_volume_mm3=min_volume_mm3,
         spacing=SPACING,
-        ends_at=ends_at(kind),
+        boundary=RESIDUALS[kind].boundary,
     )
 
 
@@ -255,14 +255,14 @@ def reconstruction_error(
     left_out: npt.NDArray[np.generic],
     crop: Crop,
 ) -> float:
-    """Tell how well a model rebuilds what it does not call a lesion.
+    """Measure how well a model rebuilds what it does not call abnormal.
 
     Parameters
     ----------
     volume, reconstruction, mask : ndarray, shape (X, Y, Z)
         Input, `Examination.reconstruction` and brain.
     left_out : ndarray, shape (X, Y, Z)
-        Non-zero in lesions, found or known.
+        Non-zero in findings and known lesions.
     crop : Crop
         What the model sees.
 

@@ -68,12 +68,12 @@ def hyperintense(
     mask: Bools,
     z: float = 3.0,
     *,
-    rim_mm: float = 4.0,
+    boundary_mm: float = 4.0,
     min_voxels: int = 10,
 ) -> Bools:
     """Voxels that are too bright to be learnt as healthy (docs/method.md, 12), on a 1 mm grid.
 
-    Components above ``z`` that do not touch the rim of the brain, where bright voxels are
+    Components above ``z`` off the boundary of the brain mask, where bright voxels are
     mostly cortex or skull; grown by up to three voxels into what is above ``z / 2``, then by
     one, to take their blurred edge along.
 
@@ -85,8 +85,8 @@ def hyperintense(
         Brain.
     z : float
         Robust z-score above which tissue is suspect.
-    rim_mm : float
-        Width of the rim in which nothing is looked for.
+    boundary_mm : float
+        Depth of the zone along that boundary in which nothing is looked for.
     min_voxels : int
         Smaller components are noise.
 
@@ -96,7 +96,7 @@ def hyperintense(
         Inside the mask.
     """
     scores = robust_z(volume, mask)
-    kept = keep_large((scores > z) & erode(mask, rim_mm, _ISOTROPIC), min_voxels)
+    kept = keep_large((scores > z) & erode(mask, boundary_mm, _ISOTROPIC), min_voxels)
     around = np.ones((3, 3, 3), dtype=bool)
     if not kept.any():
         return kept
@@ -158,7 +158,7 @@ def _surroundings(volume: Floats, sound: Bools, fallback: float) -> Floats:
     for sigma in (12.0, 6.0, 3.0):
         share = ndimage.gaussian_filter(sound.astype(np.float32), sigma)
         values = ndimage.gaussian_filter(volume * sound, sigma)
-        # Under 5 % sound voxels in reach, a wider kernel tells more.
+        # Under 5 % sound voxels in reach, a wider kernel is better.
         enough = share > 0.05
         mean[enough] = values[enough] / share[enough]
     return mean

@@ -1,4 +1,4 @@
-"""From an anomaly map to lesions: erosion, threshold, median, components (docs/method.md, 9)."""
+"""From an anomaly map to findings: erosion, threshold, median, components (docs/method.md, 9)."""
 
 import math
 from dataclasses import dataclass
@@ -7,20 +7,24 @@ import cc3d
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from skimage.measure import regionprops_table
 
 Bools = npt.NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
+HALF_MAXIMUM = 0.5
+"""Boundary of small findings: half of their height (docs/method.md, 15)."""
 # A tumour has a texture of its own, and no border at half its height.
 _SMALL_ML = 25.0
-# The brightest voxels of a lesion may be noise.
+# The brightest voxels of a finding may be noise.
 _TOP = 0.9
+_PROPERTIES = ("label", "area", "intensity_max", "intensity_mean", "centroid")
 
 
 @dataclass(frozen=True)
 class Component:
-    """One connected lesion.
+    """One connected finding.
 
     Attributes
     ----------
@@ -81,17 +85,17 @@ def segment(
     threshold: float,
     min_volume_mm3: float,
     spacing: Spacing,
-    ends_at: float = 0.0,
+    boundary: float = 0.0,
 ) -> npt.NDArray[np.uint8]:
-    """Lesion mask: threshold in the mask, 3x3x3 binary median, no small components.
+    """Mask of the findings: threshold in the mask, 3x3x3 binary median, no small components.
 
     The paper (section 3) thresholds, multiplies by a slightly eroded brain mask, then removes
     regions under 10 voxels with "a median filter"; both readings of that are applied, in this
-    order, so that the rim cannot vote in the median.
+    order, so that voxels outside the eroded mask have no vote in the median.
 
-    With ``ends_at``, lesions under 25 ml are then cut once more, each at that part of its own
+    With ``boundary``, findings under 25 ml are then cut once more, each at that part of its own
     height: what a scanner blurs is seen beyond its border, the farther the brighter it is, and
-    ends where half of its height is left.
+    ends at its half maximum.
 
     Parameters
     ----------
@@ -105,9 +109,9 @@ def segment(
         26-connected components with less volume are dropped.
     spacing : tuple of float
         Voxel sizes in mm.
-    ends_at : float
-        Part of its height (the 90th percentile of its voxels) at which a small lesion ends, from 0
-        to 1; 0 for none.
+    boundary : float
+        Part of its height (the 90th percentile of its voxels) at which a small finding ends, from
+        0 to 1, such as `HALF_MAXIMUM`; 0 for the threshold alone.
 
     Returns
     -------
@@ -123,8 +127,8 @@ def segment(
     # The tolerance keeps 10 voxels of 1.0000001 mm3 from becoming 9.999 mm3.
     min_voxels = math.ceil(min_volume_mm3 / math.prod(spacing) - 1e-4)
     lesions[box] = keep_large(_binary_median(above) & inside, min_voxels)
-    if ends_at > 0:
-        above &= ~_skirts(lesions[box], values, ends_at, math.prod(spacing))
+    if boundary > 0:
+        above &= ~_below_boundary(lesions[box], values, boundary, math.prod(spacing))
         lesions[box] = keep_large(_binary_median(above) & inside, min_voxels)
     return lesions
 
@@ -175,19 +179,17 @@ def describe_components(
     list of Component
         In the order of their indices.
     """
+    table = regionprops_table(labels, score_map, properties=_PROPERTIES)
     return [
-        _component(index, labels[box], score_map[box], box, math.prod(spacing))
-        for index, box in enumerate(ndimage.find_objects(labels), start=1)
-        if box is not None
-    ]
+        Component(int(index), int(size), size * math.prod(spacing), float(top), float(mean),
+                  (float(i), float(j), float(k)))
+        for index, size, top, mean, i, j, k in zip(*table.values(), strict=True)
+    ]  # fmt: skip
 
 
 def keep_large(mask: Bools, min_voxels: int) -> Bools:
     """Mask without its 26-connected components of fewer than ``min_voxels`` voxels."""
-    labels = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26)
-    large = np.bincount(labels.ravel()) >= min_voxels
-    large[0] = False
-    kept: Bools = large[labels]
+    kept: Bools = cc3d.dust(np.ascontiguousarray(mask), threshold=min_voxels, connectivity=26)
     return kept
 
 
@@ -211,10 +213,10 @@ def _binary_median(mask: Bools) -> Bools:
     return majority
 
 
-def _skirts(
+def _below_boundary(
     lesions: npt.NDArray[np.integer],
     values: npt.NDArray[np.floating],
-    ends_at: float,
+    boundary: float,
     voxel_mm3: float,
 ) -> Bools:
     """Voxels of small components that are below a part of their component's height."""
@@ -225,24 +227,5 @@ def _skirts(
         if inside.sum() * voxel_mm3 / 1000 >= _SMALL_ML:
             continue
         height = np.quantile(values[box][inside], _TOP)
-        low[box] |= inside & (values[box] <= ends_at * height)
+        low[box] |= inside & (values[box] <= boundary * height)
     return low
-
-
-def _component(
-    index: int,
-    labels: npt.NDArray[np.integer],
-    scores: npt.NDArray[np.floating],
-    box: tuple[slice, ...],
-    voxel_mm3: float,
-) -> Component:
-    inside = labels == index
-    values = scores[inside]
-    i, j, k = (
-        float(positions.mean() + part.start)
-        for positions, part in zip(np.nonzero(inside), box, strict=True)
-    )
-    size = int(values.size)
-    return Component(
-        index, size, size * voxel_mm3, float(values.max()), float(values.mean()), (i, j, k)
-    )

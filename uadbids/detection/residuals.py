@@ -1,61 +1,165 @@
-"""The anomaly map: how a scan differs from its reconstruction."""
+"""The anomaly map: how a scan differs from its reconstruction. One registry of all kinds."""
 
 import math
-from typing import get_args
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from uadbids.detection.hyperintensity import robust_z, tissue_level
-from uadbids.detection.tfce import supported
+from uadbids.detection.postprocess import HALF_MAXIMUM
+from uadbids.detection.tfce import enhance
 from uadbids.model.config import ResidualKind
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
+INTENSITY, WEIGHTED, ROBUST_Z = "scaled intensity", "weighted scaled intensity", "robust z"
+"""Units of anomaly maps."""
 # A robust z of 3 keeps a residual as it is (docs/method.md, 7).
 _FULL_Z = 3.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A scan and its reconstruction, all arrays of shape (X, Y, Z) on a 1 mm grid.
+
+    Attributes
+    ----------
+    volume, reconstruction : ndarray
+        Intensities in [0, 1].
+    mask : ndarray of bool
+        Brain.
+    smoothing_mm : float
+        Standard deviation of the Gaussian; 0 for none.
+    examined : ndarray of bool or None
+        Where clusters are looked for; else the mask.
+    normal : ndarray or None
+        Robust z that healthy tissue is expected to have at its place, 0 where it is not brighter
+        than other tissue.
+    """
+
+    volume: npt.NDArray[np.floating]
+    reconstruction: npt.NDArray[np.floating]
+    mask: Bools
+    smoothing_mm: float = 0.0
+    examined: Bools | None = None
+    normal: npt.NDArray[np.floating] | None = None
+
+    def difference(self) -> Floats:
+        """Return ``x - x^``, smoothed: noise and the edges of a shifted sulcus cancel."""
+        difference = np.where(self.mask, self.volume - self.reconstruction, 0.0)
+        return _smooth(difference.astype(np.float32), self.mask, self.smoothing_mm)
+
+    def positive(self) -> Floats:
+        """Return the positive part of the difference."""
+        return np.maximum(self.difference(), np.float32(0.0))
+
+    def intensity(self) -> Floats:
+        """Return the volume, as smooth as the difference."""
+        volume = np.where(self.mask, self.volume, 0.0).astype(np.float32)
+        return _smooth(volume, self.mask, self.smoothing_mm)
+
+    def weighted(self) -> Floats:
+        """Return the positive part times ``clip(z / 3, 0, 2)``."""
+        weight = np.clip(robust_z(self.intensity(), self.mask) / _FULL_Z, 0.0, 2.0)
+        return self.positive() * weight
+
+    def excess(self) -> Floats:
+        """Return by how much z is above what reconstruction, tissue and place let expect."""
+        intensity = self.intensity()
+        median, spread = tissue_level(intensity, self.mask)
+        excess = np.zeros_like(intensity)
+        if spread > 0:
+            expected = np.maximum(self.reconstruction[self.mask], median)
+            if self.normal is not None:
+                expected = np.maximum(expected, median + spread * self.normal[self.mask])
+            excess[self.mask] = np.maximum(intensity[self.mask] - expected, 0.0) / spread
+        return excess
+
+    def enhanced(self) -> Floats:
+        """Return the excess, enhanced in clusters."""
+        within = self.mask if self.examined is None else self.examined & self.mask
+        return enhance(self.excess(), within)
+
+
+@dataclass(frozen=True)
+class Residual:
+    """One kind of residual.
+
+    Attributes
+    ----------
+    name, unit : str
+        As in cards and sidecars; what its values are.
+    meaning : str
+        For readers.
+    function : callable
+        Makes the map.
+    boundary : float
+        Part of its height at which a small finding ends (`postprocess.segment`); 0 where the
+        threshold is its boundary.
+    needs_place : bool
+        Whether what is normal at a place counts.
+    """
+
+    name: ResidualKind
+    unit: str
+    meaning: str
+    function: Callable[[Pair], Floats]
+    boundary: float = 0.0
+    needs_place: bool = False
+
+
+# The first three are the paper's. The others call only tissue brighter than the scan's own
+# abnormal: a dark sulcus or ventricle that the reconstruction blurs into bright tissue cannot make
+# that tissue abnormal.
+RESIDUALS: Mapping[str, Residual] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            Residual("positive", INTENSITY, "positive part of x - x^", Pair.positive),
+            Residual("signed", INTENSITY, "x - x^", Pair.difference),
+            Residual("abs", INTENSITY, "magnitude of x - x^", lambda p: np.abs(p.difference())),
+            Residual("hyperintense", WEIGHTED, "positive part times clip(z / 3, 0, 2)",
+                     Pair.weighted),
+            Residual("excess-z", ROBUST_Z, "positive part of z(x) - max(z(x^), 0)", Pair.excess),
+            Residual("tfce", ROBUST_Z, "z(x) above reconstruction, tissue and what is normal at "
+                     "its place, enhanced in clusters (TFCE)", Pair.enhanced,
+                     boundary=HALF_MAXIMUM, needs_place=True),
+        )
+    }
+)  # fmt: skip
+"""All kinds by name; z is the MAD-scaled robust z of the smoothed intensity."""
+
+
+def residual_of(metadata: Mapping[str, object]) -> Residual:
+    """Kind of the map of a scan, by its sidecar; the paper's where it is not stated."""
+    return RESIDUALS.get(str(metadata.get("ResidualKind")), RESIDUALS["positive"])
 
 
 def residual(
     volume: npt.NDArray[np.floating],
     reconstruction: npt.NDArray[np.floating],
     mask: Bools,
-    kind: ResidualKind = "positive",
+    kind: str = "positive",
     smoothing_mm: float = 0.0,
     *,
     examined: Bools | None = None,
     normal: npt.NDArray[np.floating] | None = None,
 ) -> Floats:
-    """Anomaly map ``x - x^`` (paper, section 2.1) on a 1 mm grid.
+    """Anomaly map of a scan and its reconstruction (paper, section 2.1) on a 1 mm grid.
 
-    The difference is smoothed before its part is taken, so that noise and the light and dark
-    edges of a shifted sulcus cancel. The smoothing is normalised inside the mask: the rim is
-    not darkened by the zeros outside.
+    The smoothing is normalised inside the mask: zeros outside do not darken its boundary.
 
     Parameters
     ----------
-    volume, reconstruction : ndarray, shape (X, Y, Z)
-        Intensities in [0, 1].
-    mask : ndarray of bool, shape (X, Y, Z)
-        Brain.
-    kind : {'positive', 'signed', 'abs', 'hyperintense', 'excess', 'supported'}
-        Positive part (lesions are bright on FLAIR), the difference itself, its magnitude, or one
-        of three that call only tissue brighter than the scan's own abnormal: ``hyperintense``, the
-        positive part times ``clip(z / 3, 0, 2)`` with z the robust z-score of the equally
-        smoothed intensity; ``excess``, by how much that z is above the one that the
-        reconstruction expects, if it expects brightness at all: the positive part of
-        ``z(x) - max(z(x^), 0)``. A dark sulcus or ventricle that the reconstruction blurs into
-        bright tissue cannot make that tissue abnormal. ``supported``, that excess above what is
-        ``normal`` at the place, too, raised by the clusters it lies in (`tfce.supported`).
-    smoothing_mm : float
-        Standard deviation of the Gaussian; 0 for none.
-    examined : ndarray of bool, shape (X, Y, Z), optional
-        For ``supported``: where clusters are looked for; else the mask.
-    normal : ndarray, shape (X, Y, Z), optional
-        For ``supported``: robust z that healthy tissue is expected to have, 0 where it is not
-        brighter than other tissue.
+    volume, reconstruction, mask, smoothing_mm, examined, normal
+        See `Pair`; a kind that does not need place leaves ``normal`` out.
+    kind : str
+        One of `RESIDUALS`.
 
     Returns
     -------
@@ -67,25 +171,13 @@ def residual(
     ValueError
         If the kind is not known.
     """
-    if kind not in get_args(ResidualKind):
+    if kind not in RESIDUALS:
         raise ValueError(f"The residual kind {kind!r} is not known.")
-    if kind in ("hyperintense", "excess", "supported"):
-        intensity = _smooth(np.where(mask, volume, 0.0).astype(np.float32), mask, smoothing_mm)
-    if kind == "excess":
-        return _excess(intensity, reconstruction, mask, None)
-    if kind == "supported":
-        excess = _excess(intensity, reconstruction, mask, normal)
-        return supported(excess, mask if examined is None else examined & mask)
-    difference = np.where(mask, volume - reconstruction, 0.0).astype(np.float32)
-    difference = _smooth(difference, mask, smoothing_mm)
-    if kind == "signed":
-        return difference
-    if kind == "abs":
-        return np.abs(difference)
-    positive: Floats = np.maximum(difference, 0.0)
-    if kind == "positive":
-        return positive
-    return positive * np.clip(robust_z(intensity, mask) / _FULL_Z, 0.0, 2.0)
+    wanted = RESIDUALS[kind]
+    normal = normal if wanted.needs_place else None
+    return wanted.function(
+        Pair(volume, reconstruction, mask, smoothing_mm, examined=examined, normal=normal)
+    )
 
 
 def mean_absolute_error(
@@ -93,29 +185,13 @@ def mean_absolute_error(
 ) -> float:
     """Mean of ``|x - x^|`` over the voxels ``within`` (paper, section 4); NaN without any.
 
-    Given the healthy part of the brain and the lesions apart, it tells whether a model rebuilds
-    the one and not the other.
+    Given healthy and lesion tissue apart, it shows whether a model rebuilds the one and not the
+    other.
     """
     if not within.any():
         return math.nan
     difference = volume[within].astype(np.float64) - reconstruction[within]
     return float(np.abs(difference).mean())
-
-
-def _excess(
-    intensity: Floats,
-    reconstruction: npt.NDArray[np.floating],
-    mask: Bools,
-    normal: npt.NDArray[np.floating] | None,
-) -> Floats:
-    median, spread = tissue_level(intensity, mask)
-    excess = np.zeros_like(intensity)
-    if spread > 0:
-        expected = np.maximum(reconstruction[mask], median)
-        if normal is not None:
-            expected = np.maximum(expected, median + spread * normal[mask])
-        excess[mask] = np.maximum(intensity[mask] - expected, 0.0) / spread
-    return excess
 
 
 def _smooth(values: Floats, mask: Bools, sigma: float) -> Floats:

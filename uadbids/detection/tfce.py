@@ -1,4 +1,4 @@
-"""Excess that is joined by more of it counts more: threshold-free cluster enhancement."""
+"""Threshold-free cluster enhancement (TFCE): what lies in a large cluster counts more."""
 
 import cc3d
 import numpy as np
@@ -9,13 +9,13 @@ Bools = npt.NDArray[np.bool_]
 
 # Smith and Nichols 2009: height to the power 2, extent to the power 1/2.
 _HEIGHT, _EXTENT = 2.0, 0.5
-# Of the enhanced height: small lesions, which it would drown, are found by their own.
+# Of the enhanced height: small findings, which it would drown, are found by their own.
 _WEIGHT = 0.25
-# Below one spread of the scan's own tissue, half of a brain is joined.
+# Below a z of 1, half of a brain is joined.
 _FIRST, _STEP, _LAST = 1.0, 0.25, 12.0
 
 
-def supported(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
+def enhance(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
     """Raise each voxel of large clusters, on a 1 mm grid.
 
     Threshold-free cluster enhancement (Smith and Nichols 2009, NeuroImage 44, 83-98) adds up,
@@ -24,14 +24,14 @@ def supported(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
     counts where it is more than the excess itself: ``max(excess, (1 + 3 T)^(1/3) / 4)``. So small
     clusters keep their height, and a voxel in one of n mm3 counts up to ``n^(1/6) / 4`` times as
     much: 1.2 for 10 ml, 1.7 for 100 ml. The faint border of a tumour is then worth as much as a
-    small lesion.
+    small finding.
 
     Parameters
     ----------
     excess : ndarray, shape (X, Y, Z)
-        In spreads of the scan's own tissue, 0 or more.
+        Robust z above what is expected, 0 or more.
     within : ndarray of bool, shape (X, Y, Z)
-        Where clusters are looked for: the eroded brain, so that the rim joins nothing.
+        Where clusters are looked for: the eroded brain, so that its boundary joins nothing.
 
     Returns
     -------

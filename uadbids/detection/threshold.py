@@ -67,7 +67,6 @@ def choose_threshold(
 
 def _residual_kind(name: str) -> ResidualKind:
     known: tuple[ResidualKind, ...] = get_args(ResidualKind)
-    for kind in known:
-        if kind == name:
-            return kind
+    if name in known:
+        return known[known.index(name)]
     raise UsageError(f"There is no residual {name!r}; choose one of {', '.join(known)}.")

@@ -14,11 +14,11 @@ from uadbids.bids.files import read_json
 from uadbids.bids.names import derivative_path
 from uadbids.bids.scan import Scan
 from uadbids.detection.postprocess import Spacing, erode, segment
+from uadbids.detection.residuals import residual_of
 from uadbids.errors import ScanError, UsageError
 from uadbids.evaluation.images import Image, Way, read_image, read_mask
 from uadbids.evaluation.metrics import confusion
 from uadbids.evaluation.pairs import Pair
-from uadbids.model.config import ends_at
 from uadbids.model.grid import Crop
 
 _ISOTROPIC = (1.0, 1.0, 1.0)
@@ -96,7 +96,7 @@ class TemplateSide:
     affine: np.ndarray
     min_volume_mm3: float
 
-    def lesions(self, scores: np.ndarray, threshold: float, ends_at: float) -> np.ndarray:
+    def lesions(self, scores: np.ndarray, threshold: float, boundary: float) -> np.ndarray:
         """Cut a map on this grid just as detection does (`postprocess.segment`)."""
         found = segment(
             scores,
@@ -104,7 +104,7 @@ class TemplateSide:
             threshold=threshold,
             min_volume_mm3=self.min_volume_mm3,
             spacing=_ISOTROPIC,
-            ends_at=ends_at,
+            boundary=boundary,
         )
         return found > 0
 
@@ -253,8 +253,8 @@ def _doubts(case: Case) -> list[str]:
     if case.side is None:
         doubts.append("the template space was not written: no other thresholds, no baselines")
     else:
-        end = ends_at(str(case.scan.metadata.get("ResidualKind")))
-        again = case.labels(case.side.lesions(case.side.anomaly, case.threshold, end))
+        boundary = residual_of(case.scan.metadata).boundary
+        again = case.labels(case.side.lesions(case.side.anomaly, case.threshold, boundary))
         if confusion(again, case.found).dice < _SAME_LESIONS:
             doubts.append(
                 "the lesion mask cannot be made again from map and threshold: other settings than "

@@ -11,11 +11,10 @@ import numpy as np
 
 from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.scan import Scan
-from uadbids.detection.residuals import residual
+from uadbids.detection.residuals import INTENSITY, residual, residual_of
 from uadbids.errors import UsageError
 from uadbids.evaluation.baselines import Reference, equalised, robust_z, voxelwise_z
 from uadbids.evaluation.cases import Detection, TemplateSide, read_template_side
-from uadbids.model.config import ends_at
 
 EQUALISED = "equalised intensity"
 ROBUST_Z = "robust z of intensity"
@@ -44,8 +43,8 @@ class Method:
     in_intensity : bool
         Whether the map is a plain residual, in units of the scaled intensity: the model's own, or
         `plain_residual`.
-    ends_at : float
-        Where small lesions end (`postprocess.segment`): part of the model's own detection.
+    boundary : float
+        Where small findings end (`postprocess.segment`): part of the model's own detection.
     """
 
     name: str
@@ -53,7 +52,7 @@ class Method:
     threshold: float | None = None
     is_model: bool = False
     in_intensity: bool = False
-    ends_at: float = 0.0
+    boundary: float = 0.0
 
 
 def model_of(scans: Sequence[Scan]) -> Method:
@@ -71,13 +70,14 @@ def model_of(scans: Sequence[Scan]) -> Method:
             "the maps were made by more than one model or kind of residual "
             f"({', '.join(sorted(str(name) for name, _ in names))}); evaluate each on its own"
         )
-    ((name, _),), (kind,) = names, kinds
+    ((name, _),) = names
+    kind = residual_of(scans[0].metadata)
     return Method(
         str(name or "model"),
         lambda side: side.anomaly,
         is_model=True,
-        in_intensity=kind not in ("hyperintense", "excess", "supported"),
-        ends_at=ends_at(str(kind)),
+        in_intensity=kind.unit == INTENSITY,
+        boundary=kind.boundary,
     )
 
 

@@ -113,7 +113,7 @@ def _lesions(
             yield plan, case.found
         elif case.side is not None:
             on_template = method.scores(case.side) if on_template is None else on_template
-            yield plan, case.labels(case.side.lesions(on_template, threshold, method.ends_at))
+            yield plan, case.labels(case.side.lesions(on_template, threshold, method.boundary))
 
 
 def _mask_figures(found: np.ndarray, truth: np.ndarray, brain: np.ndarray, mm: Spacing) -> Row:

@@ -135,7 +135,7 @@ def _sweep(
         for (method, grid), thresholds in grids.items():
             scores = named[method].scores(case.side)
             for threshold in thresholds:
-                found = case.labels(case.side.lesions(scores, threshold, named[method].ends_at))
+                found = case.labels(case.side.lesions(scores, threshold, named[method].boundary))
                 for reference, truth in case.references.items():
                     rows = dices.setdefault((reference, method, grid), {})
                     rows.setdefault(case.scan.name, []).append(dice(found, truth))

@@ -9,19 +9,10 @@ from typing import Literal, get_args
 Bottleneck = Literal["spatial", "dense"]
 Reduction = Literal["mean", "sum"]
 Schedule = Literal["cosine", "constant"]
-ResidualKind = Literal["positive", "signed", "abs", "hyperintense", "excess", "supported"]
+ResidualKind = Literal["positive", "signed", "abs", "hyperintense", "excess-z", "tfce"]
 Range = tuple[float, float]
 # Far beyond any network that fits a machine, and small enough for torch to count its weights.
 WIDEST = 2**16
-
-
-def ends_at(kind: str) -> float:
-    """Part of its own height at which a small lesion ends, by kind of residual.
-
-    0, for none, with the paper's residuals: its lesions are what exceeds the threshold
-    (docs/method.md, 15).
-    """
-    return 0.5 if kind == "supported" else 0.0
 
 
 @dataclass(frozen=True)
@@ -198,18 +189,18 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class DetectionConfig:
-    """How a reconstruction becomes lesions, unless the user asks otherwise.
+    """How a reconstruction becomes findings, unless the user asks otherwise.
 
     Attributes
     ----------
     residual : str
-        Kind of residual that was calibrated; see `residuals.residual`.
+        Kind of residual that was calibrated; see `residuals.RESIDUALS`.
     smoothing_mm : float
         Standard deviation of the Gaussian on the residual.
     erosion_mm : float
         Depth by which the brain mask is eroded before it is examined.
     min_volume_mm3 : float
-        Smallest lesion.
+        Smallest finding.
     false_positive_rate : float
         Fraction of healthy voxels above the default threshold.
 
@@ -221,7 +212,7 @@ class DetectionConfig:
 
     # Chosen on development cases (docs/results.md): the highest mean Dice among those with less
     # than 1 ml of false positives on healthy-looking scans.
-    residual: ResidualKind = "supported"
+    residual: ResidualKind = "tfce"
     smoothing_mm: float = 0.8
     erosion_mm: float = 2.0
     min_volume_mm3: float = 10.0

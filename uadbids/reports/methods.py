@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from uadbids.detection.residuals import residual_of
 from uadbids.reports.layout import LAYOUTS
 
 _CITATION = re.compile(r"\[@(\w+)\]")
@@ -57,6 +58,7 @@ def describe_methods(
     detection = card["detection"]
     examined = [scan["ExaminedBrainFraction"] for scan in scans if "ExaminedBrainFraction" in scan]
     shares = sorted({round(100 * share) for share in examined})
+    residual = _all(scans, "ResidualKind", detection["residual"])
     environment = Environment(
         loader=FileSystemLoader(LAYOUTS),
         undefined=StrictUndefined,
@@ -68,7 +70,8 @@ def describe_methods(
         preproc=card["preproc"],
         model=card,
         examined=f"{shares[0]} and {shares[-1]} %" if shares else "some and all",
-        residual=_all(scans, "ResidualKind", detection["residual"]),
+        residual=residual,
+        kind=residual_of({"ResidualKind": residual}),
         threshold=_all(scans, "Threshold", "calibrated"),
         source=_all(scans, "ThresholdSource", "the model's default"),
         smallest=_all(scans, "MinVolumeMm3", detection["min_volume_mm3"]),
