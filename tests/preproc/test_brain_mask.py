@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from uadbids.errors import ScanError, UsageError
-from uadbids.preproc.brain_mask import choose_method, extract_brain, without_doubtful
+from uadbids.preproc.brain_mask import choose_method, extract_brain, mirror_consistent
 from uadbids.preproc.conform import conform
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
@@ -121,7 +121,7 @@ def sphere(centre, radius, shape=(60, 60, 30), spacing=(1.0, 1.0, 2.0)):
 
 def test_a_lump_that_only_one_of_two_masks_holds_is_taken_away():
     brain, lump = sphere((30, 30, 30), 20), sphere((45, 45, 30), 9)
-    left = without_doubtful(brain | lump, brain, (1.0, 1.0, 2.0))
+    left = mirror_consistent(brain | lump, brain, (1.0, 1.0, 2.0))
     # Its thin edge stays.
     assert (left & ~brain).sum() < 0.2 * (lump & ~brain).sum()
     assert left[brain].all()
@@ -132,13 +132,13 @@ def test_masks_that_agree_but_for_their_rims_are_left_alone():
     crumb = brain & ~sphere((50, 30, 30), 5)  # under 1 ml
     around = (sphere((30, 30, 30), 18), sphere((31.5, 30, 30), 20), sphere((30, 30, 30), 25))
     for other in (*around, crumb):
-        assert without_doubtful(brain, other, (1.0, 1.0, 2.0)) is brain
+        assert mirror_consistent(brain, other, (1.0, 1.0, 2.0)) is brain
 
 
 def test_what_hangs_on_by_a_doubtful_lump_goes_with_it():
     brain, lump = sphere((20, 30, 30), 14), sphere((38, 30, 30), 8)
     beyond = sphere((49, 30, 30), 5)
-    left = without_doubtful(brain | lump | beyond, brain | beyond, (1.0, 1.0, 2.0))
+    left = mirror_consistent(brain | lump | beyond, brain | beyond, (1.0, 1.0, 2.0))
     assert left[brain].mean() > 0.99 and not left[48:].any()
 
 

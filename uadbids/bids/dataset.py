@@ -68,7 +68,7 @@ def check_output_dir(output_dir: Path) -> None:
 
 
 def container_from_environment(environment: Mapping[str, str]) -> dict[str, str] | None:
-    """Tell which container the process runs in, for ``GeneratedBy``.
+    """Return which container the process runs in, for ``GeneratedBy``.
 
     Parameters
     ----------

@@ -89,8 +89,8 @@ def write_scan(
         for target, content in sorted(targets.items())
         if target != last
     }
-    told = sidecar(scan, _MARKER, files, facts=facts, summary=summary)
-    targets[last] = json_bytes({**told, HASHES: hashes})
+    record = sidecar(scan, _MARKER, files, facts=facts, summary=summary)
+    targets[last] = json_bytes({**record, HASHES: hashes})
     # Two runs that write one scan at once must not leave a mixture.
     with locked(last.parent):
         stale = set(scan_files(output_dir, scan)) - targets.keys()
@@ -114,7 +114,7 @@ def verify_scan(output_dir: Path, scan: Scan, source: Path | None = None) -> lis
     scan : Scan
         The scan; its entities alone count.
     source : Path, optional
-        The scan's image, to tell whether the outputs belong to it as it is now.
+        The scan's image, to check that the outputs belong to it as it is now.
 
     Returns
     -------
@@ -122,10 +122,10 @@ def verify_scan(output_dir: Path, scan: Scan, source: Path | None = None) -> lis
         What is wrong, a clause each; empty where all is as it was written.
     """
     marker = marker_path(output_dir, scan)
-    told = read_json(marker)
-    if not isinstance(told, dict):
+    record = read_json(marker)
+    if not isinstance(record, dict):
         return ["the scan is not finished"]
-    hashes = told.get(HASHES)
+    hashes = record.get(HASHES)
     if not isinstance(hashes, dict):
         return [f"{marker.name} records no hashes"]
     present = {str(path.relative_to(output_dir)) for path in scan_files(output_dir, scan)}
@@ -137,7 +137,7 @@ def verify_scan(output_dir: Path, scan: Scan, source: Path | None = None) -> lis
         for name, sha256 in hashes.items()
         if name in present and file_sha256(output_dir / name) != sha256
     ]
-    if source is not None and source.is_file() and told.get(SOURCE_HASH) != file_sha256(source):
+    if source is not None and source.is_file() and record.get(SOURCE_HASH) != file_sha256(source):
         found.append(f"{source.name} is not the image that they were made from")
     return found
 
@@ -148,14 +148,14 @@ def marker_path(output_dir: Path, scan: Scan) -> Path:
 
 
 def is_finished(output_dir: Path, scan: Scan) -> bool:
-    """Tell whether the outputs of a scan are in place; `verify_scan` looks into them."""
-    told = read_json(marker_path(output_dir, scan))
-    return isinstance(told, dict) and _complete(output_dir, told)
+    """Return whether the outputs of a scan are in place; `verify_scan` looks into them."""
+    record = read_json(marker_path(output_dir, scan))
+    return isinstance(record, dict) and _complete(output_dir, record)
 
 
-def _complete(output_dir: Path, told: Mapping[str, Any]) -> bool:
-    """Tell whether every file that a marker lists is there."""
-    hashes = told.get(HASHES)
+def _complete(output_dir: Path, record: Mapping[str, Any]) -> bool:
+    """Return whether every file that a marker lists is there."""
+    hashes = record.get(HASHES)
     return not isinstance(hashes, dict) or all((output_dir / name).is_file() for name in hashes)
 
 
@@ -188,7 +188,7 @@ def finished_scans(output_dir: Path, subject: str | None = None) -> list[Scan]:
         `derivative_path` and `figure_path` lead to all of its outputs.
     """
     marked = _marked_scans(output_dir, subject)
-    return [scan for scan, told in marked if _complete(output_dir, told)]
+    return [scan for scan, record in marked if _complete(output_dir, record)]
 
 
 def verify_outputs(output_dir: Path, bids_dir: Path) -> dict[str, list[str]]:
@@ -208,17 +208,17 @@ def verify_outputs(output_dir: Path, bids_dir: Path) -> dict[str, list[str]]:
 def _marked_scans(
     output_dir: Path, subject: str | None = None
 ) -> list[tuple[Scan, dict[str, Any]]]:
-    """Find the scans that have a marker, each with what the marker tells."""
+    """Find the scans that have a marker, each with what the marker records."""
     folder = f"sub-{subject or '*'}"
     found = []
     for pattern in (f"{folder}/anat", f"{folder}/ses-*/anat"):
         # With "sub-" in front: a killed process may have left it under a temporary name.
         for path in output_dir.glob(f"{pattern}/sub-*_space-orig_*{_MARKER_ENDING}"):
-            told = read_json(path)
-            if isinstance(told, dict):
+            record = read_json(path)
+            if isinstance(record, dict):
                 image = path.with_name(path.name.replace(".json", ".nii.gz"))
-                facts = {key: value for key, value in told.items() if key != HASHES}
-                found.append((Scan(image, _source_entities(path), facts), told))
+                facts = {key: value for key, value in record.items() if key != HASHES}
+                found.append((Scan(image, _source_entities(path), facts), record))
     return sorted(found, key=lambda pair: pair[0].name)
 
 

@@ -89,7 +89,7 @@ _COMPONENTS = (
     "26-connected components of the lesion mask, numbered as in the index column of the table in "
     "the space of the scan; 0 is background"
 )
-_HOME = ", carried to the grid of the scan"
+_TO_NATIVE = ", resampled to native space, the grid of the scan"
 
 DERIVATIVES: Mapping[str, Derivative] = {
     "template_brain": _image(
@@ -128,10 +128,10 @@ DERIVATIVES: Mapping[str, Derivative] = {
     ),
     "native_brain": _image("orig", "mask", _BRAIN, ("raw",), label="brain"),
     "native_anomaly": _image(
-        "orig", "FLAIR", _ANOMALY + _HOME, ("raw", "template_anomaly", "xfm"), desc="anomaly"
+        "orig", "FLAIR", _ANOMALY + _TO_NATIVE, ("raw", "template_anomaly", "xfm"), desc="anomaly"
     ),
     "native_score": _image(
-        "orig", "probseg", _SCORE + _HOME, ("raw", "template_score", "xfm"), label="anomaly"
+        "orig", "probseg", _SCORE + _TO_NATIVE, ("raw", "template_score", "xfm"), label="anomaly"
     ),
     "native_components": _image(
         "orig", "dseg", _COMPONENTS, ("native_lesions",), segmentation="anomaly"
@@ -148,15 +148,15 @@ DERIVATIVES: Mapping[str, Derivative] = {
         "template grid",
         ("raw",),
     ),
-    # Last: its sidecar tells that a scan is finished (see derivatives.py).
+    # Last: its sidecar is the mark of a finished scan (see derivatives.py).
     "native_lesions": _image(
-        "orig", "mask", _LESIONS + _HOME, ("raw", "template_lesions", "xfm"), label="anomaly"
+        "orig", "mask", _LESIONS + _TO_NATIVE, ("raw", "template_lesions", "xfm"), label="anomaly"
     ),
 }
 
 
 def derivative_path(scan: Scan, key: str, extension: str | None = None) -> PurePosixPath:
-    """Tell where one output of a scan lies.
+    """Return where one output of a scan lies.
 
     Parameters
     ----------
@@ -194,22 +194,22 @@ def derivative_path(scan: Scan, key: str, extension: str | None = None) -> PureP
 
 
 def figure_path(scan: Scan, kind: str) -> PurePosixPath:
-    """Tell where a figure of a scan lies: ``sub-01/figures/<name>_desc-<kind>_FLAIR.svg``."""
+    """Return where a figure of a scan lies: ``sub-01/figures/<name>_desc-<kind>_FLAIR.svg``."""
     return PurePosixPath(f"sub-{scan.subject}/figures/{scan.name}_desc-{kind}_FLAIR.svg")
 
 
 def report_path(subject: str) -> PurePosixPath:
-    """Tell where the page of a participant lies: ``sub-01.html``."""
+    """Return where the page of a participant lies: ``sub-01.html``."""
     return PurePosixPath(f"sub-{subject}.html")
 
 
 def log_dir(subject: str, run_uuid: str) -> PurePosixPath:
-    """Tell where the crash files of one run lie: ``sub-01/log/<run_uuid>``."""
+    """Return where the crash files of one run lie: ``sub-01/log/<run_uuid>``."""
     return PurePosixPath(f"sub-{subject}/log/{run_uuid}")
 
 
 def scans_table_path(subject: str, session: str | None) -> PurePosixPath:
-    """Tell where the volumes per scan lie: ``sub-01[/ses-1]/sub-01[_ses-1]_scans.tsv``."""
+    """Return where the volumes per scan lie: ``sub-01[/ses-1]/sub-01[_ses-1]_scans.tsv``."""
     folder, name = f"sub-{subject}", f"sub-{subject}"
     if session:
         folder, name = f"{folder}/ses-{session}", f"{name}_ses-{session}"

@@ -68,7 +68,7 @@ def find_scans(
         check_folders(folders, sessions)
     layout = _open_layout(root, subjects, sessions, database_dir)
     sidecars = _by_folder(_select(layout, {"suffix": "FLAIR", "extension": ".json"}))
-    # By name, not by suffix and extension: names in the wrong case are to be told.
+    # By name, not by suffix and extension: names in the wrong case are to be reported.
     images = _select(layout, {"datatype": "anat", **_flair_filters(filters or {})})
     scans = [_scan(path, root, sidecars) for path in images if IMAGE_NAME.fullmatch(path.name)]
     # A database holds the whole dataset, so the labels are applied once more.

@@ -121,5 +121,5 @@ def skip_reason(scan: Scan, root: Path) -> str | None:
 
 
 def is_other_part(scan: Scan) -> bool:
-    """Tell whether a name says that an image is no magnitude: none to be examined."""
+    """Return whether a name says that an image is no magnitude: none to be examined."""
     return scan.entities.get("part") in _NOT_MAGNITUDE

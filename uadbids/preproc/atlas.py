@@ -39,7 +39,7 @@ _LATERAL_VENTRICLES = (4, 5, 43, 44)
 _VENTRICLES = (*_LATERAL_VENTRICLES, 14, 15, 31, 63)
 _WHITE = (2, 41)
 _CORTEX_FROM = 1000
-# Middle structures: no side is told.
+# Middle structures: no side is named.
 _MIDDLE = ("brain stem", "corpus callosum", "ventricle")
 _BESIDE_MM = 4.0
 _BOTH_SIDES = 0.25

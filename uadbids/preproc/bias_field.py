@@ -69,9 +69,9 @@ def _write(image: ants.ANTsImage, out_file: Path) -> None:
 def _weights(image: np.ndarray, brain: np.ndarray, config: PreprocConfig) -> np.ndarray:
     """Return 1 in ordinary brain, 0 around its brightest voxels and outside."""
     bright = brain & (image > np.quantile(image[brain], 1 - config.n4_spared_fraction))
-    # Cortex is bright in thin sheets, lesions are bright in lumps: an opening keeps the lumps.
-    lumps = ndimage.binary_opening(bright, iterations=1)
-    return (brain & ~ndimage.binary_dilation(lumps, iterations=2)).astype(np.float32)
+    # Cortex is bright in thin sheets, lesions are bright in blobs: an opening keeps the blobs.
+    blobs = ndimage.binary_opening(bright, iterations=1)
+    return (brain & ~ndimage.binary_dilation(blobs, iterations=2)).astype(np.float32)
 
 
 def _shrink(shape: tuple[int, ...], wanted: int) -> int:

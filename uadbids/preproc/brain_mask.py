@@ -22,7 +22,7 @@ Method = Literal["hd-bet", "deepbet", "mask", "none"]
 SMALLEST_ML = 50.0
 # Half the thickness of what two masks may differ by.
 _AGREE_MM = 2.0
-# Smaller pieces are no lump of scalp.
+# Smaller pieces are no scalp.
 _LEAST_ML = 1.0
 
 
@@ -135,16 +135,16 @@ def _deepbet(image: nib.Nifti1Image, in_file: Path, device: str) -> np.ndarray:
     except (AssertionError, ValueError, IndexError) as error:
         # deepbet asserts, or takes the maximum of nothing, where it sees no head.
         raise ScanError(f"{in_file}: deepbet found no brain in it; is this a head?") from error
-    return without_doubtful(mask, other[::-1], image.header.get_zooms()[:3])
+    return mirror_consistent(mask, other[::-1], image.header.get_zooms()[:3])
 
 
-def without_doubtful(
+def mirror_consistent(
     mask: np.ndarray, other: np.ndarray, spacing: tuple[float, float, float]
 ) -> np.ndarray:
     """Take away what only one of two brain masks holds, where that is thick.
 
     deepbet now and then takes scalp and skull of one side for brain, and in the mirrored scan
-    those of the other side. Two masks that agree differ by less than 4 mm along their rims.
+    those of the other side. Two masks that agree differ by less than 4 mm along their boundaries.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """HD-BET (Isensee et al. 2019) in this process, from weights at a path of ours.
 
-HD-BET itself looks for its weights under the home folder, downloads them, and starts worker
+HD-BET itself looks for its weights under ``~``, downloads them, and starts worker
 processes that need shared memory. Its network is one of nnU-Net's, whose predictor needs none of
 that. nnU-Net would unpickle the checkpoint; here it is read as data.
 """
@@ -87,7 +87,7 @@ def run_hd_bet(in_file: Path, folder: Path, weights: Path, device: str) -> np.nd
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         # Unset, nnU-Net prints three warnings about folders that only its training needs.
         os.environ.setdefault(name, str(folder))
-    # nnU-Net reports by print; progress is told elsewhere.
+    # nnU-Net reports by print; progress is shown elsewhere.
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO

@@ -31,7 +31,7 @@ _SEARCH: dict[str, Any] = {
     "aff_smoothing_sigmas": (2, 1, 0),
     "aff_random_sampling_rate": 0.5,
 }
-_SECOND_SEARCH: dict[str, Any] = {
+_SEARCH_INSIDE: dict[str, Any] = {
     "type_of_transform": "Rigid",
     "aff_iterations": (250, 100),
     "aff_shrink_factors": (2, 1),
@@ -54,7 +54,7 @@ def register(
     over the template's brain is kept (least squares, Kabsch 1976). A rigid search of its own has
     a flat optimum where brain and template differ in size: from three starting positions it ended
     up to 4 mm apart, the way through the affine one within 0.8 mm, in less time
-    (``benchmarks/registration.py``). Where that pose is doubtful, see `_second_look`.
+    (``benchmarks/registration.py``). Where that pose is doubtful, see `_search_again`.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def register(
             ) from error
         rigid = _rigid_transform(*_nearest_rigid(affine, template))
         brain = ants.image_read(str(template.brain_mask), pixeltype="float")
-        other = _second_look(rigid, moving, mask, fixed, coarse, Path(folder))
+        other = _search_again(rigid, moving, mask, fixed, coarse, Path(folder))
     if other is not None:
         # The affine one has gone wrong, too.
         rigid = affine = other
@@ -129,7 +129,7 @@ def _rigid_transform(rotation: np.ndarray, offset: np.ndarray) -> ants.ANTsTrans
     )
 
 
-def _second_look(
+def _search_again(
     rigid: ants.ANTsTransform,
     moving: ants.ANTsImage,
     mask: ants.ANTsImage,
@@ -151,10 +151,10 @@ def _second_look(
     try:
         found = ants.registration(
             fixed, moving, outprefix=f"{folder}/again", initial_transform=f"{folder}/start.mat",
-            mask=brain, moving_mask=mask, **_SECOND_SEARCH,
+            mask=brain, moving_mask=mask, **_SEARCH_INSIDE,
         )  # fmt: skip
     except RuntimeError:
-        # Too little of both brains in common; the flag on the page tells of it.
+        # Too little of both brains in common; the page has a flag for it.
         return None
     other = ants.read_transform(found["fwdtransforms"][0])
     return other if _look(other, moving, mask, fixed, brain).here > first.here else None

@@ -89,7 +89,7 @@ def to_scan(
     out_file: Path,
     kind: Literal["map", "labels"],
 ) -> None:
-    """Bring an image of the template grid home: on the voxels and with the header of the scan.
+    """Resample an image of the template grid to native space, with the header of the scan.
 
     Parameters
     ----------

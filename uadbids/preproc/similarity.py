@@ -15,7 +15,7 @@ _BINS = 32
 
 
 def mutual_information(volume: Floats, mask: Bools, t1w: Floats, brain: Bools) -> float:
-    """Tell how much one image says of the other where both show brain.
+    """Measure how much one image says of the other where both show brain.
 
     Parameters
     ----------
