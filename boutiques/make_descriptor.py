@@ -12,6 +12,8 @@ import types
 from collections.abc import Callable
 from typing import Any, get_args, get_origin, get_type_hints
 
+import typer
+
 import uadbids
 from uadbids.cli.group import group
 from uadbids.cli.participant import participant
@@ -27,26 +29,30 @@ def parameters(command: Callable[..., None]) -> dict[str, tuple[type, Any, Any]]
     found = {}
     hints = get_type_hints(command, include_extras=True)
     for name, parameter in inspect.signature(command).parameters.items():
-        kind, told = get_args(hints[name])[:2]
+        if hints[name] is typer.Context:
+            continue
+        kind, declared = get_args(hints[name])[:2]
         if get_origin(kind) is types.UnionType:
             (kind,) = (part for part in get_args(kind) if part is not type(None))
-        found[name] = (kind, told, parameter.default)
+        found[name] = (kind, declared, parameter.default)
     return found
 
 
-def one_input(name: str, kind: Any, told: Any) -> dict[str, Any]:
+def one_input(name: str, kind: Any, declared: Any) -> dict[str, Any]:
     """Describe one parameter."""
     content: dict[str, Any] = {
         "id": name,
         "name": name.replace("_", " "),
-        "description": told.help,
+        "description": declared.help,
         "value-key": f"[{name.upper()}]",
         "optional": name not in POSITIONS,
     }
     if name not in POSITIONS:
         # typer takes the first spelling for a default, until it sees that it is none.
         words = [
-            word for word in (told.default, *(told.param_decls or ())) if isinstance(word, str)
+            word
+            for word in (declared.default, *(declared.param_decls or ()))
+            if isinstance(word, str)
         ]
         long = [word for word in words if word.startswith("--")]
         content["command-line-flag"] = long[0] if long else f"--{name.replace('_', '-')}"
@@ -56,8 +62,8 @@ def one_input(name: str, kind: Any, told: Any) -> dict[str, Any]:
         content["type"] = "Flag"
     elif kind in (int, float):
         content |= {"type": "Number", "integer": kind is int}
-        content |= {"minimum": told.min} if told.min is not None else {}
-        content |= {"maximum": told.max} if told.max is not None else {}
+        content |= {"minimum": declared.min} if declared.min is not None else {}
+        content |= {"maximum": declared.max} if declared.max is not None else {}
     else:
         content["type"] = "File" if name in FILES else "String"
     return content
@@ -66,7 +72,7 @@ def one_input(name: str, kind: Any, told: Any) -> dict[str, Any]:
 def descriptor() -> dict[str, Any]:
     """Describe both levels of the BIDS App."""
     every = parameters(participant)
-    inputs = [one_input(name, kind, told) for name, (kind, told, _) in every.items()]
+    inputs = [one_input(name, kind, declared) for name, (kind, declared, _) in every.items()]
     strangers = {level: sorted(every.keys() - parameters(LEVELS[level])) for level in LEVELS}
     inputs.insert(
         len(POSITIONS),

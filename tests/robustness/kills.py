@@ -53,11 +53,16 @@ def start(out: Path, work: Path) -> subprocess.Popen[str]:
 
 
 def contents(out: Path) -> dict[str, str]:
-    """Hash every output but pages and crash files; seconds and hashes of JSON are left out."""
+    """Hash outputs but pages, logs, crash files; seconds and hashes of JSON are left out."""
     found = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
-        if not path.is_file() or path.suffix == ".html" or "/log/" in name:
+        if (
+            not path.is_file()
+            or path.suffix == ".html"
+            or "/log/" in name
+            or path.suffix in (".log", ".toml")
+        ):
             continue
         content = path.read_bytes()
         if path.suffix == ".json":

@@ -76,7 +76,8 @@ def test_no_pair_that_can_be_read_is_an_error(data, masks, tmp_path):
         path.write_bytes(b"nothing")
     with pytest.raises(UsageError, match=r"no scan can be evaluated .*no readable NIfTI"):
         evaluate(EvaluateOptions(data / "maps", masks, tmp_path / "out"))
-    assert not (tmp_path / "out").exists()
+    written = {path.name for path in (tmp_path / "out").rglob("*.*") if path.is_file()}
+    assert written == {"uadbids.log", "settings.toml"}
 
 
 def test_the_mask_of_another_head_is_doubted(data, masks, study, tmp_path, capsys):

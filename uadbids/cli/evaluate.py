@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from uadbids.cli.flags import DEFAULT_SEED, ConfigFile, Seed
+from uadbids.cli import flags
 
 
 def evaluate(
+    context: typer.Context,
     maps_dir: Annotated[Path, typer.Argument(help="Outputs of uadbids participant.")],
     masks_dir: Annotated[
         Path, typer.Argument(help="BIDS dataset with lesion masks, in itself or its derivatives.")
@@ -45,8 +44,8 @@ def evaluate(
             "thresholds, and the voxel-wise one its mean and SD."
         ),
     ] = None,
-    random_seed: Seed = DEFAULT_SEED,
-    config_file: ConfigFile = None,
+    random_seed: flags.Seed = flags.DEFAULT_SEED,
+    config_file: flags.ConfigFile = None,
 ) -> None:
     """Measure maps against masks that people drew, beside simple baselines."""
     from uadbids.run.evaluate import EvaluateOptions
@@ -63,6 +62,6 @@ def evaluate(
         with_baselines=baselines,
         healthy_dir=healthy_maps,
         random_seed=random_seed,
-        command=shlex.join(["uadbids", *sys.argv[1:]]),
+        request=flags.request(context),
     )
     raise typer.Exit(run(options))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from uadbids.errors import UsageError
+
+if TYPE_CHECKING:
+    from uadbids.run.runlog import Request
 
 BidsDir = Annotated[Path, typer.Argument(help="Root of the BIDS dataset.")]
 OutputDir = Annotated[Path, typer.Argument(help="Where the outputs go.")]
@@ -37,7 +42,8 @@ HdBetWeights = Annotated[
     Path | None, typer.Option("--hd-bet-weights", help="Folder with HD-BET's weights.")
 ]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", "--debug", help="Show what nipype does, step by step.")
+    bool,
+    typer.Option("--verbose", "-v", "--debug", help="Show and log what nipype does, step by step."),
 ]
 DEFAULT_SEED = 20210301
 
@@ -69,6 +75,9 @@ ConfigFile = Annotated[
         help="TOML file with flags, for example model = 'dense3d'; what is typed wins.",
     ),
 ]
+FilterFile = Annotated[
+    Path | None, typer.Option(help="JSON file with pybids filters of the FLAIR.")
+]
 ParticipantLabels = Annotated[
     list[str] | None, typer.Option(help="Participants, with or without 'sub-'.")
 ]
@@ -81,3 +90,13 @@ SkipValidation = Annotated[
     bool, typer.Option("--skip-bids-validation", help="Accepted; no validator is run here.")
 ]
 NoTrack = Annotated[bool, typer.Option("--notrack", help="Accepted; nothing is ever sent.")]
+
+
+def request(context: typer.Context) -> Request:
+    """Return the command line and what it came to, defaults and ``--config-file`` included."""
+    from uadbids.run.runlog import Request
+
+    names = [str(parameter.name) for parameter in context.command.params]
+    settings = {name: context.params.get(name) for name in names if name != "config_file"}
+    command = shlex.join(["uadbids", *sys.argv[1:]])
+    return Request(command, settings, verbose=bool(settings.get("verbose")))

@@ -7,27 +7,20 @@ from typing import Annotated
 
 import typer
 
-from uadbids.cli.flags import (
-    BidsDir,
-    DatabaseDir,
-    NoTrack,
-    ParticipantLabels,
-    SessionLabels,
-    SkipValidation,
-)
+from uadbids.cli import flags
 
 
 def group(
-    bids_dir: BidsDir,
+    context: typer.Context,
+    bids_dir: flags.BidsDir,
     output_dir: Annotated[Path, typer.Argument(help="Outputs of uadbids participant.")],
-    participant_label: ParticipantLabels = None,
-    session_label: SessionLabels = None,
-    bids_filter_file: Annotated[
-        Path | None, typer.Option(help="JSON file with pybids filters, as participant had it.")
-    ] = None,
-    bids_database_dir: DatabaseDir = None,
-    skip_bids_validation: SkipValidation = False,
-    notrack: NoTrack = False,
+    participant_label: flags.ParticipantLabels = None,
+    session_label: flags.SessionLabels = None,
+    bids_filter_file: flags.FilterFile = None,
+    bids_database_dir: flags.DatabaseDir = None,
+    skip_bids_validation: flags.SkipValidation = False,
+    config_file: flags.ConfigFile = None,
+    notrack: flags.NoTrack = False,
 ) -> None:
     """Gather all finished scans: table, page with plots, map of lesion frequency."""
     from uadbids.run.group import GroupOptions
@@ -40,5 +33,6 @@ def group(
         session_labels=tuple(session_label or ()),
         filter_file=bids_filter_file,
         database_dir=bids_database_dir,
+        request=flags.request(context),
     )
     raise typer.Exit(run(options))

@@ -8,36 +8,18 @@ from typing import Annotated
 
 import typer
 
-from uadbids.cli.flags import (
-    DEFAULT_SEED,
-    BidsDir,
-    ConfigFile,
-    DatabaseDir,
-    Device,
-    HdBetWeights,
-    NoTrack,
-    OutputDir,
-    ParticipantLabels,
-    Procs,
-    Seed,
-    SessionLabels,
-    SkipValidation,
-    SkullStrip,
-    Verbose,
-    WorkDir,
-)
+from uadbids.cli import flags
 
 
 def participant(
-    bids_dir: BidsDir,
-    output_dir: OutputDir,
-    participant_label: ParticipantLabels = None,
-    session_label: SessionLabels = None,
-    bids_filter_file: Annotated[
-        Path | None, typer.Option(help="JSON file with pybids filters of the FLAIR.")
-    ] = None,
-    bids_database_dir: DatabaseDir = None,
-    skip_bids_validation: SkipValidation = False,
+    context: typer.Context,
+    bids_dir: flags.BidsDir,
+    output_dir: flags.OutputDir,
+    participant_label: flags.ParticipantLabels = None,
+    session_label: flags.SessionLabels = None,
+    bids_filter_file: flags.FilterFile = None,
+    bids_database_dir: flags.DatabaseDir = None,
+    skip_bids_validation: flags.SkipValidation = False,
     model: Annotated[str, typer.Option(help="Packaged model, or folder of a bundle.")] = "dense3d",
     threshold: Annotated[
         float | None, typer.Option(help="Threshold on the anomaly map; default: calibrated.")
@@ -55,15 +37,15 @@ def participant(
     output_spaces: Annotated[
         list[str] | None, typer.Option(help="orig (always written), and template (default: both).")
     ] = None,
-    skull_strip: SkullStrip = "auto",
-    hd_bet_weights: HdBetWeights = None,
-    device: Device = "auto",
-    work_dir: WorkDir = Path("work"),
+    skull_strip: flags.SkullStrip = "auto",
+    hd_bet_weights: flags.HdBetWeights = None,
+    device: flags.Device = "auto",
+    work_dir: flags.WorkDir = Path("work"),
     clean_workdir: Annotated[
         bool,
         typer.Option("--clean-workdir", help="Remove intermediate results of scans that are done."),
     ] = False,
-    nprocs: Procs = None,
+    nprocs: flags.Procs = None,
     omp_nthreads: Annotated[int, typer.Option(min=1, help="CPU threads of one step.")] = 1,
     mem_mb: Annotated[int | None, typer.Option(min=1000, help="Memory to plan with.")] = None,
     use_plugin: Annotated[
@@ -72,9 +54,9 @@ def participant(
     stop_on_first_crash: Annotated[
         bool, typer.Option("--stop-on-first-crash", help="End the run at the first failure.")
     ] = False,
-    random_seed: Seed = DEFAULT_SEED,
-    config_file: ConfigFile = None,
-    verbose: Verbose = False,
+    random_seed: flags.Seed = flags.DEFAULT_SEED,
+    config_file: flags.ConfigFile = None,
+    verbose: flags.Verbose = False,
     write_graph: Annotated[
         bool, typer.Option("--write-graph", help="Write the graph of steps (.dot) and go on.")
     ] = False,
@@ -88,7 +70,7 @@ def participant(
         bool,
         typer.Option("--boilerplate-only", help="Write the methods text (logs/CITATION.*) alone."),
     ] = False,
-    notrack: NoTrack = False,
+    notrack: flags.NoTrack = False,
 ) -> None:
     """Write anomaly maps and lesion masks of every FLAIR of a BIDS dataset."""
     from uadbids.run import participant as command
@@ -111,6 +93,7 @@ def participant(
         settings={key: value for key, value in settings.items() if value is not None},
         spaces=tuple(output_spaces or command.SPACES),
         clean_work_dir=clean_workdir,
+        request=flags.request(context),
     )
     bundle, card = command.check(options)
     if reports_only:

@@ -7,23 +7,24 @@ from typing import Annotated
 
 import typer
 
-from uadbids.cli.flags import DEFAULT_SEED, ConfigFile, Device, OutputDir, Seed
+from uadbids.cli import flags
 
 
 def synthesize(
+    context: typer.Context,
     labels: Annotated[
         Path, typer.Argument(help="Folder of label maps (1 mm, FreeSurfer's labels), or one file.")
     ],
-    output_dir: OutputDir,
+    output_dir: flags.OutputDir,
     count: Annotated[
         int | None, typer.Option(min=1, help="Number of scans; default: one a label map.")
     ] = None,
-    random_seed: Seed = DEFAULT_SEED,
-    device: Device = "auto",
+    random_seed: flags.Seed = flags.DEFAULT_SEED,
+    device: flags.Device = "auto",
     nprocs: Annotated[
         int, typer.Option("--nprocs", "--nthreads", "--n-cpus", min=1, help="Scans at a time.")
     ] = 1,
-    config_file: ConfigFile = None,
+    config_file: flags.ConfigFile = None,
 ) -> None:
     """Make a BIDS dataset of synthetic healthy FLAIR scans from label maps."""
     from uadbids.run.synthesize import SynthesizeOptions, synthesize_dataset
@@ -35,6 +36,7 @@ def synthesize(
         random_seed=random_seed,
         device=device,
         nprocs=nprocs,
+        request=flags.request(context),
     )
     made = synthesize_dataset(options)
     typer.echo(f"{made} scans made in {output_dir}")

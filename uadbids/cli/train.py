@@ -7,29 +7,18 @@ from typing import Annotated
 
 import typer
 
-from uadbids.cli.flags import (
-    DEFAULT_SEED,
-    BidsDir,
-    ConfigFile,
-    Device,
-    HdBetWeights,
-    OutputDir,
-    Procs,
-    Seed,
-    SkullStrip,
-    Verbose,
-    WorkDir,
-)
+from uadbids.cli import flags
 
 
 def train(
-    bids_dir: BidsDir,
-    output_dir: OutputDir,
+    context: typer.Context,
+    bids_dir: flags.BidsDir,
+    output_dir: flags.OutputDir,
     name: Annotated[
         str | None, typer.Option(help="Name of the bundle; default: the model.")
     ] = None,
     about: Annotated[
-        Path | None, typer.Option(help="JSON file with what the card shall tell of the data.")
+        Path | None, typer.Option(help="JSON file with what the card shall say of the data.")
     ] = None,
     select: Annotated[
         str | None,
@@ -81,14 +70,14 @@ def train(
         int, typer.Option(min=1, help="Steps between two checkpoints.")
     ] = 250,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint, or start over.")] = True,
-    work_dir: WorkDir = Path("work"),
-    nprocs: Procs = None,
-    skull_strip: SkullStrip = "auto",
-    hd_bet_weights: HdBetWeights = None,
-    device: Device = "auto",
-    random_seed: Seed = DEFAULT_SEED,
-    config_file: ConfigFile = None,
-    verbose: Verbose = False,
+    work_dir: flags.WorkDir = Path("work"),
+    nprocs: flags.Procs = None,
+    skull_strip: flags.SkullStrip = "auto",
+    hd_bet_weights: flags.HdBetWeights = None,
+    device: flags.Device = "auto",
+    random_seed: flags.Seed = flags.DEFAULT_SEED,
+    config_file: flags.ConfigFile = None,
+    verbose: flags.Verbose = False,
 ) -> None:
     """Train a model on a healthy BIDS cohort and write its bundle."""
     from uadbids.run.setup import run_options
@@ -136,6 +125,7 @@ def train(
         run=run,
         about=read_about(about),
         resume=resume,
+        request=flags.request(context),
     )
     folder = train(options)
     if folder is not None:

@@ -23,6 +23,7 @@ from uadbids.preproc.template import Template
 from uadbids.run.graphs.cohort import Source, preprocess_cohort
 from uadbids.run.options import RunOptions
 from uadbids.run.progress import Progress
+from uadbids.run.runlog import say
 from uadbids.run.scheduler.engine import graph_name
 from uadbids.training.healthy import (
     HYPERINTENSE_Z,
@@ -162,7 +163,7 @@ def make_ready(
     """
     missing = {plan.source.name: plan for plan in plans if not plan.member.path.is_file()}
     if len(missing) < len(plans):
-        console.print(f"{len(plans) - len(missing)} of {len(plans)} scans ready from before")
+        say(console, f"{len(plans) - len(missing)} of {len(plans)} scans ready from before")
     if not missing:
         return
     titles = {graph_name(name): name for name in missing}

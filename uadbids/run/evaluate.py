@@ -13,15 +13,16 @@ from uadbids import __version__
 from uadbids.bids.dataset import MODEL_CARD
 from uadbids.bids.files import read_json
 from uadbids.errors import ScanError, UsageError
-from uadbids.evaluation.cases import Case, Reading, read_case, read_detection
+from uadbids.evaluation.cases import Case, Detection, Reading, read_case, read_detection
 from uadbids.evaluation.methods import Method, baselines, model_of, plain_residual
-from uadbids.evaluation.pairs import Pair, find_pairs, read_filters
+from uadbids.evaluation.pairs import Pair, Pairing, find_pairs, read_filters
 from uadbids.evaluation.record import hashes, told, write_evaluation
 from uadbids.evaluation.scores import RECALLS, Curve, Row, score_case
 from uadbids.evaluation.tables import add_thirds, summarise
 from uadbids.evaluation.thresholds import KINDS, Plan, find_thresholds
 from uadbids.reports.evaluation import EvaluationReport
 from uadbids.run.progress import Progress
+from uadbids.run.runlog import NO_REQUEST, Request, run_log
 from uadbids.run.setup import is_inside
 
 SPACES = ("orig", "template")
@@ -51,8 +52,8 @@ class EvaluateOptions:
         Outputs of the same model for healthy scans.
     random_seed : int
         Of halves, bootstrap and permutations.
-    command : str
-        As it was typed, for the record.
+    request : Request
+        The command line, for the log and the record.
     """
 
     maps_dir: Path
@@ -65,7 +66,7 @@ class EvaluateOptions:
     with_baselines: bool = True
     healthy_dir: Path | None = None
     random_seed: int = 0
-    command: str = ""
+    request: Request = NO_REQUEST
 
 
 @dataclass
@@ -93,6 +94,14 @@ def evaluate(options: EvaluateOptions) -> int:
     pairing = find_pairs(options.maps_dir, options.masks_dir, read_filters(options.mask_filters))
     detection = read_detection(options.maps_dir)
     model = model_of([pair.scan for pair in pairing.pairs])
+    with run_log(options.output_dir, options.request) as log:
+        log.status = _evaluate(options, pairing, detection, model)
+    return log.status
+
+
+def _evaluate(
+    options: EvaluateOptions, pairing: Pairing, detection: Detection, model: Method
+) -> int:
     progress = Progress({})
     progress.note(f"uadbids {__version__}: {len(pairing.pairs)} scans with masks")
     for left, reason in list(pairing.left_over.items())[:_SHOWN]:
@@ -137,7 +146,7 @@ def evaluate(options: EvaluateOptions) -> int:
         notes=log.notes,
         failures=log.failures,
         left_over=pairing.left_over,
-        command=options.command,
+        command=options.request.command,
         card=read_json(options.maps_dir / MODEL_CARD),
     )
     try:

@@ -30,6 +30,7 @@ from uadbids.reports.group import GroupReport, write_group_page
 from uadbids.reports.group_table import group_rows, group_tables, settings_of
 from uadbids.reports.page import Failure
 from uadbids.run.lesion_frequency import LesionFrequency, lesion_frequency
+from uadbids.run.runlog import NO_REQUEST, Request, run_log, say
 
 if TYPE_CHECKING:
     from uadbids.run.scheduler.engine import Crash
@@ -60,6 +61,7 @@ class GroupOptions:
     session_labels: tuple[str, ...] = ()
     filter_file: Path | None = None
     database_dir: Path | None = None
+    request: Request = NO_REQUEST
 
 
 def group(options: GroupOptions) -> int:
@@ -76,8 +78,16 @@ def group(options: GroupOptions) -> int:
         If there are no outputs, none of the participants asked for, or the folder cannot be
         written.
     """
+    selected = _select(options)
+    with run_log(options.output_dir, options.request) as log:
+        log.status = _group(options, *selected)
+    return log.status
+
+
+def _group(
+    options: GroupOptions, scans: list[Scan], missing: list[Scan], unexpected: list[str]
+) -> int:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    scans, missing, strangers = _select(options)
     rows = group_rows(scans)
     settings = settings_of(rows)
     try:
@@ -89,7 +99,7 @@ def group(options: GroupOptions) -> int:
             rows=rows,
             settings=settings,
             unfinished=[_unfinished(scan, options.output_dir) for scan in missing],
-            strangers=strangers,
+            strangers=unexpected,
             unlinked=_without_page(options.output_dir, scans),
             frequency=frequency,
             notes=notes,
@@ -103,8 +113,8 @@ def group(options: GroupOptions) -> int:
             f"({error.strerror}: {error.filename})"
         ) from error
     for sentence in (*_told(scans, report), *notes):
-        console.print(sentence, markup=False)
-    console.print(f"page: {page}", markup=False)
+        say(console, sentence)
+    say(console, f"page: {page}")
     return 1 if broken else 0
 
 

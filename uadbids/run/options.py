@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from uadbids.run.runlog import new_run_uuid
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,15 @@ class RunOptions:
     mem_mb : int or None
         Memory that all steps together may plan with.
     use_plugin : Path or None
-        nipype plugin file (YAML or TOML) for a cluster.
+        nipype plugin file (YAML) for a cluster.
     random_seed : int
         Seed of ITK's samplers.
     stop_on_first_crash : bool
         End the run at the first failure.
     write_graph : bool
         Write the graph of steps into the work directory.
+    run_uuid : str
+        Names the run: the folder of its log, and those of crash files.
     """
 
     work_dir: Path
@@ -50,3 +54,4 @@ class RunOptions:
     random_seed: int = 20210301
     stop_on_first_crash: bool = False
     write_graph: bool = False
+    run_uuid: str = field(default_factory=new_run_uuid, compare=False)

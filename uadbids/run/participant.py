@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from uadbids.bids.dataset import (
     container_from_environment,
     write_dataset,
 )
+from uadbids.bids.derivatives import scan_files
 from uadbids.bids.files import locked
 from uadbids.bids.query import Scan, find_scans, read_filters
 from uadbids.detection.threshold import choose_threshold
@@ -33,6 +33,7 @@ from uadbids.run.examine import Plan, examine
 from uadbids.run.options import RunOptions
 from uadbids.run.pages import write_pages
 from uadbids.run.progress import Progress
+from uadbids.run.runlog import LOGGER, NO_REQUEST, Request, run_log
 from uadbids.run.setup import is_inside
 
 SPACES = ("orig", "template")
@@ -58,6 +59,8 @@ class ParticipantOptions:
         ``orig`` (always written), ``template``.
     clean_work_dir : bool
         Remove the intermediate results of scans that are done.
+    request : Request
+        The command line, for the log.
     """
 
     bids_dir: Path
@@ -70,6 +73,7 @@ class ParticipantOptions:
     settings: Mapping[str, Any] = field(default_factory=dict)
     spaces: tuple[str, ...] = SPACES
     clean_work_dir: bool = False
+    request: Request = NO_REQUEST
 
 
 def check(options: ParticipantOptions) -> tuple[Path, Card]:
@@ -145,19 +149,28 @@ def participant(
     int
         Exit status: 0, or 1 when a scan failed.
     """
+    if all(scan.skip_reason for scan in scans):
+        raise UsageError(
+            f"none of the {len(scans)} FLAIR scans can be processed (the first, {scans[0].name}: "
+            f"{scans[0].skip_reason}); --dry-run names the reason of each"
+        )
+    with run_log(options.output_dir, options.request, run.run_uuid) as log:
+        log.status = _participant(options, scans, bundle, card, run)
+    return log.status
+
+
+def _participant(
+    options: ParticipantOptions, scans: Sequence[Scan], bundle: Path, card: Card, run: RunOptions
+) -> int:
     from uadbids.run.graphs.detect import ModelOptions
     from uadbids.run.graphs.scan import OutputOptions
     from uadbids.run.scheduler.engine import graph_name
 
-    if all(scan.skip_reason for scan in scans):
-        raise UsageError(
-            f"none of the {len(scans)} FLAIR scans can be processed (the first, {scans[0].name}: "
-            f"{scans[0].skip_reason}); --dry-run tells why of each"
-        )
+    for scan in scans:
+        LOGGER.info("%s: found, %s", scan.name, scan.relative_path)
     examined = sorted({scan.subject for scan in scans if scan.skip_reason is None})
     write_top_level(options, card, examined)
     started = datetime.now(UTC)
-    run_uuid = f"{started:%Y%m%d-%H%M%S}_{uuid.uuid4()}"
     runnable = [scan for scan in scans if scan.skip_reason is None]
     progress = Progress({graph_name(scan.name): scan.name for scan in runnable})
     _announce(progress, card, run, len(runnable))
@@ -166,7 +179,7 @@ def participant(
     outputs = OutputOptions(
         output_dir=options.output_dir.resolve(),
         spaces=options.spaces,
-        run_uuid=run_uuid,
+        run_uuid=run.run_uuid,
         facts={
             "UadbidsVersion": __version__,
             "Model": card.name,
@@ -181,6 +194,13 @@ def participant(
     with progress:
         failed = examine(runnable, plan, progress)
 
+    for scan in (scan for scan in runnable if scan.name not in failed):
+        files = [
+            str(path.relative_to(options.output_dir))
+            for path in scan_files(options.output_dir, scan)
+        ]
+        LOGGER.info("%s: finished, %d files written", scan.name, len(files))
+        LOGGER.debug("%s: files: %s", scan.name, ", ".join(files))
     failures: dict[str, list[Failure]] = {}
     of_runnable = [(scan, failed[scan.name]) for scan in runnable if scan.name in failed]
     for scan, failure in [*refused, *of_runnable]:
@@ -255,6 +275,7 @@ def _announce(progress: Progress, card: Card, run: RunOptions, n_scans: int) -> 
     brain = automatic if run.skull_strip == "auto" else run.skull_strip
     progress.note(f"uadbids {__version__}")
     progress.note(f"FLAIR scans: {n_scans}, model: {card.name}, device: {run.device}")
+    LOGGER.info("model %s, SHA-256 %s", card.name, card.sha256)
     progress.note(f"brain masks: {brain} (--skull-strip {run.skull_strip})")
     trained_with = card.training.get("brain_mask_methods", [])
     for sentence in brain_mask_warnings({"BrainMaskMethod": brain}, trained_with):

@@ -1,7 +1,8 @@
-"""Tell how far a run is: bars on a terminal, one line an event everywhere else."""
+"""Show how far a run is: bars on a terminal, one line an event everywhere else."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,6 +11,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+
+from uadbids.run.runlog import LOGGER, say
 
 HEADS = {
     "conform": "reading",
@@ -78,8 +81,8 @@ class Progress(Shown):
         self._running: dict[str, str] = {}
 
     def note(self, text: str) -> None:
-        """Write one line."""
-        self._console.print(text, markup=False)
+        """Write one line, here and to the log."""
+        say(self._console, text)
 
     def step(self, graph: str, step: str, status: str) -> None:
         """Take note of a step that starts, ends or fails."""
@@ -87,6 +90,8 @@ class Progress(Shown):
             return
         title = self._titles[graph]
         if status == "start":
+            if graph not in {name for name, _ in self._started}:
+                LOGGER.info("%s: started", title)
             self._started[graph, step] = time.monotonic()
             self._running[graph] = f"{title}: {HEADS[step]}"
         else:
@@ -95,14 +100,17 @@ class Progress(Shown):
             self.note(f"{title}: {HEADS[step]} failed")
             self._done(graph)
         elif status == "end":
-            self._tell_end(graph, step, title)
+            self._note_end(graph, step, title)
         self._bars.update(self._task, now="  ".join(self._running.values()))
 
-    def _tell_end(self, graph: str, step: str, title: str) -> None:
+    def _note_end(self, graph: str, step: str, title: str) -> None:
         seconds = time.monotonic() - self._started.get((graph, step), time.monotonic())
-        # On a terminal the bar tells; a log gets a line for each stage that took time.
+        # A terminal has the bar; a pipe gets a line for each stage that took time.
+        took = f"{title}: {HEADS[step]} {seconds:.0f} s"
         if not self._console.is_terminal and seconds >= 1:
-            self.note(f"{title}: {HEADS[step]} {seconds:.0f} s")
+            self.note(took)
+        else:
+            LOGGER.log(logging.INFO if seconds >= 1 else logging.DEBUG, "%s", took)
         if step == self._last:
             self._done(graph)
             self.note(f"{title}: done")

@@ -13,12 +13,13 @@ from uadbids.model.bundle import Card
 from uadbids.model.card import parse_card
 from uadbids.run.pages import write_methods, write_pages
 from uadbids.run.participant import ParticipantOptions, write_top_level
+from uadbids.run.runlog import run_log, say
 
 
 def remake_pages(options: ParticipantOptions, card: Card) -> int:
     """Make tables and pages again from the outputs that are there (``--reports-only``).
 
-    They tell of the model that made the outputs, whichever `card` this run would have taken.
+    They describe the model that made the outputs, whichever `card` this run would have taken.
     Every output is compared with the hashes that were written with it.
 
     Returns
@@ -30,6 +31,12 @@ def remake_pages(options: ParticipantOptions, card: Card) -> int:
     subjects = sorted({scan.subject for scan in finished_scans(options.output_dir)})
     if not subjects:
         raise UsageError(f"{options.output_dir}: there is no finished scan to report on")
+    with run_log(options.output_dir, options.request) as log:
+        log.status = _remake(options, card, subjects)
+    return log.status
+
+
+def _remake(options: ParticipantOptions, card: Card, subjects: list[str]) -> int:
     with locked(options.output_dir):
         write_top_level(options, card)
         write_pages(options.output_dir, card, subjects, {}, datetime.now(UTC))
@@ -37,8 +44,8 @@ def remake_pages(options: ParticipantOptions, card: Card) -> int:
     verdicts = verify_outputs(options.output_dir, options.bids_dir)
     altered = {name: wrong for name, wrong in verdicts.items() if wrong}
     for name, wrong in altered.items():
-        console.print(f"{name}: not as it was written: {'; '.join(wrong)}", markup=False)
-    console.print(f"verified: {len(verdicts) - len(altered)} of {len(verdicts)}")
+        say(console, f"{name}: not as it was written: {'; '.join(wrong)}")
+    say(console, f"verified: {len(verdicts) - len(altered)} of {len(verdicts)}")
     return 1 if altered else 0
 
 

@@ -21,6 +21,7 @@ from uadbids.bids.files import file_sha256, json_bytes, read_json, replace_toget
 from uadbids.errors import UsageError
 from uadbids.model.inference import resolve_device
 from uadbids.run.progress import Progress
+from uadbids.run.runlog import LOGGER, NO_REQUEST, Request, run_log
 from uadbids.run.setup import is_inside
 from uadbids.synthesis.dataset import (
     MASKS,
@@ -59,6 +60,8 @@ class SynthesizeOptions:
         Scans at the same time.
     config : SynthesisConfig
         What may vary, and how much.
+    request : Request
+        The command line, for the log.
     """
 
     labels: Path
@@ -68,6 +71,7 @@ class SynthesizeOptions:
     device: str = "auto"
     nprocs: int = 1
     config: SynthesisConfig = field(default_factory=SynthesisConfig)
+    request: Request = NO_REQUEST
 
 
 def synthesize_dataset(options: SynthesizeOptions) -> int:
@@ -96,15 +100,17 @@ def synthesize_dataset(options: SynthesizeOptions) -> int:
     count = len(maps) if options.count is None else options.count
     device = resolve_device(options.device)
     jobs = _plan(options, device, maps, max(count, _highest(options.output_dir)))
-    _refuse_strangers(options.output_dir, jobs[count:])
-    write_descriptions(options.output_dir)
-    missing = [
-        job for job in jobs[:count] if not _is_finished(options.output_dir, job.name, job.facts)
-    ]
-    with Progress({job.name: job.name for job in missing}) as progress:
-        for name in _make_all(missing, options.nprocs):
-            progress.step(name, "write", "end")
-    write_participants(options.output_dir)
+    _refuse_unexpected(options.output_dir, jobs[count:])
+    with run_log(options.output_dir, options.request):
+        write_descriptions(options.output_dir)
+        missing = [
+            job for job in jobs[:count] if not _is_finished(options.output_dir, job.name, job.facts)
+        ]
+        with Progress({job.name: job.name for job in missing}) as progress:
+            for name in _make_all(missing, options.nprocs):
+                progress.step(name, "write", "end")
+        write_participants(options.output_dir)
+        LOGGER.info("%d scans made, %d there from before", len(missing), count - len(missing))
     return len(missing)
 
 
@@ -137,18 +143,18 @@ def _highest(output_dir: Path) -> int:
     return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
-def _refuse_strangers(output_dir: Path, beyond: Sequence[_Job]) -> None:
+def _refuse_unexpected(output_dir: Path, beyond: Sequence[_Job]) -> None:
     """Refuse to list scans of other settings beside those that were asked for."""
-    strangers = [
+    unexpected = [
         job.name
         for job in beyond
         if isinstance(about := read_json(_json_of(_places(output_dir, job.name)[0])), dict)
         and not job.facts.items() <= about.items()
     ]
-    if strangers:
+    if unexpected:
         raise UsageError(
             f"{output_dir} holds scans beyond --count that were made with another seed, device, "
-            f"label map or version ({len(strangers)}, from {strangers[0]} on); remove them, or "
+            f"label map or version ({len(unexpected)}, from {unexpected[0]} on); remove them, or "
             "give a higher --count or another folder"
         )
 

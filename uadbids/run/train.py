@@ -25,6 +25,7 @@ from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.template import Template
 from uadbids.run.cohort import Member, find_cohort, make_ready, plan_cohort
 from uadbids.run.models import thresholds
+from uadbids.run.runlog import LOGGER, run_log, say
 from uadbids.run.train_settings import TrainOptions
 from uadbids.run.training_progress import TrainingProgress
 from uadbids.run.training_report import Trained, write_report
@@ -63,7 +64,12 @@ def train(options: TrainOptions) -> Path | None:
     """
     options.check()
     with joined(resolve_device(options.run.device)) as world:
-        return _train(options, world)
+        if not world.leads:
+            return _train(options, world)
+        with run_log(options.output_dir, options.request, options.run.run_uuid):
+            folder = _train(options, world)
+            LOGGER.info("%s written", folder)
+            return folder
 
 
 def _train(options: TrainOptions, world: World) -> Path | None:
@@ -113,7 +119,7 @@ def _train(options: TrainOptions, world: World) -> Path | None:
     save_bundle(bundle, options.bundle_dir)
     trained = [final, *tried] if options.split.folds else tried
     write_report(options.report_dir, trained, bundle, healthy_maps, world.device)
-    _tell(console, final, calibration, options.report_dir)
+    _report(console, final, calibration, options.report_dir)
     return options.bundle_dir
 
 
@@ -136,9 +142,9 @@ class _Trainer:
             sample = healthy.sample(CROP)
             if not (sample.mask.bool() & sample.weight.bool()).any():
                 # Held out, its error would be none, and no epoch the best.
-                console.print(
+                say(
+                    console,
                     f"left out: {member.name} has no healthy brain in the slices that are learnt",
-                    markup=False,
                 )
                 continue
             self._members.append(member)
@@ -165,7 +171,7 @@ class _Trainer:
         model = VAE(options.network)
         title = f"{options.name}, {label}"
         counts = f"{len(fitted)} scans to train on, {len(kept_back)} held out"
-        self._console.print(f"{title}: {counts}", markup=False)
+        say(self._console, f"{title}: {counts}")
         checkpoint = self._checkpoint(label, title)
         with TrainingProgress(title, config, self._console) as progress:
             history = fit(
@@ -187,8 +193,8 @@ class _Trainer:
         part = "" if label == FINAL else f"_{label.replace(' ', '-')}"
         path = options.run.work_dir / f"{options.name}{part}.pt"
         if path.exists():
-            told = "goes on from" if options.resume else "starts over, without"
-            self._console.print(f"{title}: {told} {path}", markup=False)
+            way = "goes on from" if options.resume else "starts over, without"
+            say(self._console, f"{title}: {way} {path}")
         return path
 
 
@@ -249,10 +255,10 @@ def _with_errors(
     return replace(bundle.card, training=training)
 
 
-def _tell(console: Console, final: Trained, calibration: Calibration, report: Path) -> None:
+def _report(console: Console, final: Trained, calibration: Calibration, report: Path) -> None:
     """Say what came out, and where to look at it."""
     if final.history.collapsed:
-        console.print("the code carries nothing (collapse): reconstructions are all the same brain")
-    told = (f"{value:.4f} ({float(rate):.1%})" for rate, value in thresholds(calibration).items())
-    console.print(f"thresholds, and the share of healthy voxels above them: {', '.join(told)}")
-    console.print(f"history, curves and reconstructions: {report}", markup=False)
+        say(console, "the code carries nothing (collapse): reconstructions are all the same brain")
+    rates = (f"{value:.4f} ({float(rate):.1%})" for rate, value in thresholds(calibration).items())
+    say(console, f"thresholds, and the share of healthy voxels above them: {', '.join(rates)}")
+    say(console, f"history, curves and reconstructions: {report}")

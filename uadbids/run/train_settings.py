@@ -15,6 +15,7 @@ from uadbids.model.card import NAME
 from uadbids.model.config import MODELS, Reduction, TrainConfig, VAEConfig
 from uadbids.run.cohort import CohortOptions
 from uadbids.run.options import RunOptions
+from uadbids.run.runlog import NO_REQUEST, Request
 from uadbids.run.setup import is_inside
 from uadbids.training.split import SplitOptions
 
@@ -47,6 +48,8 @@ class TrainOptions:
         What the card shall say: sources, license, limits.
     resume : bool
         Go on from the checkpoints of an earlier run.
+    request : Request
+        The command line, for the log.
     """
 
     output_dir: Path
@@ -58,6 +61,7 @@ class TrainOptions:
     run: RunOptions
     about: Mapping[str, Any]
     resume: bool = True
+    request: Request = NO_REQUEST
 
     @property
     def bundle_dir(self) -> Path:

@@ -1,4 +1,4 @@
-"""Tell how far a training is: a bar on a terminal, one line an epoch everywhere else."""
+"""Show how far a training is: a bar on a terminal, one line an epoch everywhere else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from uadbids.model.config import TrainConfig
 from uadbids.run.progress import Shown
+from uadbids.run.runlog import say
 from uadbids.training.fit import Epoch
 
 
@@ -40,15 +41,15 @@ class TrainingProgress(Shown):
 
     def epoch(self, epoch: Epoch) -> None:
         """Take note of an epoch that has ended."""
-        told = describe(epoch, self._config)
+        line = describe(epoch, self._config)
         if self._live:
-            self._bars.update(self._task, completed=epoch.step, now=told)
+            self._bars.update(self._task, completed=epoch.step, now=line)
         else:
-            self.note(f"step {epoch.step}/{self._config.steps}  {told}")
+            self.note(f"step {epoch.step}/{self._config.steps}  {line}")
 
     def note(self, sentence: str) -> None:
         """Write one line about the training."""
-        self._console.print(f"{self._title}: {sentence}", markup=False)
+        say(self._console, f"{self._title}: {sentence}")
 
 
 def describe(epoch: Epoch, config: TrainConfig) -> str:

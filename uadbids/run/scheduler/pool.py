@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
+from pathlib import Path
 from threading import Thread, current_thread, main_thread
 from traceback import format_exception
 from types import FrameType
@@ -20,6 +21,8 @@ import numpy as np
 from nipype.pipeline import engine as pe
 from nipype.pipeline.plugins import base
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
+
+from uadbids.run.runlog import join_log, open_log
 
 # nipype sleeps until a time of the wall clock; where that is set back, it would sleep for hours.
 base.time = time.monotonic
@@ -84,7 +87,7 @@ class ScanByScan(MultiProcPlugin):
         return ProcessPoolExecutor(
             max_workers=self.processors,
             initializer=_begin,
-            initargs=(self._cwd,),
+            initargs=(self._cwd, open_log()),
             mp_context=context,
         )
 
@@ -139,9 +142,10 @@ class ScanByScan(MultiProcPlugin):
         return str(self.procs[job].fullname).split(".")[1]
 
 
-def _begin(folder: str) -> None:
+def _begin(folder: str, log: tuple[Path, bool] | None) -> None:
     """Make a new process ready, and let it end with the one that started it."""
     process_initializer(folder)
+    join_log(log)
     Thread(target=_end_with_parent, daemon=True).start()
 
 
