@@ -8,8 +8,11 @@ what was preprocessed.
 from __future__ import annotations
 
 import argparse
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -21,10 +24,6 @@ from uadbids.preproc.config import PreprocConfig
 from uadbids.run.environment import prepare_environment
 from uadbids.run.options import RunOptions
 from uadbids.training.healthy import Healthy
-
-if TYPE_CHECKING:
-    # nipype reads its settings when it is imported: not before `run_options` has made them.
-    from uadbids.run.graphs.cohort import Preprocessed, Source
 
 SETS = {
     "MS (isbi-ms)": ("isbi-ms", "derivatives/raters", "*rater1_mask.nii.gz"),
@@ -88,9 +87,9 @@ def read_cohort(cohort: Path, options: RunOptions) -> Cohort:
     wanted = CohortOptions(
         cohort.resolve(), None, cohort.resolve() / "derivatives" / "lesions", True
     )
-    plans = plan_cohort(find_cohort(wanted), wanted, PreprocConfig(), options)
-    make_ready(plans, wanted, PreprocConfig(), options, Console(stderr=True))
-    scans = [plan.member.load() for plan in plans if plan.member.path.is_file()]
+    plan = plan_cohort(find_cohort(wanted), wanted, PreprocConfig(), options)
+    make_ready(plan, options, Console(stderr=True))
+    scans = [member.load() for member in plan if member.path.is_file()]
     labels = set((cohort / "held_out.txt").read_text().split())
     trained = [item for item in scans if item.subject not in labels]
     return Cohort(
@@ -102,47 +101,38 @@ def read_cohort(cohort: Path, options: RunOptions) -> Cohort:
 
 def read_cases(sources: Path, options: RunOptions) -> list[Case]:
     """Preprocess the development cases: nobody who was trained on or held out."""
-    wanted, groups = [], {}
+    wanted: list[tuple[str, str, Scan, Path | None]] = []
     for group, (dataset, derivatives, pattern) in SETS.items():
         root = sources / dataset
         for scan in find_scans(root):
             masks = sorted((root / derivatives).glob(f"sub-{scan.subject}/**/{pattern}"))
             if masks and (dataset != "nichart" or scan.subject in KEPT_BACK):
-                wanted.append(_named(scan, dataset, masks[0]))
-                groups[wanted[-1].name] = group
+                wanted.append((group, dataset, scan, masks[0]))
     for scan in find_scans(sources / "healthy-few", participant_label=list(HEALTHY_LABELS)):
-        wanted.append(_named(scan, "healthy-few", None))
-        groups[wanted[-1].name] = HEALTHY
-    cases = []
-    for item in _preprocess(wanted, options, "log_cases"):
-        volume = np.asarray(nib.load(item.volume).dataobj, dtype=np.float32)
-        mask = np.asarray(nib.load(item.mask).dataobj) > 0
-        lesions = np.zeros(mask.shape, dtype=bool)
-        if item.lesions:
-            lesions = np.asarray(nib.load(item.lesions).dataobj) > 0
-        cases.append(Case(groups[item.name], item.name, volume, mask, lesions))
+        wanted.append((HEALTHY, "healthy-few", scan, None))
+    with ProcessPoolExecutor(options.nprocs, get_context("spawn")) as pool:
+        cases = list(pool.map(_case, wanted, repeat(options)))
     # One table a set, in the order above.
     order = [*SETS, HEALTHY]
     return sorted(cases, key=lambda case: order.index(case.group))
 
 
-def _preprocess(sources: list[Source], options: RunOptions, log: str) -> list[Preprocessed]:
-    from uadbids.run.graphs.cohort import preprocess_cohort
+def _case(wanted: tuple[str, str, Scan, Path | None], options: RunOptions) -> Case:
+    """Preprocess a scan, or take what an earlier call kept of it."""
+    from uadbids.preproc.resample import mask_to_template
+    from uadbids.preproc.template import Template
+    from uadbids.run.scheduler.graph import init_preprocess_node
 
-    ready, crashes = preprocess_cohort(
-        sources, PreprocConfig(), options, options.work_dir / log, lambda *_: None
-    )
-    for crash in crashes:
-        print(f"failed: {crash.reason}")
-    return ready
-
-
-def _source(*fields: object) -> Source:
-    from uadbids.run.graphs.cohort import Source
-
-    return Source(*fields)
-
-
-def _named(scan: Scan, dataset: str, lesions: Path | None) -> Source:
-    """Source whose name tells the dataset."""
-    return _source(f"{dataset.replace('-', '')}_{scan.name}", scan.path, scan.metadata, lesions)
+    group, dataset, scan, drawn = wanted
+    name = f"{dataset.replace('-', '')}_{scan.name}"
+    node = init_preprocess_node(scan, None, options.preprocess(PreprocConfig()))
+    node.base_dir = options.work_dir / "cases" / name
+    found = node.run().outputs.result
+    volume = np.asarray(nib.load(found.volume).dataobj, dtype=np.float32)
+    mask = np.asarray(nib.load(found.mask).dataobj) > 0
+    lesions = np.zeros(mask.shape, dtype=bool)
+    if drawn:
+        out = node.base_dir / "lesions.nii.gz"
+        mask_to_template(drawn, found.conformed, found.xfm, out, Template.packaged())
+        lesions = np.asarray(nib.load(out).dataobj) > 0
+    return Case(group, name, volume, mask, lesions)

@@ -20,7 +20,7 @@ from measure import Watched, watched
 
 from uadbids.run.environment import prepare_environment
 
-SCANS, STEPS = 10, 9
+SCANS, STEPS = 10, 3
 # Of threads and processes, how many.
 SPLITS = {
     "one process, one thread": (1, 1),
@@ -30,22 +30,19 @@ SPLITS = {
 
 
 def _graph(work: Path) -> Any:
-    """Build graphs with as many steps as ours, one after the other, and a merge of their facts."""
+    """Build graphs with as many nodes as ours, one after the other."""
     from nipype.interfaces import utility as niu
     from nipype.pipeline import engine as pe
 
-    from uadbids.run.nodes.step import Step
-    from uadbids.run.scheduler.engine import new_root
+    from uadbids.run.scheduler.graph import new_root
+    from uadbids.run.scheduler.nodes import Step
 
-    root = new_root("empty", work)
+    root = new_root(work)
     for number in range(SCANS):
         workflow = pe.Workflow(name=f"sub_{number:02d}_wf")
         steps = [Step(niu.Merge(1), f"step{place}") for place in range(STEPS)]
-        facts = Step(niu.Merge(STEPS), "facts", run_without_submitting=True)
         for before, after in pairwise(steps):
             workflow.connect(before, "out", after, "in1")
-        for place, step in enumerate(steps, start=1):
-            workflow.connect(step, "out", facts, f"in{place}")
         root.add_nodes([workflow])
     return root
 

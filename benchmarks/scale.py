@@ -68,25 +68,25 @@ def _renamed(text: str, label: str) -> str:
 
 
 def build_graphs(bids_dir: Path, out: Path, work: Path) -> int:
-    """Build the graphs of a study lot by lot, as a run does, up to what nipype would execute."""
+    """Build the graphs of a study in batches, as a run does, up to what nipype would execute."""
     from nipype.pipeline.engine.utils import generate_expanded_graph
 
     from uadbids.model.bundle import find_bundle, read_card
+    from uadbids.pipeline.records import DeriveOptions, DetectOptions
     from uadbids.preproc.config import PreprocConfig
-    from uadbids.run.examine import LOT
-    from uadbids.run.graphs.detect import ModelOptions
-    from uadbids.run.graphs.scan import OutputOptions, init_uadbids_wf
+    from uadbids.run.examine import BATCH
     from uadbids.run.options import RunOptions
+    from uadbids.run.scheduler.graph import init_scans_wf
 
-    bundle = find_bundle("dense3d")
-    model = ModelOptions(bundle, read_card(bundle).identity)
-    outputs = OutputOptions(out, ("orig", "template"), "run", {})
+    bundle, run = find_bundle("dense3d"), RunOptions(work_dir=work)
+    detect = DetectOptions(bundle, read_card(bundle).identity)
+    derive = DeriveOptions(out, bundle, ("orig", "template"))
     scans = find_scans(bids_dir)
     nodes = 0
-    for start in range(0, len(scans), LOT):
-        lot = [(scan, None) for scan in scans[start : start + LOT]]
-        options = RunOptions(work_dir=work)
-        graph = init_uadbids_wf(lot, PreprocConfig(), model, options, outputs)
+    for start in range(0, len(scans), BATCH):
+        batch = [(scan, None) for scan in scans[start : start + BATCH]]
+        preprocess = run.preprocess(PreprocConfig())
+        graph = init_scans_wf(batch, work, "run", preprocess, detect, derive)
         nodes += len(generate_expanded_graph(graph._create_flat_graph()).nodes())
     return nodes
 
@@ -121,7 +121,7 @@ def growth(counts: list[int], scratch: Path) -> dict[str, Growth]:
                        every=0.05, stdout=DEVNULL)  # fmt: skip
         take("--dry-run, the command", plan.cpu_seconds, plan.memory_mb)
         cost = measured(build_graphs, [(dataset, scratch / "none", scratch / "w")])
-        take("graphs, lot by lot", cost.seconds[0], cost.memory_mb[0])
+        take("graphs, batch by batch", cost.seconds[0], cost.memory_mb[0])
         told = watched((*command, dataset, outputs, "group"), every=0.05, stderr=DEVNULL)
         take("group, the command", told.cpu_seconds, told.memory_mb)
         table = (outputs / "group_FLAIR.tsv").read_text().splitlines()

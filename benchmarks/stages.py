@@ -8,8 +8,9 @@ from typing import Any
 import nibabel as nib
 
 from uadbids.model.bundle import find_bundle
-from uadbids.pipeline.detect import detect_file
-from uadbids.pipeline.native_space import carry_home
+from uadbids.pipeline.derive import to_native_space
+from uadbids.pipeline.detect import detect
+from uadbids.pipeline.records import Detected, DetectOptions, Native, Preprocessed
 from uadbids.preproc.bias_field import correct_bias
 from uadbids.preproc.brain_mask import choose_method, extract_brain
 from uadbids.preproc.config import PreprocConfig
@@ -18,6 +19,7 @@ from uadbids.preproc.intensity import scale_intensity
 from uadbids.preproc.registration import register
 from uadbids.preproc.resample import to_template
 from uadbids.preproc.template import Template
+from uadbids.qc.facts import Facts
 from uadbids.qc.measures import assess
 from uadbids.reports.scan_figures import draw_figures
 
@@ -40,7 +42,7 @@ class Stages:
     """
 
     names = ("conform", "brain_mask", "n4", "registration", "to_template", "quality", "detect",
-             "home", "figures")  # fmt: skip
+             "native_space", "figures")  # fmt: skip
 
     def __init__(self, source: Path, stripped: bool, folder: Path) -> None:
         self.source, self.folder = source, folder
@@ -48,8 +50,8 @@ class Stages:
         self.files = {name: folder / f"{name}.nii.gz" for name in NAMES}
         self.xfm, self.affine = folder / "xfm.txt", folder / "affine.txt"
         self.found = folder / "found"
-        self.home_folder = folder / "home"
-        for path in (folder, self.found, self.home_folder, folder / "figures"):
+        self.native_folder = folder / "native"
+        for path in (folder, self.found, self.native_folder, folder / "figures"):
             path.mkdir(parents=True, exist_ok=True)
 
     def run(self, stage: str) -> Any:
@@ -93,35 +95,31 @@ class Stages:
         """Measure whether it can be trusted."""
         assess(self.files["brain"], self.files["volume"], self.files["template_brain"], TEMPLATE)
 
-    def detect(self) -> tuple[dict[str, Path], dict[str, Any]]:
-        """Find lesions."""
-        volume, mask = self.files["volume"], self.files["template_brain"]
-        return detect_file(volume, mask, BUNDLE, self.found, device="cpu", threads=1)
+    def preprocessed(self) -> Preprocessed:
+        """Return the scan on the template grid."""
+        f = self.files
+        return Preprocessed(self.source, f["conformed"], f["brain"], self.xfm, self.affine,
+                            f["volume"], f["template_brain"], Facts())  # fmt: skip
 
-    def home(self) -> Any:
-        """Carry them to the grid of the scan."""
-        return carry_home(
-            {kind: self.found / f"{kind}.nii.gz" for kind in ("anomaly", "score")},
-            self.found / "components.nii.gz",
-            self.files["brain"],
-            xfm=self.xfm,
-            affine=self.affine,
-            conformed=self.files["conformed"],
-            source=self.source,
-            folder=self.home_folder,
-        )
+    def detect(self) -> Detected:
+        """Find what is unusual."""
+        self.detected = detect(self.preprocessed(), self.found, DetectOptions(BUNDLE))
+        return self.detected
+
+    def native_space(self) -> Native:
+        """Resample to the grid of the scan."""
+        self.native = to_native_space(self.preprocessed(), self.detected, self.native_folder)
+        return self.native
 
     def figures(self) -> None:
         """Draw."""
-        found = {path.name.partition(".")[0]: path for path in self.found.glob("*.nii.gz")}
-        home = {f"native_{p.name.partition('.')[0]}": p for p in self.home_folder.glob("*.nii.gz")}
         draw_figures(
             self.source,
             self.files["volume"],
             self.files["template_brain"],
-            found,
-            home,
-            facts={"Threshold": 3.0, "ResidualKind": "excess-z"},
+            self.detected.files,
+            self.native.files,
+            facts=self.detected.facts.values,
             bundle=BUNDLE,
             folder=self.folder / "figures",
         )

@@ -17,8 +17,10 @@ from scipy.spatial.transform import Rotation
 from uadbids.bids.names import derivative_path
 from uadbids.bids.scan import Scan
 from uadbids.detection.postprocess import erode, label_components, segment
-from uadbids.pipeline.native_space import carry_home
+from uadbids.pipeline.derive import to_native_space
+from uadbids.pipeline.records import Detected, Preprocessed
 from uadbids.preproc.conform import conform
+from uadbids.qc.facts import Facts
 
 SHAPE, ISOTROPIC = (48, 56, 40), (1.0, 1.0, 1.0)
 CROP = {"start": [4, 4, 4], "shape": [40, 48, 32]}
@@ -120,7 +122,7 @@ def make_scan(
 
 
 def _carry(root: Path, work: Path, scan: Scan, labels: np.ndarray) -> None:
-    """Bring everything home by the product's own engine."""
+    """Resample everything to native space by the product's own engine."""
     xfm = root / derivative_path(scan, "xfm")
     transform = ants.create_ants_transform(
         transform_type="AffineTransform",
@@ -135,17 +137,22 @@ def _carry(root: Path, work: Path, scan: Scan, labels: np.ndarray) -> None:
     home = nib.affines.apply_affine(MOVE, (0, 0, 0))
     conformed = nib.load(work / "conformed.nii.gz")
     brain = distances(conformed.affine, conformed.shape, home) < 20
-    found = carry_home(
-        {"anomaly": root / derivative_path(scan, "template_anomaly")},
-        save(labels, TEMPLATE, work / "labels.nii.gz"),
-        save(brain.astype(np.uint8), conformed.affine, work / "brain.nii.gz"),
+    preprocessed = Preprocessed(
+        source=source,
+        conformed=work / "conformed.nii.gz",
+        brain=save(brain.astype(np.uint8), conformed.affine, work / "brain.nii.gz"),
         xfm=xfm,
         affine=xfm,
-        conformed=work / "conformed.nii.gz",
-        source=source,
-        folder=work,
+        volume=root / derivative_path(scan, "template_preproc"),
+        mask=root / derivative_path(scan, "template_brain"),
+        facts=Facts(),
     )
-    for key, path in found.files.items():
+    maps = {
+        "anomaly": root / derivative_path(scan, "template_anomaly"),
+        "components": save(labels, TEMPLATE, work / "labels.nii.gz"),
+    }
+    native = to_native_space(preprocessed, Detected(maps, Facts()), work)
+    for key, path in native.files.items():
         path.rename(root / derivative_path(scan, key))
 
 

@@ -59,9 +59,9 @@ def pack(work: Path, cohort: Path, folder: Path) -> None:
 
     root = cohort.absolute()
     wanted = CohortOptions(root, None, root / "derivatives" / "lesions", True)
-    plans = plan_cohort(find_cohort(wanted), wanted, PreprocConfig(), run)
-    make_ready(plans, wanted, PreprocConfig(), run, Console(stderr=True))
-    members = [plan.member for plan in plans if plan.member.path.is_file()]
+    plan = plan_cohort(find_cohort(wanted), wanted, PreprocConfig(), run)
+    make_ready(plan, run, Console(stderr=True))
+    members = [member for member in plan if member.path.is_file()]
     samples = [member.load().sample(CROP) for member in members]
     labels = (root / "held_out.txt").read_text().split()
     content = packed(samples, [member.subject for member in members], labels, DEFAULT_SEED)

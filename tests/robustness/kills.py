@@ -25,19 +25,21 @@ from uadbids.bids.derivatives import finished_scans, verify_scan
 from uadbids.bids.files import write_bytes
 
 EXAMPLE = Path(uadbids.__file__).parent / "data" / "example"
-# Stage -> seconds within which it is killed, about as long as it takes.
+# Stage -> file in the folder of the scan that is there once it has begun, and seconds within which
+# it is killed, about as long as it takes.
 STAGES = {
-    "start": 6.0,
-    "conform": 0.5,
-    "brain_mask": 3.0,
-    "n4": 3.0,
-    "registration": 5.0,
-    "to_template": 0.6,
-    "detect": 1.5,
-    "home": 0.7,
-    "figures": 1.2,
-    "write": 0.15,
+    "start": ("", 6.0),
+    "conform": ("preprocess/_0x*_unfinished.json", 0.5),
+    "brain_mask": ("preprocess/conformed.nii.gz", 3.0),
+    "n4": ("preprocess/brain.nii.gz", 3.0),
+    "registration": ("preprocess/corrected.nii", 5.0),
+    "to_template": ("preprocess/affine.txt", 0.6),
+    "detect": ("detect/_0x*_unfinished.json", 1.5),
+    "native_space": ("derive/_0x*_unfinished.json", 0.7),
+    "figures": ("derive/native_brain.nii.gz", 1.2),
+    "write": ("derive/registration.svg", 0.15),
 }
+NODES = ("preprocess", "detect", "derive")
 VICTIMS = ("run", "parent", "worker")
 
 
@@ -78,11 +80,12 @@ def contents(out: Path) -> dict[str, str]:
 
 
 def stage_is_on(work: Path, stage: str) -> bool:
-    return stage == "start" or any(work.glob(f"uadbids_*/*/**/{stage}/_0x*_unfinished.json"))
+    return stage == "start" or any(work.glob(f"uadbids_*/*/{STAGES[stage][0]}"))
 
 
 def is_done(work: Path, stage: str) -> bool:
-    found = work.glob(f"uadbids_*/*/**/{stage}/_0x*.json")
+    node = STAGES[stage][0].partition("/")[0] or NODES[0]
+    found = work.glob(f"uadbids_*/*/{node}/_0x*.json")
     return stage != "write" and any("unfinished" not in path.name for path in found)
 
 
@@ -118,7 +121,7 @@ def disturb(out: Path, work: Path, draw: random.Random) -> dict[str, Any] | None
     """Run once and kill; None where the run came to its end before."""
     left_to_do = [stage for stage in STAGES if not is_done(work, stage)]
     stage, victim = draw.choice(left_to_do), draw.choice(VICTIMS)
-    delay = draw.uniform(0, STAGES[stage])
+    delay = draw.uniform(0, STAGES[stage][1])
     process = start(out, work)
     try:
         while process.poll() is None and not stage_is_on(work, stage):

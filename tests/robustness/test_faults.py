@@ -130,7 +130,7 @@ def test_a_source_that_does_not_stay_is_noticed(raw, tmp_path, fate, word):
 
 
 def test_a_damaged_intermediate_result_is_made_again(well):
-    (damaged,) = (well / "work").rglob("corrected.nii.gz")
+    (damaged,) = (well / "work").rglob("volume.nii.gz")
     damaged.write_bytes(damaged.read_bytes()[:-1000])
     (torn,) = (well / "work").rglob("result_detect.pklz")
     torn.write_bytes(torn.read_bytes()[:-10])

@@ -1,4 +1,4 @@
-"""Many scans run a lot at a time; what happens in one lot is nothing to the next."""
+"""Many scans run a batch at a time; what happens in one is nothing to the next."""
 
 import json
 import subprocess
@@ -8,12 +8,12 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-# With one process, a lot has four scans at least.
-SMALL_LOTS = """
+# With one process, a batch has four scans at least.
+SMALL_BATCHES = """
 import sys
 from uadbids.cli import main
 from uadbids.run import examine
-examine.LOT = 4
+examine.BATCH = 4
 main(sys.argv[1:])
 """
 
@@ -34,10 +34,10 @@ def empty_scans(tmp_path):
 @pytest.mark.parametrize(
     ("flag", "n_stopped"), [("--skip-bids-validation", 0), ("--stop-on-first-crash", 2)]
 )
-def test_every_scan_of_every_lot_is_told(empty_scans, tmp_path, flag, n_stopped):
+def test_every_scan_of_every_batch_is_told(empty_scans, tmp_path, flag, n_stopped):
     arguments = [str(empty_scans), str(tmp_path / "out"), "participant", "--nprocs", "1", flag]
     done = subprocess.run(
-        [sys.executable, "-c", SMALL_LOTS, *arguments, "-w", str(tmp_path / "work")],
+        [sys.executable, "-c", SMALL_BATCHES, *arguments, "-w", str(tmp_path / "work")],
         capture_output=True,
         text=True,
         check=False,

@@ -1,62 +1,55 @@
-"""Detection from files to files, for one node of a graph."""
+"""From a volume on the template grid to an anomaly map and findings on it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 import torch
 
-from uadbids.detection.detect import SPACING, Detection, detect, reconstruction_error
+from uadbids.detection.detect import SPACING, Detection, reconstruction_error
+from uadbids.detection.detect import detect as detect_in_volume
 from uadbids.detection.postprocess import erode, label_components
 from uadbids.model.bundle import Bundle, load_bundle
+from uadbids.pipeline.preprocess import gpu_turn
+from uadbids.pipeline.records import Detected, DetectOptions, Preprocessed
 from uadbids.preproc.template import Template
+from uadbids.qc.facts import Facts, timed
 
 RIM_MM = 4.0
 """Two of them are eroded before anything is looked for."""
 
 
-def detect_file(
-    volume_file: Path,
-    mask_file: Path,
-    bundle_dir: Path,
-    folder: Path,
-    *,
-    device: str,
-    threads: int,
-    **settings: Any,
-) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Detect in a preprocessed volume and write the results on the template grid.
+def detect(scan: Preprocessed, folder: Path, options: DetectOptions) -> Detected:
+    """Find what a healthy brain would not show, on the template grid.
 
     Parameters
     ----------
-    volume_file, mask_file : Path
-        Volume in [0, 1] and brain mask, (170, 204, 170) voxels.
-    bundle_dir : Path
-        The model.
+    scan : Preprocessed
+        Volume in [0, 1] and brain mask.
     folder : Path
-        Where to write.
-    device : str
-        ``cpu`` or ``cuda[:N]``.
-    threads : int
-        CPU threads.
-    **settings
-        Threshold and the like: see `detect`.
+        Existing folder for the results.
+    options : DetectOptions
+        Model, threshold and the like.
 
     Returns
     -------
-    dict of str to Path
-        ``recon``, ``anomaly``, ``lesions``, ``components`` and, where calibrated, ``score``.
-    dict
-        Facts: threshold and where it came from, kind of residual, share of the brain examined.
+    Detected
+        Images in `folder`, and what was measured.
+
+    Raises
+    ------
+    ScanError
+        If the volume holds nothing that can be examined.
     """
-    torch.set_num_threads(threads)
-    volume = np.asarray(nib.load(volume_file).dataobj, dtype=np.float32)
-    mask = np.asarray(nib.load(mask_file).dataobj)
-    bundle = load_bundle(bundle_dir, device=device)
-    found = detect(volume, mask, bundle, device=device, **settings)
+    template, device = Template.packaged(), options.compute.device
+    torch.set_num_threads(options.compute.threads)
+    volume = np.asarray(nib.load(scan.volume).dataobj, dtype=np.float32)
+    mask = np.asarray(nib.load(scan.mask).dataobj)
+    with timed("detect") as seconds, gpu_turn(options.compute):
+        bundle = load_bundle(options.bundle, device=device)
+        found = detect_in_volume(volume, mask, bundle, device=device, **options.settings)
     images = {
         "recon": found.reconstruction,
         "anomaly": found.anomaly_map,
@@ -64,13 +57,12 @@ def detect_file(
         "lesions": found.lesions,
         "components": label_components(found.lesions),
     }
-    template = Template.packaged()
     files = {}
     for kind, data in images.items():
         if data is not None:
             files[kind] = folder / f"{kind}.nii.gz"
             template.save(data, files[kind])
-    facts = {
+    values = {
         "Threshold": round(found.threshold, 6),
         "ThresholdSource": found.threshold_source,
         "ResidualKind": found.residual,
@@ -79,7 +71,7 @@ def detect_file(
         "ExaminedBrainFraction": round(float(found.examined.sum() / (mask > 0).sum()), 4),
         **_trust(volume, mask, found, bundle),
     }
-    return files, facts
+    return Detected(files, Facts(values, seconds=seconds))
 
 
 def _trust(

@@ -1,12 +1,20 @@
-"""Join what the steps of a scan reported into what its sidecars tell."""
+"""The facts of a scan: what its sidecars, tables, flags and page tell."""
 
-from collections.abc import Iterable, Mapping
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from uadbids.qc.flags import judge
+from uadbids.qc.flags import brain_mask_warnings, judge
 
 # Results of the scan, as against how they came about: told once, beside the lesion mask.
 SUMMARY = (
+    "LesionVolumeMl",
+    "LesionCount",
+    "LargestLesionMl",
     "BrainVolumeMl",
     "ExaminedBrainFraction",
     "LesionRimFraction",
@@ -24,32 +32,71 @@ SUMMARY = (
 )
 
 
-def join_facts(reports: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Merge reports; warnings and seconds add up, everything else is said by one step alone.
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a scan.
 
-    Parameters
+    Attributes
     ----------
-    reports : iterable of Mapping
-        CamelCase keys; ``Flags`` and ``Warnings`` (lists) and ``StageSeconds`` (mapping) may come
-        from any step.
-
-    Returns
-    -------
-    dict, dict
-        Facts for every sidecar, and those for the summary of the scan. The flags that the whole of
-        them raises (see `flags.judge`) come before those of the steps.
+    values : mapping
+        CamelCase keys.
+    flags, warnings : tuple of str
+        Codes and sentences of what a person should look at.
+    seconds : mapping of str to float
+        Time that each stage took.
     """
-    facts: dict[str, Any] = {"Flags": [], "Warnings": [], "StageSeconds": {}}
-    for report in reports:
-        for key, value in report.items():
-            if key in ("Flags", "Warnings"):
-                facts[key] = facts[key] + list(value)
-            elif key == "StageSeconds":
-                facts[key] = {**facts[key], **value}
-            else:
-                facts[key] = value
-    codes, sentences = judge(facts)
-    facts["Flags"] = codes + facts["Flags"]
-    facts["Warnings"] = sentences + facts["Warnings"]
-    summary = {key: facts.pop(key) for key in SUMMARY if key in facts}
-    return facts, summary
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def __add__(self, other: Facts) -> Facts:
+        """Join: warnings and seconds add up, everything else is said by one stage alone."""
+        return Facts(
+            {**self.values, **other.values},
+            self.flags + other.flags,
+            self.warnings + other.warnings,
+            {**self.seconds, **other.seconds},
+        )
+
+    def judged(self) -> Facts:
+        """Put what the whole raises (see `flags.judge`) before what the stages said."""
+        codes, sentences = judge(self.values)
+        flags, warnings = (*codes, *self.flags), (*sentences, *self.warnings)
+        return replace(self, flags=flags, warnings=warnings)
+
+    def for_sidecars(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the facts for every sidecar, and the results for that of the lesion mask alone."""
+        told = {key: value for key, value in self.values.items() if key not in SUMMARY}
+        told |= {
+            "Flags": list(self.flags),
+            "Warnings": list(self.warnings),
+            "StageSeconds": dict(self.seconds),
+        }
+        return told, {key: self.values[key] for key in SUMMARY if key in self.values}
+
+
+@contextmanager
+def timed(name: str) -> Iterator[dict[str, float]]:
+    """Take the time of a block: the dictionary holds it once the block is over."""
+    seconds: dict[str, float] = {}
+    started = time.monotonic()
+    yield seconds
+    seconds[name] = round(time.monotonic() - started, 2)
+
+
+def stage(
+    name: str, function: Callable[..., Mapping[str, Any] | None], *args: Any, **kw: Any
+) -> Facts:
+    """Call a function that may report facts (a mapping with CamelCase keys), and take its time."""
+    with timed(name) as seconds:
+        values = dict(function(*args, **kw) or {})
+    flags, warnings = (tuple(values.pop(key, ())) for key in ("Flags", "Warnings"))
+    return Facts(values, flags, warnings, seconds)
+
+
+def brain_mask_doubts(facts: Mapping[str, Any], trained_with: Sequence[str]) -> Facts:
+    """Raise the flag of a brain that was cut out in another way than in the model's training."""
+    sentences = brain_mask_warnings(facts, trained_with)
+    return Facts(flags=("brain-mask-method",) * bool(sentences), warnings=tuple(sentences))

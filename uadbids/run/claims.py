@@ -25,11 +25,11 @@ class Claims:
     """
 
     def __init__(self, work_dir: Path) -> None:
-        self._path = work_dir / FILE
+        self.work_dir = work_dir
         self._file = -1
 
     def __enter__(self) -> Self:
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._file = os.open(self.work_dir / FILE, os.O_RDWR | os.O_CREAT, 0o666)
         return self
 
     def __exit__(

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from rich.console import Console
 
-from uadbids import __version__
-from uadbids.bids.files import file_sha256
 from uadbids.bids.masks import BRAIN, LESIONS, find_mask
 from uadbids.bids.query import Scan, find_scans
 from uadbids.bids.select import select_participants
 from uadbids.errors import UsageError
+from uadbids.pipeline.records import HealthyOptions
 from uadbids.preproc.config import PreprocConfig
-from uadbids.preproc.template import Template
-from uadbids.run.graphs.cohort import Source, preprocess_cohort
+from uadbids.run.claims import Claims
 from uadbids.run.options import RunOptions
 from uadbids.run.progress import Progress
 from uadbids.run.runlog import say
-from uadbids.run.scheduler.engine import graph_name
-from uadbids.training.healthy import (
-    HYPERINTENSE_Z,
-    LESION_MARGIN,
-    Healthy,
-    load_healthy,
-    read_healthy,
-    save_healthy,
-)
+from uadbids.training.healthy import Healthy, load_healthy
 
-FOLDER = "healthy"
-"""Below the work directory: one file for each scan and way of preprocessing it."""
-# Raised when the files, or what is done to a scan, change between two versions of the package.
-_FORMAT = 1
-# Those that extract brains, correct intensities and register: their updates change results.
-_ENGINES = ("antspyx", "deepbet")
+if TYPE_CHECKING:
+    from uadbids.run.scheduler.nodes import Step
+
+# At 4 as many voxels are taken as in masks of white-matter hyperintensities of the same kind of
+# scan; at 3 three times as many, much of it bright normal cortex that has to be learnt.
+BRIGHT_Z = 4.0
+_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,14 +67,6 @@ class Member:
         return load_healthy(self.path)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A scan as it is found, and what becomes of it."""
-
-    source: Source
-    member: Member
-
-
 def find_cohort(options: CohortOptions) -> list[Scan]:
     """Find the scans to learn from; none of them is opened.
 
@@ -107,7 +89,7 @@ def find_cohort(options: CohortOptions) -> list[Scan]:
 
 def plan_cohort(
     scans: Sequence[Scan], options: CohortOptions, preproc: PreprocConfig, run: RunOptions
-) -> list[Plan]:
+) -> dict[Member, tuple[Step, Step]]:
     """Find the masks of every scan, and where its result is or will be.
 
     Parameters
@@ -119,91 +101,83 @@ def plan_cohort(
 
     Returns
     -------
-    list of Plan
-        In the order of `scans`.
+    dict of Member to two nodes
+        In the order of `scans`, with what makes each.
 
     Raises
     ------
     UsageError
-        When no lesion mask fits any scan, or more than one fits a scan.
+        When no lesion mask fits any scan, or more than one fits a scan, or a file cannot be read.
     """
-    root = options.lesion_masks
-    template = Template.packaged().sha256()
-    plans = []
-    for scan in scans:
-        lesions = None if root is None else find_mask(root, scan, LESIONS)
+    from uadbids.run.scheduler.graph import graph_name, init_healthy_nodes, new_root
+
+    root, folder = options.lesion_masks, run.work_dir / new_root(run.work_dir).name
+    bright_z = BRIGHT_Z if options.exclude_hyperintense else None
+    healthy = HealthyOptions(bright_z=bright_z, seed=run.random_seed)
+    masks = [None if root is None else find_mask(root, scan, LESIONS) for scan in scans]
+    if root is not None and not any(masks):
+        raise UsageError(f"--lesion-masks {root}: there is no lesion mask of any scan in it")
+    plan = {}
+    for scan, lesions in zip(scans, masks, strict=True):
         given = run.skull_strip == "mask"
         brain = find_mask(options.bids_dir, scan, BRAIN) if given else None
-        source = Source(scan.name, scan.path, scan.metadata, lesions, brain)
-        key = _key(source, options, preproc, run, template)
-        path = run.work_dir / FOLDER / f"{scan.name}_{key[:16]}.npz"
-        plans.append(Plan(source, Member(scan.name, scan.subject, path)))
-    if root is not None and not any(plan.source.lesions for plan in plans):
-        raise UsageError(f"--lesion-masks {root}: there is no lesion mask of any scan in it")
-    return plans
+        try:
+            scan.path.open("rb").close()
+            nodes = init_healthy_nodes(scan, brain, lesions, run.preprocess(preproc), healthy)
+        except OSError as error:
+            raise UsageError(f"{error.filename} cannot be read ({error.strerror})") from error
+        path = folder / graph_name(scan.name) / nodes[1].name / "healthy.npz"
+        plan[Member(scan.name, scan.subject, path)] = nodes
+    return plan
 
 
-def make_ready(
-    plans: Sequence[Plan],
-    options: CohortOptions,
-    preproc: PreprocConfig,
-    run: RunOptions,
-    console: Console,
-) -> None:
-    """Preprocess the scans that no earlier run has made ready; tell of those that fail.
+def make_ready(plan: Mapping[Member, tuple[Step, Step]], run: RunOptions, console: Console) -> None:
+    """Preprocess the scans that no earlier run has made ready; report those that fail.
 
     Parameters
     ----------
-    plans : sequence of Plan
-        What `plan_cohort` gave for the same options.
-    options, preproc, run
+    plan : mapping
+        What `plan_cohort` gave.
+    run : RunOptions
         As there.
     console : Console
-        Where to tell of progress.
+        Where to report progress.
     """
-    missing = {plan.source.name: plan for plan in plans if not plan.member.path.is_file()}
-    if len(missing) < len(plans):
-        say(console, f"{len(plans) - len(missing)} of {len(plans)} scans ready from before")
-    if not missing:
+    from uadbids.run.scheduler.engine import run_graph
+    from uadbids.run.scheduler.failures import read_crashes
+    from uadbids.run.scheduler.graph import graph_name, init_cohort_wf
+
+    with Claims(run.work_dir) as claims:
+        missing = _missing(plan)
+        # In one order, so that two runs do not wait for each other.
+        for member in sorted(missing, key=lambda member: member.name):
+            _wait_for(member, claims, console)
+        # What another run has made ready in the meantime is not made again.
+        missing = _missing(missing)
+        if len(missing) < len(plan):
+            say(console, f"{len(plan) - len(missing)} of {len(plan)} scans ready from before")
+        if not missing:
+            return
+        titles = {graph_name(member.name): member.name for member in missing}
+        # A record of an earlier run must not stand for a failure of this one.
+        log_dir = run.work_dir / "log" / uuid4().hex
+        nodes = {member.name: pair for member, pair in missing.items()}
+        with Progress(titles, last="healthy", console=console) as progress:
+            run_graph(init_cohort_wf(nodes, run.work_dir, log_dir), run, progress.step)
+            for crash in read_crashes(log_dir):
+                progress.note(f"left out: {crash.reason} ({crash.crash_file})")
+
+
+def _missing(plan: Mapping[Member, tuple[Step, Step]]) -> dict[Member, tuple[Step, Step]]:
+    return {member: nodes for member, nodes in plan.items() if not member.path.is_file()}
+
+
+def _wait_for(member: Member, claims: Claims, console: Console) -> None:
+    """Claim a scan; where another run is at work on it, wait for its end."""
+    from uadbids.run.scheduler.graph import graph_name
+
+    if claims.take(graph_name(member.name)):
         return
-    titles = {graph_name(name): name for name in missing}
-    with Progress(titles, last="collect", console=console) as progress:
-        sources = [plan.source for plan in missing.values()]
-        found, crashes = preprocess_cohort(
-            sources, preproc, run, run.work_dir / "log", progress.step
-        )
-        for crash in crashes:
-            progress.note(f"left out: {crash.reason} ({crash.crash_file})")
-        for paths in found:
-            member = missing[paths.name].member
-            healthy = read_healthy(
-                paths, member.subject, options.exclude_hyperintense, run.random_seed
-            )
-            save_healthy(healthy, member.path)
-
-
-def _key(
-    source: Source, options: CohortOptions, preproc: PreprocConfig, run: RunOptions, template: str
-) -> str:
-    """Hash of everything that decides on a result, contents of files included."""
-    decides: dict[str, Any] = {
-        "version": [__version__, _FORMAT],
-        "engines": [version(name) for name in _ENGINES],
-        "files": [_file_hash(path) for path in (source.path, source.lesions, source.brain)],
-        "stripped": source.metadata.get("SkullStripped"),
-        "preproc": preproc.to_dict(),
-        "template": template,
-        "brain": [run.skull_strip, run.hd_bet_sha256, run.device != "cpu"],
-        "seed": run.random_seed,
-        "healthy": [options.exclude_hyperintense, HYPERINTENSE_Z, LESION_MARGIN],
-    }
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-
-def _file_hash(path: Path | None) -> str:
-    if path is None:
-        return ""
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror})") from error
+    say(console, f"waiting: another run is at work on {member.name} in {claims.work_dir}")
+    while not claims.take(graph_name(member.name)):
+        time.sleep(_SECONDS)

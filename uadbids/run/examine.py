@@ -1,4 +1,4 @@
-"""Run the graphs of many scans, a lot at a time, and tell what became of each."""
+"""Run the graphs of many scans, a batch at a time, and report what became of each."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ from uadbids.bids.masks import BRAIN, find_mask
 from uadbids.bids.names import log_dir
 from uadbids.bids.scan import Scan
 from uadbids.errors import UsageError
-from uadbids.preproc.config import PreprocConfig
+from uadbids.pipeline.records import DeriveOptions, DetectOptions, PreprocessOptions
 from uadbids.reports.page import Failure
 from uadbids.run.claims import Claims
 from uadbids.run.options import RunOptions
 from uadbids.run.progress import Progress
 
 if TYPE_CHECKING:
-    from uadbids.run.graphs.detect import ModelOptions
-    from uadbids.run.graphs.scan import OutputOptions
-    from uadbids.run.scheduler.engine import Crash
+    from uadbids.run.scheduler.failures import Crash
 
-LOT = 100
+BATCH = 100
 """Scans in one graph: nipype's time and memory grow with the graph, and a graph ends with its
 processes, so whatever they leak ends too."""
 CLAIMED = (
@@ -33,28 +31,37 @@ CLAIMED = (
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is the same for every scan of a run: dataset, settings, model, outputs.
+class Examination:
+    """What is the same for every scan of a run.
 
-    With `clean`, the intermediate results of a scan go once its outputs are written.
+    Attributes
+    ----------
+    bids_dir : Path
+        The dataset.
+    run : RunOptions
+        Processes and work directory.
+    preprocess, detect, derive
+        Options of the three nodes of a scan.
+    clean : bool
+        The intermediate results of a scan go once its outputs are written.
     """
 
     bids_dir: Path
-    config: PreprocConfig
-    model: ModelOptions
     run: RunOptions
-    outputs: OutputOptions
+    preprocess: PreprocessOptions
+    detect: DetectOptions
+    derive: DeriveOptions
     clean: bool = False
 
 
-def examine(scans: Sequence[Scan], plan: Plan, progress: Progress) -> dict[str, Failure]:
+def examine(scans: Sequence[Scan], plan: Examination, progress: Progress) -> dict[str, Failure]:
     """Run the graphs of scans; those of one failed scan do not stop the others'.
 
     Parameters
     ----------
     scans : sequence of Scan
         Scans without anything in their way.
-    plan : Plan
+    plan : Examination
         How.
     progress : Progress
         Told of steps and failures.
@@ -65,16 +72,16 @@ def examine(scans: Sequence[Scan], plan: Plan, progress: Progress) -> dict[str, 
         Name of a scan -> why it failed, in the order of `scans`.
     """
     # What a cluster is given at once, it can run at once.
-    size = len(scans) if plan.run.use_plugin else max(LOT, 4 * plan.run.nprocs)
+    size = len(scans) if plan.run.use_plugin else max(BATCH, 4 * plan.run.nprocs)
     failures: dict[str, Failure] = {}
     with Claims(plan.run.work_dir) as claims:
         for start in range(0, len(scans), size):
-            lot = scans[start : start + size]
+            batch = scans[start : start + size]
             if failures and plan.run.stop_on_first_crash:
-                reasons = {scan.name: "the run was stopped at the first failure" for scan in lot}
-                failures |= _note(lot, reasons, {}, plan, progress)
+                reasons = {scan.name: "the run was stopped at the first failure" for scan in batch}
+                failures |= _note(batch, reasons, {}, plan, progress)
             else:
-                failures |= _run_lot(lot, plan, claims, progress)
+                failures |= _run_batch(batch, plan, claims, progress)
     return failures
 
 
@@ -93,58 +100,59 @@ def given_masks(
     return ready, unclear
 
 
-def _run_lot(
-    lot: Sequence[Scan], plan: Plan, claims: Claims, progress: Progress
+def _run_batch(
+    batch: Sequence[Scan], plan: Examination, claims: Claims, progress: Progress
 ) -> dict[str, Failure]:
-    from uadbids.run.graphs.scan import init_uadbids_wf
-    from uadbids.run.scheduler.engine import (
-        Outcome,
-        graph_name,
-        read_crashes,
-        remove_results,
-        run_graph,
-    )
+    from uadbids.run.scheduler.engine import Outcome, remove_results, run_graph
+    from uadbids.run.scheduler.failures import read_crashes
+    from uadbids.run.scheduler.graph import graph_name, init_scans_wf
 
-    claimed = [scan for scan in lot if claims.take(graph_name(scan.name))]
+    claimed = [scan for scan in batch if claims.take(graph_name(scan.name))]
     ready, reasons = given_masks(plan.bids_dir, claimed, plan.run)
-    reasons |= {scan.name: CLAIMED for scan in lot if scan not in claimed}
-    graph = init_uadbids_wf(ready, plan.config, plan.model, plan.run, plan.outputs)
-    # nipype cannot run a graph without steps.
+    reasons |= {scan.name: CLAIMED for scan in batch if scan not in claimed}
+    graph = init_scans_wf(
+        ready, plan.run.work_dir, plan.run.run_uuid, plan.preprocess, plan.detect, plan.derive
+    )
+    # nipype cannot run a graph without nodes.
     outcome = run_graph(graph, plan.run, progress.step) if ready else Outcome(frozenset(), "")
-    crashes: dict[str, Sequence[Crash]] = {}
+    crashes: dict[str, Crash] = {}
     for scan, _ in ready:
         name = graph_name(scan.name)
-        if (name, "write") not in outcome.ended:
-            folder = plan.outputs.output_dir / log_dir(scan.subject, plan.outputs.run_uuid)
-            crashes[scan.name] = [c for c in read_crashes(folder) if c.graph == name]
-            told = [c.reason for c in crashes[scan.name]] or [outcome.unrecorded.get(name, "")]
+        if (name, "derive") not in outcome.ended:
+            folder = plan.derive.output_dir / log_dir(scan.subject, plan.run.run_uuid)
+            crash = next((c for c in read_crashes(folder) if c.graph == name), None)
+            if crash:
+                crashes[scan.name] = crash
             reasons[scan.name] = (
-                told[0] or outcome.error or "the run ended before this scan was done"
+                (crash.reason if crash else "")
+                or outcome.failures.get(name)
+                or outcome.error
+                or "the run ended before this scan was done"
             )
     if plan.clean:
         remove_results(graph, keep=[graph_name(name) for name in reasons])
-    return _note(lot, reasons, crashes, plan, progress)
+    return _note(batch, reasons, crashes, plan, progress)
 
 
 def _note(
-    lot: Sequence[Scan],
+    batch: Sequence[Scan],
     reasons: dict[str, str],
-    crashes: dict[str, Sequence[Crash]],
-    plan: Plan,
+    crashes: dict[str, Crash],
+    plan: Examination,
     progress: Progress,
 ) -> dict[str, Failure]:
     failures: dict[str, Failure] = {}
-    for scan in lot:
+    for scan in batch:
         if scan.name not in reasons:
             continue
-        files = [crash.crash_file for crash in crashes.get(scan.name, ())]
-        root = plan.outputs.output_dir
+        crash_file = crashes[scan.name].crash_file if scan.name in crashes else None
+        root = plan.derive.output_dir
         reason = reasons[scan.name] + _older(root, scan)
-        link = str(files[0].relative_to(root)) if files else None
+        link = str(crash_file.relative_to(root)) if crash_file else None
         failures[scan.name] = Failure(scan.name, reason, link)
         progress.note(f"{scan.name}: failed: {reason}")
-        for path in files:
-            progress.note(f"  crash file: {path}")
+        if crash_file:
+            progress.note(f"  crash file: {crash_file}")
     return failures
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -31,9 +30,6 @@ from uadbids.reports.group_table import group_rows, group_tables, settings_of
 from uadbids.reports.page import Failure
 from uadbids.run.lesion_frequency import LesionFrequency, lesion_frequency
 from uadbids.run.runlog import NO_REQUEST, Request, run_log, say
-
-if TYPE_CHECKING:
-    from uadbids.run.scheduler.engine import Crash
 
 PAGE = "group_FLAIR.html"
 MAP = "group_FLAIR_lesionfrequency"
@@ -170,22 +166,19 @@ def _without_page(output_dir: Path, scans: Iterable[Scan]) -> frozenset[str]:
 
 def _unfinished(scan: Scan, output_dir: Path) -> Failure:
     """Why a scan has no outputs, as far as the folder tells."""
-    # nipype, which writes crash files, knows how to read them.
-    from uadbids.run.scheduler.engine import graph_name, read_crashes
+    from uadbids.run.scheduler.failures import read_crashes
+    from uadbids.run.scheduler.graph import graph_name
 
     if scan.skip_reason:
         word = "refused" if scan.is_refused else "skipped"
         return Failure(scan.name, without_folders(f"{word}, {scan.skip_reason}"))
     logs = sorted((output_dir / log_dir(scan.subject, "*")).parent.glob("*"), reverse=True)
     for folder in logs:
-        crashes: list[Crash] = []
-        # A full disk may have cut a crash file short.
-        with suppress(IndexError):
-            crashes = [c for c in read_crashes(folder) if c.graph == graph_name(scan.name)]
+        crashes = [c for c in read_crashes(folder) if c.graph == graph_name(scan.name)]
         if crashes:
-            crash_file = crashes[0].crash_file.relative_to(output_dir)
-            reason = without_folders(crashes[0].reason)
-            return Failure(scan.name, f"failed, {reason}", str(crash_file))
+            file = crashes[0].crash_file
+            reason = f"failed, {without_folders(crashes[0].reason)}"
+            return Failure(scan.name, reason, str(file.relative_to(output_dir)) if file else None)
     return Failure(scan.name, "not run yet, or stopped before it was done")
 
 

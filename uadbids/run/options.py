@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
+from uadbids.pipeline.records import Compute, PreprocessOptions
+from uadbids.preproc.config import PreprocConfig
 from uadbids.run.runlog import new_run_uuid
+
+# Those that extract brains, correct intensities and register: their updates change results.
+_ENGINES = ("antspyx", "deepbet")
 
 
 @dataclass(frozen=True)
@@ -55,3 +61,23 @@ class RunOptions:
     stop_on_first_crash: bool = False
     write_graph: bool = False
     run_uuid: str = field(default_factory=new_run_uuid, compare=False)
+
+    @property
+    def compute(self) -> Compute:
+        """Where networks run; on a GPU of this machine one at a time, however many scans run."""
+        alone = self.device != "cpu" and self.use_plugin is None
+        return Compute(
+            self.device, self.omp_nthreads, self.work_dir / ".gpu-turn" if alone else None
+        )
+
+    def preprocess(self, config: PreprocConfig) -> PreprocessOptions:
+        """Return what preprocessing with a model's settings is asked for."""
+        return PreprocessOptions(
+            config,
+            self.skull_strip,
+            self.hd_bet_weights,
+            self.hd_bet_sha256,
+            self.random_seed,
+            tuple(version(name) for name in _ENGINES),
+            self.compute,
+        )

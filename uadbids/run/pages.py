@@ -21,8 +21,7 @@ from uadbids.reports.methods import MethodsText, describe_methods, methods_page
 from uadbids.reports.page import Failure, ScanReport, figure_texts, write_subject_page
 
 CITATION = "logs/CITATION"
-COUNTED = ("LesionVolumeMl", "LesionCount", "LargestLesionMl", *SUMMARY)
-_NOT_FACTS = ("Description", "Sources", "Type", "SpatialReference", "SkullStripped", *COUNTED)
+_NOT_FACTS = ("Description", "Sources", "Type", "SpatialReference", "SkullStripped", *SUMMARY)
 
 
 def write_pages(
@@ -106,7 +105,7 @@ def _report(output_dir: Path, scan: Scan) -> ScanReport:
         name=scan.name,
         title=scan.name,
         facts={key: value for key, value in told.items() if key not in _NOT_FACTS},
-        summary={key: told[key] for key in COUNTED if key in told},
+        summary={key: told[key] for key in SUMMARY if key in told},
         components=_components(output_dir / derivative_path(scan, "native_components", ".tsv")),
         figures={k: str(path) for k, path in figures.items() if (output_dir / path).is_file()},
     )

@@ -25,11 +25,13 @@ from uadbids.detection.threshold import choose_threshold
 from uadbids.errors import BundleError, UsageError
 from uadbids.model.bundle import Card, find_bundle, verify_bundle
 from uadbids.model.calibration import Calibration
+from uadbids.pipeline.records import DeriveOptions, DetectOptions
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.template import Template
+from uadbids.qc.facts import Facts
 from uadbids.qc.flags import brain_mask_warnings
 from uadbids.reports.page import Failure
-from uadbids.run.examine import Plan, examine
+from uadbids.run.examine import Examination, examine
 from uadbids.run.options import RunOptions
 from uadbids.run.pages import write_pages
 from uadbids.run.progress import Progress
@@ -162,9 +164,7 @@ def participant(
 def _participant(
     options: ParticipantOptions, scans: Sequence[Scan], bundle: Path, card: Card, run: RunOptions
 ) -> int:
-    from uadbids.run.graphs.detect import ModelOptions
-    from uadbids.run.graphs.scan import OutputOptions
-    from uadbids.run.scheduler.engine import graph_name
+    from uadbids.run.scheduler.graph import graph_name
 
     for scan in scans:
         LOGGER.info("%s: found, %s", scan.name, scan.relative_path)
@@ -176,21 +176,26 @@ def _participant(
     _announce(progress, card, run, len(runnable))
     refused = _tell_set_aside(progress, scans)
 
-    outputs = OutputOptions(
-        output_dir=options.output_dir.resolve(),
-        spaces=options.spaces,
-        run_uuid=run.run_uuid,
-        facts={
-            "UadbidsVersion": __version__,
-            "Model": card.name,
-            "ModelSHA256": card.sha256,
-            "RandomSeed": run.random_seed,
-        },
-        trained_with=tuple(card.training.get("brain_mask_methods", ())),
+    values = {
+        "UadbidsVersion": __version__,
+        "Model": card.name,
+        "ModelSHA256": card.sha256,
+        "RandomSeed": run.random_seed,
+    }
+    plan = Examination(
+        bids_dir=options.bids_dir,
+        run=run,
+        preprocess=run.preprocess(PreprocConfig.from_dict(card.preproc)),
+        detect=DetectOptions(bundle.resolve(), card.identity, dict(options.settings), run.compute),
+        derive=DeriveOptions(
+            options.output_dir.resolve(),
+            bundle.resolve(),
+            options.spaces,
+            Facts(values),
+            tuple(card.training.get("brain_mask_methods", ())),
+        ),
+        clean=options.clean_work_dir,
     )
-    model = ModelOptions(bundle.resolve(), card.identity, dict(options.settings))
-    config = PreprocConfig.from_dict(card.preproc)
-    plan = Plan(options.bids_dir, config, model, run, outputs, options.clean_work_dir)
     with progress:
         failed = examine(runnable, plan, progress)
 

@@ -15,16 +15,10 @@ from rich.progress import Progress as Bars
 from uadbids.run.runlog import LOGGER, say
 
 HEADS = {
-    "conform": "reading",
-    "brain_mask": "brain mask",
-    "n4": "bias field",
-    "registration": "registration",
-    "to_template": "to template",
+    "preprocess": "preprocessing",
     "detect": "detection",
-    "home": "back to the scan",
-    "figures": "figures",
-    "write": "writing",
-    "collect": "collecting",
+    "derive": "results",
+    "healthy": "healthy tissue",
 }
 
 
@@ -60,7 +54,7 @@ class Progress(Shown):
     """
 
     def __init__(
-        self, titles: Mapping[str, str], *, last: str = "write", console: Console | None = None
+        self, titles: Mapping[str, str], *, last: str = "derive", console: Console | None = None
     ) -> None:
         self._titles = titles
         self._last = last
@@ -86,6 +80,7 @@ class Progress(Shown):
 
     def step(self, graph: str, step: str, status: str) -> None:
         """Take note of a step that starts, ends or fails."""
+        step = step.partition("_")[0]
         if step not in HEADS or graph not in self._titles:
             return
         title = self._titles[graph]

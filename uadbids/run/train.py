@@ -79,11 +79,11 @@ def _train(options: TrainOptions, world: World) -> Path | None:
     cohort, preproc = options.cohort, PreprocConfig()
     scans = find_cohort(cohort)
     groups = choose_held_out(heads_of(scans), options.split, cohort.bids_dir)
-    plans = plan_cohort(scans, cohort, preproc, options.run)
+    plan = plan_cohort(scans, cohort, preproc, options.run)
     if world.leads:
-        make_ready(plans, cohort, preproc, options.run, console)
+        make_ready(plan, options.run, console)
     world.wait()
-    members = [plan.member for plan in plans if plan.member.path.is_file()]
+    members = [member for member in plan if member.path.is_file()]
     trainer = _Trainer(options, members, console, world)
     trainer.check(groups)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
 from zipfile import BadZipFile
 
-import nibabel as nib
 import numpy as np
 import torch
 from scipy import ndimage
@@ -25,32 +23,6 @@ from uadbids.model.config import DetectionConfig
 from uadbids.model.grid import Crop
 from uadbids.model.vae import VAE
 from uadbids.training.samples import Sample
-
-# Around a lesion the residual is not healthy either.
-LESION_MARGIN = 2
-# At 4 as many voxels are taken as in masks of white-matter hyperintensities of the same kind of
-# scan; at 3 three times as many, much of it bright normal cortex that has to be learnt.
-HYPERINTENSE_Z = 4.0
-
-
-class VolumePaths(Protocol):
-    """Where a preprocessed scan lies, and what its preprocessing told."""
-
-    @property
-    def volume(self) -> Path:
-        """Volume on the template grid."""
-
-    @property
-    def mask(self) -> Path:
-        """Brain mask."""
-
-    @property
-    def lesions(self) -> Path | None:
-        """Lesion mask, where there is one."""
-
-    @property
-    def facts(self) -> Sequence[Mapping[str, Any]]:
-        """Facts of the steps."""
 
 
 @dataclass(frozen=True)
@@ -85,38 +57,47 @@ class Healthy:
         )
 
 
-def read_healthy(
-    paths: VolumePaths, subject: str, exclude_hyperintense: bool, seed: int
+def make_healthy(
+    volume: np.ndarray,
+    mask: np.ndarray,
+    lesions: np.ndarray | None,
+    *,
+    subject: str,
+    brain_mask_method: str,
+    bright_z: float | None,
+    margin: int,
+    seed: int,
 ) -> Healthy:
-    """Read a preprocessed scan, fill its lesions and remember where they were.
+    """Fill the lesions of a scan and remember where they were.
 
     Parameters
     ----------
-    paths : VolumePaths
-        Volume in [0, 1], brain mask and lesion mask on the template grid.
-    subject : str
-        Label of the participant.
-    exclude_hyperintense : bool
-        Where there is no lesion mask, take voxels that are too bright for one.
+    volume : ndarray of float32, shape (X, Y, Z)
+        In [0, 1], on the template grid.
+    mask : ndarray of bool, shape (X, Y, Z)
+        Brain.
+    lesions : ndarray of bool, shape (X, Y, Z), or None
+        Voxels that are not healthy.
+    subject, brain_mask_method : str
+        See `Healthy`.
+    bright_z : float or None
+        Where there is no lesion mask, take voxels above this robust z for one.
+    margin : int
+        Voxels around a lesion that count to it.
     seed : int
         Of the noise in filled lesions.
 
     Returns
     -------
     Healthy
-        Arrays of shape (170, 204, 170).
+        Arrays of the same shape.
     """
-    volume = np.asarray(nib.load(paths.volume).dataobj, dtype=np.float32)
-    mask = np.asarray(nib.load(paths.mask).dataobj) > 0
-    lesions = np.zeros(mask.shape, dtype=bool)
-    if paths.lesions is not None:
-        lesions = np.asarray(nib.load(paths.lesions).dataobj) > 0
-    elif exclude_hyperintense:
-        lesions = hyperintense(volume, mask, z=HYPERINTENSE_Z)
-    excluded = ndimage.binary_dilation(lesions, iterations=LESION_MARGIN) & mask
+    if lesions is None:
+        none = np.zeros(mask.shape, dtype=bool)
+        lesions = none if bright_z is None else hyperintense(volume, mask, z=bright_z)
+    excluded = ndimage.binary_dilation(lesions, iterations=margin) & mask
     filled = fill(volume, mask, excluded, np.random.default_rng(seed))
-    methods = [fact["BrainMaskMethod"] for fact in paths.facts if "BrainMaskMethod" in fact]
-    return Healthy(subject, filled, mask, excluded, "".join(methods[:1]))
+    return Healthy(subject, filled, mask, excluded, brain_mask_method)
 
 
 def save_healthy(healthy: Healthy, path: Path) -> None:

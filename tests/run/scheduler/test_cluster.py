@@ -1,15 +1,16 @@
 """nipype's SLURM plugin, real, with an `sbatch` that runs the job at once."""
 
 import os
+from pathlib import Path
 
 import pytest
-from nipype.interfaces import utility as niu
-from nipype.pipeline import engine as pe
 
+import calls
 from uadbids.run.environment import prepare_environment
 from uadbids.run.options import RunOptions
 from uadbids.run.scheduler import cluster, engine
-from uadbids.run.scheduler.engine import new_root, read_crashes, run_graph, set_crash_dir
+from uadbids.run.scheduler.engine import run_graph
+from uadbids.run.scheduler.failures import read_crashes
 
 SBATCH = """\
 #!/bin/sh
@@ -17,23 +18,6 @@ for script; do :; done
 sh "$script" > /dev/null 2>&1
 echo "Submitted batch job $$"
 """
-
-
-def _well():
-    return 1
-
-
-def _faulty():
-    from uadbids.errors import ScanError
-
-    raise ScanError("x.nii: no image")
-
-
-def _ended_by_the_cluster():
-    import os
-    import signal
-
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.slow
@@ -49,17 +33,14 @@ def test_job_that_the_cluster_ends_fails_its_scan_alone(tmp_path, monkeypatch):
     assert patience.keys() == cluster.PATIENCE.keys()
     (tmp_path / "plugin.yml").write_text("plugin: SLURM\n")
 
-    root = new_root("uadbids", tmp_path)
-    bodies = {"sub_01_wf": _well, "sub_02_wf": _faulty, "sub_03_wf": _ended_by_the_cluster}
-    for name, body in bodies.items():
-        workflow = pe.Workflow(name=name)
-        workflow.add_nodes([pe.Node(niu.Function(function=body, output_names=["out"]), "write")])
-        set_crash_dir(workflow, tmp_path / "log")
-        root.add_nodes([workflow])
+    # The job is a program of its own, which has to find the functions.
+    monkeypatch.setenv("PYTHONPATH", str(Path(calls.__file__).parent), prepend=os.pathsep)
+    bodies = {"sub_01_wf": "well", "sub_02_wf": "faulty", "sub_03_wf": "killed"}
+    root = calls.graph(tmp_path, **{name: [("derive", body)] for name, body in bodies.items()})
     options = RunOptions(work_dir=tmp_path, use_plugin=tmp_path / "plugin.yml")
     outcome = run_graph(root, options, lambda *_: None)
 
-    assert outcome.ended == {("sub_01_wf", "write")}
+    assert outcome.ended == {("sub_01_wf", "derive")}
     reasons = {crash.graph: crash.reason for crash in read_crashes(tmp_path / "log")}
     assert reasons.keys() == {"sub_02_wf", "sub_03_wf"}
     assert reasons["sub_02_wf"] == "x.nii: no image"

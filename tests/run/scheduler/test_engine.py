@@ -6,75 +6,59 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
+from nipype.pipeline.engine.nodes import NodeExecutionError
 from nipype.pipeline.plugins import base
 
+from calls import Call, graph
 from uadbids.errors import UsageError
+from uadbids.pipeline.records import Compute, DetectOptions, Preprocessed
+from uadbids.qc.facts import Facts
 from uadbids.run.environment import prepare_environment
-from uadbids.run.nodes.preprocess import Conform
-from uadbids.run.nodes.step import Step
 from uadbids.run.options import RunOptions
-from uadbids.run.scheduler.engine import (
-    _read_plugin,
-    graph_name,
-    new_root,
-    read_crashes,
-    remove_results,
-    run_graph,
-    set_crash_dir,
+from uadbids.run.scheduler.engine import _read_plugin, remove_results, run_graph
+from uadbids.run.scheduler.failures import read_crashes, sentence
+from uadbids.run.scheduler.graph import graph_name, new_root
+from uadbids.run.scheduler.nodes import Detect, Step
+
+NO_MEMORY = (
+    "there is not enough memory for this scan; run again with a smaller --nprocs, or give more "
+    "(MemoryError: Unable to allocate 3 GiB)"
 )
-
-WRAPPED = """\
-Node: uadbids_wf.sub_01_wf.flair_preproc_wf.conform
-Working directory: /work
-
-Node inputs:
-
-in_file = /data/x.nii.gz
-
-Traceback (most recent call last):
-  File "nodes.py", line 787, in _run_command
-    raise NodeExecutionError(msg)
-nipype.pipeline.engine.nodes.NodeExecutionError: Exception raised while executing Node conform.
-
-Traceback:
-\tTraceback (most recent call last):
-\t  File "conform.py", line 142, in _single_volume
-\t    raise ScanError(
-\t{error}
-
-"""
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        ("uadbids.errors.ScanError: x.nii.gz: no image: really", "x.nii.gz: no image: really"),
-        ("KeyError: 'a'", "KeyError: 'a'"),
-        (
-            "MemoryError: Unable to allocate 3 GiB",
-            "there is not enough memory for this scan; run again with a smaller --nprocs, or give "
-            "more (MemoryError: Unable to allocate 3 GiB)",
-        ),
-    ],
+    ("body", "reason"),
+    [("faulty", "x.nii: no image"), ("mistaken", "KeyError: 'a'"), ("no_memory", NO_MEMORY)],
 )
-def test_crash_file_gives_the_innermost_sentence(tmp_path, error, reason):
-    (tmp_path / "crash-20260101-x.txt").write_text(WRAPPED.format(error=error))
-    (crash,) = read_crashes(tmp_path)
-    assert (crash.graph, crash.step, crash.reason) == ("sub_01_wf", "conform", reason)
+def test_record_of_a_node_gives_the_sentence_of_its_error(tmp_path, body, reason):
+    root = graph(tmp_path, sub_01_wf=[("detect", body)])
+    with pytest.raises(NodeExecutionError):
+        root.run()
+    (crash,) = read_crashes(tmp_path / "log")
+    assert (crash.graph, crash.step, crash.reason) == ("sub_01_wf", "detect", reason)
 
 
-def test_crash_file_without_exception_gives_its_last_line(tmp_path):
-    text = "Node: a.sub_01_wf.n4\nWorking directory: /w\nthe worker was lost\n"
-    (tmp_path / "crash-1.txt").write_text(text)
-    assert read_crashes(tmp_path)[0].reason == "the worker was lost"
+def test_a_fault_of_the_machine_is_found_behind_the_one_that_follows_it():
+    error = ValueError("the file is cut short")
+    error.__context__ = OSError(28, "No space left on device")
+    assert sentence(error).startswith("the disk is full; make room")
+
+
+def test_an_error_that_nipype_put_into_words_gives_its_last_line():
+    text = "Exception raised while executing Node n4.\n\nTraceback:\n\tKeyError: 'a'\n"
+    assert sentence(NodeExecutionError(text)) == "KeyError: 'a'"
+
+
+def test_record_that_was_cut_short_is_left_out(tmp_path):
+    (tmp_path / "crash-sub_01_wf.json").write_text('{"graph": "sub')
+    assert read_crashes(tmp_path) == []
 
 
 labels = st.text("abcXYZ019", min_size=1, max_size=6)
@@ -132,7 +116,7 @@ def test_nameless_user_gets_a_name(tmp_path, monkeypatch):
 
 
 def test_results_of_other_runs_are_spared(tmp_path):
-    root = new_root("uadbids", tmp_path)
+    root = new_root(tmp_path)
     workflow = pe.Workflow(name="sub_01_wf")
     workflow.add_nodes([pe.Node(niu.IdentityInterface(["out"]), "write")])
     root.add_nodes([workflow])
@@ -147,61 +131,29 @@ def test_results_of_other_runs_are_spared(tmp_path):
     assert not folder.exists()
 
 
-def _killed():
-    import os
-    import signal
-
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _well():
-    return 1
-
-
 @pytest.mark.slow
 def test_killed_process_fails_its_scan_and_the_next_one_runs(tmp_path):
-    root = new_root("uadbids", tmp_path)
-    for name, body in (("sub_01_wf", _killed), ("sub_02_wf", _well)):
-        workflow = pe.Workflow(name=name)
-        workflow.add_nodes([pe.Node(niu.Function(function=body, output_names=["out"]), "write")])
-        set_crash_dir(workflow, tmp_path / "log")
-        root.add_nodes([workflow])
+    root = graph(tmp_path, sub_01_wf=[("derive", "killed")], sub_02_wf=[("derive", "well")])
     outcome = run_graph(root, RunOptions(work_dir=tmp_path), lambda *_: None)
-    assert outcome.ended == {("sub_02_wf", "write")}
+    assert outcome.ended == {("sub_02_wf", "derive")}
     (crash,) = read_crashes(tmp_path / "log")
     assert crash.graph == "sub_01_wf"
     assert "want of memory" in crash.reason
 
 
-def _waits_for_sub_02():
-    import time
-    from pathlib import Path
-
-    work = Path.cwd().parents[1]
-    for _ in range(300):
-        if list(work.glob("sub_02_wf/write/result_*")):
-            return 1
-        time.sleep(0.1)
-    raise TimeoutError
-
-
 @pytest.mark.slow
 def test_a_step_that_has_become_ready_waits_for_no_other(tmp_path):
-    """Its forerunner ran in the first process, which waits for the end of steps in others."""
-    root = new_root("uadbids", tmp_path)
-    slow = pe.Workflow(name="sub_01_wf")
-    slow.add_nodes([pe.Node(niu.Function(function=_waits_for_sub_02, output_names=["out"]), "n4")])
-    quick = pe.Workflow(name="sub_02_wf")
-    first = pe.Node(niu.Function(function=_well, output_names=["out"]), "conform")
-    facts = pe.Node(niu.Merge(1), "facts", run_without_submitting=True)
-    last = pe.Node(niu.Merge(1), "write")
-    quick.connect([(first, facts, [("out", "in1")]), (facts, last, [("out", "in1")])])
-    for workflow in (slow, quick):
-        set_crash_dir(workflow, tmp_path / "log")
-    root.add_nodes([slow, quick])
+    """Its forerunner's result lay there, so that no process ended before it could begin."""
+    root = graph(tmp_path, sub_02_wf=[("preprocess", "well")])
+    run_graph(root, RunOptions(work_dir=tmp_path), lambda *_: None)
+    root = graph(
+        tmp_path,
+        sub_01_wf=[("detect", "waits_for_sub_02")],
+        sub_02_wf=[("preprocess", "well"), ("derive", "well")],
+    )
     outcome = run_graph(root, RunOptions(work_dir=tmp_path, nprocs=2), lambda *_: None)
     assert outcome.error == ""
-    assert ("sub_01_wf", "n4") in outcome.ended
+    assert ("sub_01_wf", "detect") in outcome.ended
 
 
 _IMPORTED = """
@@ -212,7 +164,8 @@ work = Path(sys.argv[1])
 prepare_environment(work, random_seed=7, threads=int(sys.argv[2]))
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
-from uadbids.run.scheduler.engine import new_root, run_graph
+from uadbids.run.scheduler.engine import run_graph
+from uadbids.run.scheduler.graph import new_root
 from uadbids.run.options import RunOptions
 
 def looks():
@@ -221,7 +174,7 @@ def looks():
     Path("told").write_text(str("torch" in sys.modules))
 
 if __name__ == "__main__":
-    root, workflow = new_root("uadbids", work), pe.Workflow(name="sub_01_wf")
+    root, workflow = new_root(work), pe.Workflow(name="sub_01_wf")
     workflow.add_nodes([pe.Node(niu.Function(function=looks), "write")])
     root.add_nodes([workflow])
     run_graph(root, RunOptions(work_dir=work), lambda *_: None)
@@ -242,29 +195,12 @@ def test_libraries_are_imported_once_for_all_processes(tmp_path, threads, import
 
 def test_the_first_process_builds_graphs_without_torch_and_ants(tmp_path):
     code = (
-        "import sys\nimport uadbids.run.graphs.scan, uadbids.run.graphs.cohort\n"
+        "import sys\nimport uadbids.run.scheduler.graph\n"
         "import uadbids.run.participant, uadbids.run.setup, uadbids.preproc.hd_bet\n"
         "sys.exit(', '.join(sorted({'ants', 'matplotlib', 'torch'} & set(sys.modules))) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def _long():
-    import time
-    from pathlib import Path
-
-    Path("begun").touch()
-    time.sleep(600)
-
-
-def _one_step(folder, body):
-    root = new_root("uadbids", folder)
-    workflow = pe.Workflow(name="sub_01_wf")
-    workflow.add_nodes([Step(niu.Function(function=body, output_names=["out"]), "write")])
-    set_crash_dir(workflow, folder / "log")
-    root.add_nodes([workflow])
-    return root
 
 
 @pytest.mark.slow
@@ -275,50 +211,61 @@ def test_sigterm_stops_a_run_at_once(tmp_path):
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=stop, daemon=True).start()
+    root = graph(tmp_path, sub_01_wf=[("derive", "long")])
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        run_graph(_one_step(tmp_path, _long), RunOptions(work_dir=tmp_path), lambda *_: None)
+        run_graph(root, RunOptions(work_dir=tmp_path), lambda *_: None)
     assert time.monotonic() - started < 60
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.slow
 def test_a_crash_file_that_cannot_be_written_does_not_stop_the_others(tmp_path):
-    def fails():
-        raise OSError(28, "No space left on device")
-
-    root = _one_step(tmp_path, fails)
+    root = graph(tmp_path, sub_01_wf=[("derive", "full_disk")])
     (tmp_path / "log").touch()  # a file where the folder of the crash files should be
     outcome = run_graph(root, RunOptions(work_dir=tmp_path), lambda *_: None)
     assert outcome.ended == frozenset()
-    assert outcome.unrecorded["sub_01_wf"].startswith("the disk is full; make room")
+    assert outcome.failures["sub_01_wf"].startswith("the disk is full; make room")
 
 
 def test_a_result_that_cannot_be_read_is_made_again(tmp_path):
-    step = Step(niu.Function(function=_well, output_names=["out"]), "write", base_dir=tmp_path)
+    step = Step(Call(body="well"), "derive", base_dir=tmp_path)
+    step.config = {"execution": {"remove_unnecessary_outputs": "false"}}  # as in environment.py
     step.run()
     assert step.is_cached() == (True, True)
-    result = tmp_path / "write" / "result_write.pklz"
+    result = tmp_path / "derive" / "result_derive.pklz"
     result.write_bytes(result.read_bytes()[:-5])
     assert step.is_cached() == (False, False)
     step.run()
     assert step.is_cached() == (True, True)
 
 
-def test_a_stage_whose_file_was_altered_is_made_again(tmp_path):
-    data = np.arange(1000, dtype=np.int16).reshape(10, 10, 10)
-    nib.Nifti1Image(data, np.eye(4)).to_filename(tmp_path / "scan.nii")
-    step = Step(Conform(in_file=str(tmp_path / "scan.nii")), "conform", base_dir=tmp_path)
+def test_a_node_whose_file_was_altered_is_made_again(tmp_path):
+    step = Step(Call(body="writes"), "detect", base_dir=tmp_path)
     step.config = {"execution": {"remove_unnecessary_outputs": "false"}}  # as in environment.py
     step.run()
     assert step.is_cached() == (True, True)
-    made = tmp_path / "conform" / "conformed.nii.gz"
+    made = tmp_path / "detect" / "made.bin"
     sound = made.read_bytes()
     made.write_bytes(sound[:-1])
     assert step.is_cached() == (False, False)
     step.run()
     assert made.read_bytes() == sound
     assert step.is_cached() == (True, True)
+
+
+def test_other_contents_of_the_same_files_are_other_inputs():
+    scan = Preprocessed(*(Path(f"/w/{number}") for number in range(7)), Facts())
+    nodes = [Detect(scan=scan, scan_files={"/w/5": content}) for content in ("ab", "cd")]
+    first, second = (node.inputs.get_hashval("content")[1] for node in nodes)
+    assert first != second
+
+
+def test_threads_and_turns_decide_on_no_result():
+    ways = (Compute(), Compute(threads=4, turn=Path("/turn")), Compute(device="cuda"))
+    asked = [DetectOptions(Path("/b"), compute=way) for way in ways]
+    hashes = [Detect(options=one).inputs.get_hashval("content")[1] for one in asked]
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_nipype_waits_by_a_clock_that_nobody_sets():

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
@@ -22,26 +22,23 @@ from nipype.pipeline import engine as pe
 from nipype.pipeline.plugins import base
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
+from uadbids.errors import ScanError
 from uadbids.run.runlog import join_log, open_log
+from uadbids.run.scheduler.failures import graph_of, record_failure, sentence
 
 # nipype sleeps until a time of the wall clock; where that is set back, it would sleep for hours.
 base.time = time.monotonic
 
 # What steps import. The server from which processes are forked imports it once, for all of them,
 # unless libraries would start threads with it: those do not outlive a fork.
-_FOR_STEPS = [
-    "uadbids.pipeline.native_space",
-    "uadbids.pipeline.detect",
-    "uadbids.run.nodes.preprocess",
-    "uadbids.reports.scan_figures",
-]
+_FOR_STEPS = ["uadbids.pipeline.preprocess", "uadbids.pipeline.detect", "uadbids.pipeline.derive"]
 # It waits for the next step to end, not for a time to pass.
 EAGERNESS = {"poll_sleep_duration": "0.01"}
 _LONGEST_WAIT_SECONDS = 10.0
 
 _LOST = (
-    "uadbids.errors.ScanError: the process of this step, or of one beside it, was ended from "
-    "outside, most likely for want of memory; run again with a smaller --nprocs"
+    "the process of this step, or of one beside it, was ended from outside, most likely for want "
+    "of memory; run again with a smaller --nprocs"
 )
 
 
@@ -62,7 +59,7 @@ class ScanByScan(MultiProcPlugin):
 
     def __init__(self, plugin_args: dict[str, Any]) -> None:
         super().__init__(plugin_args=plugin_args)
-        self.unrecorded: dict[str, str] = {}
+        self.failures: dict[str, str] = {}
         # nipype's own has no process yet: they start with the first step.
         self.pool.shutdown()
         self.pool = self._new_pool()
@@ -91,21 +88,22 @@ class ScanByScan(MultiProcPlugin):
             mp_context=context,
         )
 
-    def _async_callback(self, args: Future[Any]) -> None:
-        """Do nothing: nipype would keep what every step returned until the end."""
-
     def _get_result(self, taskid: int) -> dict[str, Any] | None:
         future = self._task_obj[taskid]
         if not future.done():
             return None
         error = future.exception()
-        if error is not None:
-            # nipype may fail while it records a failure, as on a full disk: then both are told.
-            lost = isinstance(error, BrokenProcessPool)
-            text = [f"{_LOST}\n"] if lost else format_exception(error)
-            return {"result": None, "traceback": text, "taskid": taskid}
-        result: dict[str, Any] = future.result()
-        return result
+        if error is None:
+            result: dict[str, Any] = future.result()
+            return result
+        if isinstance(error, BrokenProcessPool):
+            error = ScanError(_LOST)
+        return {
+            "result": None,
+            "traceback": format_exception(error),
+            "taskid": taskid,
+            "error": error,
+        }
 
     def _send_procs_to_workers(self, updatehash: bool = False, graph: Any = None) -> None:
         before = np.count_nonzero(self.proc_done)
@@ -116,18 +114,25 @@ class ScanByScan(MultiProcPlugin):
             wait(running, timeout=_LONGEST_WAIT_SECONDS, return_when=FIRST_COMPLETED)
 
     def _submit_job(self, node: pe.Node, updatehash: bool = False) -> int:
+        self._taskid += 1
         try:
-            return int(super()._submit_job(node, updatehash))
+            future = self.pool.submit(_run_node, node, updatehash, self._taskid)
         except BrokenProcessPool:
             # One lost process ends its whole pool; the other scans get a new one.
             self.pool = self._new_pool()
-            return int(super()._submit_job(node, updatehash))
+            future = self.pool.submit(_run_node, node, updatehash, self._taskid)
+        self._task_obj[self._taskid] = future
+        return int(self._taskid)
 
     def _report_crash(self, node: pe.Node, result: dict[str, Any] | None = None) -> str:
+        error = result.get("error") if result else None
+        if isinstance(error, BaseException):
+            record_failure(node, error)
+            self.failures[graph_of(node)] = sentence(error)
+        elif error:
+            self.failures[graph_of(node)] = error
         with suppress(OSError):
             return str(super()._report_crash(node, result))
-        graph = str(node.fullname).split(".")[1]
-        self.unrecorded[graph] = "".join(result["traceback"]) if result else ""
         return ""
 
     def _sort_jobs(self, jobids: Iterable[int], scheduler: str | None = None) -> list[int]:
@@ -139,7 +144,17 @@ class ScanByScan(MultiProcPlugin):
         self._rank = {scan: place for place, scan in enumerate(sorted(scans))}
 
     def _scan(self, job: int) -> str:
-        return str(self.procs[job].fullname).split(".")[1]
+        return graph_of(self.procs[job])
+
+
+def _run_node(node: pe.Node, updatehash: bool, taskid: int) -> dict[str, Any]:
+    """Run a node in a process of the pool; an error comes back as its sentence."""
+    try:
+        return {"result": node.run(updatehash=updatehash), "traceback": None, "taskid": taskid}
+    except Exception as error:  # noqa: BLE001 - as nipype's own; the scheduler raises it
+        told = sentence(getattr(node.interface, "failure", None) or error)
+        trace = format_exception(error)
+        return {"result": None, "traceback": trace, "taskid": taskid, "error": told}
 
 
 def _begin(folder: str, log: tuple[Path, bool] | None) -> None:

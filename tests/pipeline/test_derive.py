@@ -1,4 +1,4 @@
-"""Two components on the template go home to scans with awkward headers."""
+"""Two components on the template are resampled to scans with awkward headers."""
 
 import ants
 import nibabel as nib
@@ -7,9 +7,11 @@ import pytest
 from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
-from uadbids.pipeline.native_space import carry_home
+from uadbids.pipeline.derive import to_native_space
+from uadbids.pipeline.records import Detected, Preprocessed
 from uadbids.preproc.conform import conform
 from uadbids.preproc.template import Template
+from uadbids.qc.facts import Facts
 
 LPS = np.array([-1, -1, 1])
 CENTRES = {1: np.array([28.0, -42.0, 20.0]), 2: np.array([-24.0, 8.0, 34.0])}
@@ -60,11 +62,11 @@ def scan(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def carry(scan, tmp_path_factory):
-    """Return a function: labelled balls (mm of the scan) -> what came home."""
+def resampled_to(scan, tmp_path_factory):
+    """Return a function: labelled balls (mm of the scan) -> what is there in native space."""
 
     def run(centres, radii, with_score=True):
-        tmp_path = tmp_path_factory.mktemp("carry")
+        tmp_path = tmp_path_factory.mktemp("resampled_to")
         template = Template.packaged()
         shape = nib.load(template.t1w).shape
         labels = np.zeros(shape, np.int32)
@@ -80,33 +82,35 @@ def carry(scan, tmp_path_factory):
         image = nib.load(scan["conformed"])
         brain = ball(image.affine, image.shape, (0, -20, 15), 65).astype(np.uint8)
         nib.Nifti1Image(brain, image.affine).to_filename(tmp_path / "brain.nii")
-        (tmp_path / "home").mkdir()
-        return carry_home(
-            maps,
-            tmp_path / "labels.nii",
-            tmp_path / "brain.nii",
+        preprocessed = Preprocessed(
+            source=scan["source"],
+            conformed=scan["conformed"],
+            brain=tmp_path / "brain.nii",
             xfm=scan["xfm"],
             # The brain of the template itself, moved: the affine is the rigid one.
             affine=scan["xfm"],
-            conformed=scan["conformed"],
-            source=scan["source"],
-            folder=tmp_path / "home",
+            volume=tmp_path,
+            mask=tmp_path,
+            facts=Facts(),
         )
+        maps["components"] = tmp_path / "labels.nii"
+        (tmp_path / "native").mkdir()
+        return to_native_space(preprocessed, Detected(maps, Facts()), tmp_path / "native")
 
     return run
 
 
 @pytest.fixture(scope="module")
-def home(carry):
-    return carry(CENTRES, RADII)
+def native(resampled_to):
+    return resampled_to(CENTRES, RADII)
 
 
-def test_each_component_has_a_row_with_its_volume_and_place(home):
-    assert [(row["index"], row["name"]) for row in home.components] == [
+def test_each_component_has_a_row_with_its_volume_and_place(native):
+    assert [(row["index"], row["name"]) for row in native.findings] == [
         (1, "anomaly-1"),
         (2, "anomaly-2"),
     ]
-    for row in home.components:
+    for row in native.findings:
         number = row["index"]
         ball_ml = 4 / 3 * np.pi * RADII[number] ** 3 / 1000
         assert row["volume_ml"] == pytest.approx(ball_ml, rel=0.06)
@@ -117,28 +121,28 @@ def test_each_component_has_a_row_with_its_volume_and_place(home):
         assert 0.6 * number / 10 < row["score_mean"] <= row["score_max"]
 
 
-def test_each_component_has_the_name_of_its_place(home):
+def test_each_component_has_the_name_of_its_place(native):
     """Template millimetres (28, -42, 20) and (-24, 8, 34), but for the move of the scan."""
-    right, left = home.components
+    right, left = native.findings
     assert (right["hemisphere"], right["region"]) == ("right", "parietal lobe")
     assert right["location"] == "right parietal lobe, white matter, beside a ventricle"
     assert (left["hemisphere"], left["region"]) == ("left", "frontal lobe")
 
 
-def test_the_summary_counts_in_voxels_of_the_scan(home, scan):
-    rows, summary = home.components, home.summary
+def test_the_summary_counts_in_voxels_of_the_scan(native, scan):
+    rows, summary = native.findings, native.facts.values
     voxel_ml = abs(np.linalg.det(scan["affine"][:3, :3])) / 1000
-    counted = np.asarray(nib.load(home.files["native_components"]).dataobj) > 0
+    counted = np.asarray(nib.load(native.files["native_components"]).dataobj) > 0
     assert summary["LesionVolumeMl"] == pytest.approx(counted.sum() * voxel_ml, abs=1e-3)
     assert summary["LesionCount"] == 2
     assert summary["LargestLesionMl"] == max(row["volume_ml"] for row in rows)
 
 
-def test_every_image_repeats_the_geometry_of_the_scan_but_no_free_text(home, scan):
+def test_every_image_repeats_the_geometry_of_the_scan_but_no_free_text(native, scan):
     source = nib.load(scan["source"])
     kinds = {"anomaly", "score", "components", "lesions", "brain"}
-    assert set(home.files) == {f"native_{kind}" for kind in kinds}
-    for path in home.files.values():
+    assert set(native.files) == {f"native_{kind}" for kind in kinds}
+    for path in native.files.values():
         image = nib.load(path)
         assert image.shape == source.shape
         np.testing.assert_array_equal(image.affine, source.affine)
@@ -146,8 +150,8 @@ def test_every_image_repeats_the_geometry_of_the_scan_but_no_free_text(home, sca
         assert not image.header["descrip"].item()
 
 
-def test_lesions_are_the_components_and_the_brain_is_where_it_was(home):
-    arrays = {kind: nib.load(path) for kind, path in home.files.items()}
+def test_lesions_are_the_components_and_the_brain_is_where_it_was(native):
+    arrays = {kind: nib.load(path) for kind, path in native.files.items()}
     lesions = np.asarray(arrays["native_lesions"].dataobj)
     assert lesions.dtype == np.uint8
     np.testing.assert_array_equal(lesions, np.asarray(arrays["native_components"].dataobj) > 0)
@@ -158,7 +162,7 @@ def test_lesions_are_the_components_and_the_brain_is_where_it_was(home):
     np.testing.assert_allclose(centre, (0, -20, 15), atol=0.3)
 
 
-def test_a_component_that_falls_between_the_voxels_has_no_row(carry, scan):
+def test_a_component_that_falls_between_the_voxels_has_no_row(resampled_to, scan):
     """One voxel of the template that is the nearest of no voxel of the scan."""
     template = Template.packaged()
     to_template = np.linalg.inv(template.affine) @ np.linalg.inv(scan["move"]) @ scan["affine"]
@@ -168,14 +172,14 @@ def test_a_component_that_falls_between_the_voxels_has_no_row(carry, scan):
     unseen[tuple(seen[((seen >= 0) & (seen < unseen.shape)).all(axis=1)].T)] = False
     lost = np.argwhere(unseen[80:90, 95:105, 80:90])[0] + (80, 95, 80)
     place = apply_affine(scan["move"] @ template.affine, lost)
-    home = carry({1: place, 3: CENTRES[1]}, {1: 0.5, 3: 8.0}, with_score=False)
-    assert [row["index"] for row in home.components] == [3]
-    assert home.summary["LesionCount"] == 1 and "native_score" not in home.files
+    native = resampled_to({1: place, 3: CENTRES[1]}, {1: 0.5, 3: 8.0}, with_score=False)
+    assert [row["index"] for row in native.findings] == [3]
+    assert native.facts.values["LesionCount"] == 1 and "native_score" not in native.files
 
 
-def test_without_components_everything_is_zero(carry):
-    home = carry({}, {})
-    assert home.components == []
-    assert home.summary["LesionVolumeMl"] == home.summary["LargestLesionMl"] == 0
-    assert home.summary["LesionCount"] == 0
-    assert not np.asarray(nib.load(home.files["native_lesions"]).dataobj).any()
+def test_without_components_everything_is_zero(resampled_to):
+    native = resampled_to({}, {})
+    assert native.findings == []
+    assert native.facts.values["LesionVolumeMl"] == native.facts.values["LargestLesionMl"] == 0
+    assert native.facts.values["LesionCount"] == 0
+    assert not np.asarray(nib.load(native.files["native_lesions"]).dataobj).any()

@@ -1,0 +1,57 @@
+"""From a preprocessed scan of a healthy cohort to a brain to learn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from uadbids.pipeline.records import HealthyOptions, Preprocessed
+from uadbids.preproc.resample import mask_to_template
+from uadbids.preproc.template import Template
+from uadbids.preproc.volume import read_volume
+from uadbids.training.healthy import make_healthy, save_healthy
+
+
+def prepare_healthy(
+    scan: Preprocessed, folder: Path, subject: str, lesions: Path | None, options: HealthyOptions
+) -> Path:
+    """Fill the lesions of a scan, and keep where they were.
+
+    Parameters
+    ----------
+    scan : Preprocessed
+        The scan on the template grid.
+    folder : Path
+        Existing folder for the result.
+    subject : str
+        Label of the participant.
+    lesions : Path or None
+        Mask on the scan's grid of voxels that are not healthy.
+    options : HealthyOptions
+        What counts as unhealthy where no mask is given.
+
+    Returns
+    -------
+    Path
+        What `healthy.load_healthy` reads.
+    """
+    given = None
+    if lesions is not None:
+        on_template = folder / "lesions.nii.gz"
+        mask_to_template(lesions, scan.conformed, scan.xfm, on_template, Template.packaged())
+        given = read_volume(on_template).data > 0
+    volume, mask = read_volume(scan.volume).data, read_volume(scan.mask).data > 0
+    healthy = make_healthy(
+        volume.astype(np.float32, copy=False),
+        mask,
+        given,
+        subject=subject,
+        brain_mask_method=scan.facts.values["BrainMaskMethod"],
+        bright_z=options.bright_z,
+        margin=options.margin,
+        seed=options.seed,
+    )
+    out = folder / "healthy.npz"
+    save_healthy(healthy, out)
+    return out

@@ -1,0 +1,141 @@
+"""The graphs of scans: three nodes each, ``preprocess -> detect -> derive``, under one root."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+from nipype.pipeline import engine as pe
+
+from uadbids import __version__
+from uadbids.bids.names import log_dir
+from uadbids.bids.scan import Scan
+from uadbids.pipeline.records import (
+    DeriveOptions,
+    DetectOptions,
+    HealthyOptions,
+    PreprocessOptions,
+)
+from uadbids.run.scheduler.nodes import Derive, Detect, PrepareHealthy, Preprocess, Step
+
+
+def graph_name(scan_name: str) -> str:
+    """Return the name of a scan's graph: nipype allows letters, digits and underscores."""
+    return re.sub(r"\W", "_", scan_name) + "_wf"
+
+
+def new_root(work_dir: Path) -> pe.Workflow:
+    """Make an empty graph; the version names its folder, so results of other code stay unused."""
+    version = re.sub(r"\W", "_", __version__)
+    return pe.Workflow(name=f"uadbids_{version}_wf", base_dir=str(work_dir))
+
+
+def set_crash_dir(workflow: pe.Workflow, folder: Path) -> None:
+    """Let every node of a graph write its crash files to a folder."""
+    workflow.config["execution"] = {"crashdump_dir": str(folder), "crashfile_format": "txt"}
+    for node in workflow._get_all_nodes():
+        node.config = deepcopy(workflow.config)
+
+
+def init_preprocess_node(scan: Scan, given_mask: Path | None, options: PreprocessOptions) -> Step:
+    """Make the first node of a scan's graph, which detection and training share."""
+    node = Step(
+        Preprocess(
+            source=str(scan.path),
+            skull_stripped=scan.metadata.get("SkullStripped") is True,
+            options=options,
+        ),
+        "preprocess",
+        mem_gb=3.0,
+        n_procs=options.compute.threads,
+    )
+    if given_mask is not None:
+        node.inputs.given_mask = str(given_mask)
+    return node
+
+
+def init_scans_wf(
+    scans: Sequence[tuple[Scan, Path | None]],
+    work_dir: Path,
+    log_name: str,
+    preprocess: PreprocessOptions,
+    detect: DetectOptions,
+    derive: DeriveOptions,
+) -> pe.Workflow:
+    """Build the graph of scans.
+
+    Parameters
+    ----------
+    scans : sequence of (Scan, Path or None)
+        Scans, each with the brain mask that the dataset gives for it.
+    work_dir : Path
+        Where nodes have their folders.
+    log_name : str
+        Of the folder with this run's crash files.
+    preprocess, detect, derive
+        Options of the three nodes.
+
+    Returns
+    -------
+    Workflow
+        ``<root>.<scan>_wf.<node>``.
+    """
+    root = new_root(work_dir)
+    for scan, given_mask in scans:
+        workflow = pe.Workflow(name=graph_name(scan.name))
+        first = init_preprocess_node(scan, given_mask, preprocess)
+        second = Step(Detect(options=detect), "detect", mem_gb=2.0, n_procs=detect.compute.threads)
+        # Of a sidecar, which may hold dates and names, nothing is kept.
+        last = Step(Derive(raw=replace(scan, metadata={}), options=derive), "derive", mem_gb=1.0)
+        workflow.connect([
+            (first, second, [("result", "scan"), ("written", "scan_files")]),
+            (first, last, [("result", "scan"), ("written", "scan_files")]),
+            (second, last, [("result", "found"), ("written", "found_files")]),
+        ])  # fmt: skip
+        set_crash_dir(workflow, derive.output_dir / log_dir(scan.subject, log_name))
+        root.add_nodes([workflow])
+    return root
+
+
+def init_healthy_nodes(
+    scan: Scan,
+    given_mask: Path | None,
+    lesions: Path | None,
+    preprocess: PreprocessOptions,
+    healthy: HealthyOptions,
+) -> tuple[Step, Step]:
+    """Make the two nodes of a scan to learn from.
+
+    The name of the second tells everything that decides on its result: trainings of several kinds
+    on one cohort share a work directory.
+
+    Raises
+    ------
+    OSError
+        When the scan or a mask of it cannot be read.
+    """
+    first = init_preprocess_node(scan, given_mask, preprocess)
+    prepare = PrepareHealthy(subject=scan.subject, options=healthy)
+    if lesions is not None:
+        prepare.inputs.lesions = str(lesions)
+    decides = [item.inputs.get_hashval(hash_method="content")[1] for item in (first, prepare)]
+    name = hashlib.sha256("".join(decides).encode()).hexdigest()[:16]
+    return first, Step(prepare, f"healthy_{name}", mem_gb=1.0)
+
+
+def init_cohort_wf(
+    nodes: Mapping[str, tuple[Step, Step]], work_dir: Path, log_dir: Path
+) -> pe.Workflow:
+    """Build the graph of a cohort from the nodes of its scans, by name."""
+    root = new_root(work_dir)
+    for name, (first, second) in nodes.items():
+        workflow = pe.Workflow(name=graph_name(name))
+        workflow.connect(first, "result", second, "scan")
+        workflow.connect(first, "written", second, "scan_files")
+        root.add_nodes([workflow])
+    set_crash_dir(root, log_dir)
+    return root
