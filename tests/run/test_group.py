@@ -124,9 +124,9 @@ def test_scans_without_outputs_are_named_with_their_reason(run, raw, out):
     marker(out, "02").unlink()
     log = out / "sub-02" / "log" / "20260101-000000_x"
     log.mkdir(parents=True)
-    (log / "crash-1.txt").write_text(
-        "Node: uadbids.sub_02_wf.brain_mask\n\nuadbids.errors.ScanError: there is no brain in it\n"
-    )
+    (log / "crash-1.txt").write_text("Node: uadbids.sub_02_wf.preprocess\n\nTraceback ...\n")
+    record = {"graph": "sub_02_wf", "step": "preprocess", "reason": "there is no brain in it"}
+    (log / "crash-sub_02_wf.json").write_text(json.dumps(record))
     marker(out, "04").unlink()
     part = raw / "sub-01" / "anat" / "sub-01_part-phase_FLAIR.nii.gz"
     part.write_bytes(b"")
