@@ -11,7 +11,7 @@ SHELL_SCRIPTS := containers/check containers/install containers/array.sbatch con
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast robustness check containers format clean
+.PHONY: help install demo test fast robustness check containers figures format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ check: install ## lint, format, layers of the architecture, types, images
 
 containers: $(VENV)/.run ## build the images and run them and a cluster as users do (Debian, root)
 	PYTHON=$(BIN)/python containers/check
+
+figures: ## draw the pictures of the docs from their text (graphviz)
+	dot -Tsvg docs/figures/dataflow.dot -o docs/figures/dataflow.svg
 
 format: install ## put the code into shape
 	$(BIN)/ruff check --fix

@@ -29,7 +29,7 @@ SETS = {
     "MS (isbi-ms)": ("isbi-ms", "derivatives/raters", "*rater1_mask.nii.gz"),
     "tumours (brats2013)": ("brats2013", "derivatives/experts", "*_mask.nii.gz"),
     "tumours, thick slices (lgg)": ("lgg", "derivatives/manual", "*_mask.nii.gz"),
-    "WMH (nichart, kept back)": ("nichart", "derivatives/dlwmls", "*_mask.nii.gz"),
+    "WMH (nichart, test)": ("nichart", "derivatives/dlwmls", "*_mask.nii.gz"),
 }
 HEALTHY = "healthy-looking (healthy-few)"
 KEPT_BACK = {f"{number:02d}" for number in range(19, 24)}
