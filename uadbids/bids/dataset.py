@@ -41,18 +41,13 @@ The whole card is `{card}`.
 
 
 def check_output_dir(output_dir: Path) -> None:
-    """Refuse a folder that holds a BIDS dataset of another kind.
-
-    Parameters
-    ----------
-    output_dir : Path
-        Where the outputs are to go; it need not exist.
+    """Refuse a folder, which need not exist, that holds a BIDS dataset of another kind.
 
     Raises
     ------
     UsageError
-        If it is a file, or holds a dataset that uadbids did not make: files of the same names
-        would be overwritten.
+        If it is a file, or holds a dataset that uadbids did not make, whose files would be
+        overwritten.
     """
     if output_dir.exists() and not output_dir.is_dir():
         raise UsageError(f"The output folder {output_dir} is a file; give a folder.")
@@ -70,16 +65,8 @@ def check_output_dir(output_dir: Path) -> None:
 def container_from_environment(environment: Mapping[str, str]) -> dict[str, str] | None:
     """Return which container the process runs in, for ``GeneratedBy``.
 
-    Parameters
-    ----------
-    environment : Mapping[str, str]
-        ``os.environ``: ``UADBIDS_CONTAINER_TAG`` is set by our images, ``APPTAINER_CONTAINER`` or
-        ``SINGULARITY_CONTAINER`` by the program that runs them.
-
-    Returns
-    -------
-    dict or None
-        ``Type`` and ``Tag``; ``None`` outside a container.
+    ``UADBIDS_CONTAINER_TAG`` is set by our images, ``APPTAINER_CONTAINER`` or
+    ``SINGULARITY_CONTAINER`` by the program that runs them; ``None`` outside a container.
     """
     image = environment.get("APPTAINER_CONTAINER") or environment.get("SINGULARITY_CONTAINER")
     tag = environment.get("UADBIDS_CONTAINER_TAG") or (Path(image).name if image else None)
@@ -106,10 +93,8 @@ def write_dataset(
     ----------
     output_dir, raw_dir : Path
         Roots of the output and of the raw dataset.
-    version : str
-        Version of uadbids.
-    card : Mapping[str, Any]
-        The model card, ready for JSON.
+    version, card
+        Of uadbids; of the model, ready for JSON.
     template_t1w, template_mask : Path
         Brain-extracted template and its brain mask, ``.nii.gz``, on the template grid.
     container : Mapping[str, str], optional
@@ -128,17 +113,12 @@ def write_dataset(
     raw = read_json(raw_dir / "dataset_description.json")
     raw = raw if isinstance(raw, dict) else {}
     link = raw_link(raw_dir, output_dir)
-    description = _description(raw, link, version, container)
     readme = _README.format(
-        name=NAME,
-        version=version,
-        link=link,
-        space=TEMPLATE_SPACE,
-        card=MODEL_CARD,
+        name=NAME, version=version, link=link, space=TEMPLATE_SPACE, card=MODEL_CARD,
         model=_model_text(card),
-    )
+    )  # fmt: skip
     contents = {
-        "dataset_description.json": json_bytes(description),
+        "dataset_description.json": json_bytes(_description(raw, link, version, container)),
         "README.md": readme.encode(),
         ".bidsignore": "".join(f"{line}\n" for line in _IGNORED).encode(),
         MODEL_CARD: json_bytes(card),

@@ -43,10 +43,8 @@ def write_scan(
 
     Parameters
     ----------
-    output_dir : Path
-        Root of the output dataset.
-    scan : Scan
-        The scan.
+    output_dir, scan
+        Root of the output dataset, and the scan.
     files : Mapping[str, Path]
         Key of `names.DERIVATIVES` -> finished file (``.nii.gz``, or text for ``xfm``), which is
         copied. ``native_lesions`` must be among them.
@@ -84,10 +82,10 @@ def write_scan(
     for kind, path in (figures or {}).items():
         targets[output_dir / figure_path(scan, kind)] = path
     last = marker_path(output_dir, scan)
+    del targets[last]
     hashes = {
         str(target.relative_to(output_dir)): _sha256(content)
         for target, content in sorted(targets.items())
-        if target != last
     }
     record = sidecar(scan, _MARKER, files, facts=facts, summary=summary)
     targets[last] = json_bytes({**record, HASHES: hashes})
@@ -107,14 +105,8 @@ def _sha256(content: Path | bytes) -> str:
 def verify_scan(output_dir: Path, scan: Scan, source: Path | None = None) -> list[str]:
     """Compare the outputs of a scan with the hashes that were written with them.
 
-    Parameters
-    ----------
-    output_dir : Path
-        Root of the output dataset.
-    scan : Scan
-        The scan; its entities alone count.
-    source : Path, optional
-        The scan's image, to check that the outputs belong to it as it is now.
+    Of the scan its entities alone count; ``source`` is its image, to check that the outputs belong
+    to it as it is now.
 
     Returns
     -------
@@ -171,14 +163,7 @@ def scan_files(output_dir: Path, scan: Scan) -> list[Path]:
 
 
 def finished_scans(output_dir: Path, subject: str | None = None) -> list[Scan]:
-    """Find the scans which are finished in an output dataset.
-
-    Parameters
-    ----------
-    output_dir : Path
-        Root of the output dataset.
-    subject : str, optional
-        Label of one participant, without ``sub-``; all when ``None``.
+    """Find the scans which are finished in an output dataset, all or those of one participant.
 
     Returns
     -------
@@ -192,13 +177,7 @@ def finished_scans(output_dir: Path, subject: str | None = None) -> list[Scan]:
 
 
 def verify_outputs(output_dir: Path, bids_dir: Path) -> dict[str, list[str]]:
-    """Run `verify_scan` on every scan that was ever finished, against its image in `bids_dir`.
-
-    Returns
-    -------
-    dict of str to list of str
-        Name of a scan -> what is wrong with its outputs.
-    """
+    """Return what `verify_scan` says of every scan that was ever finished, by its name."""
     return {
         scan.name: verify_scan(output_dir, scan, _source_path(bids_dir, scan))
         for scan, _ in _marked_scans(output_dir)

@@ -30,13 +30,7 @@ def file_sha256(path: Path) -> str:
 
 
 def write_bytes(target: Path, content: bytes) -> bool:
-    """Write a file by way of a temporary name; leave it alone when it holds this already.
-
-    Returns
-    -------
-    bool
-        Whether it was written.
-    """
+    """Write a file by way of a temporary name, unless it holds this; return whether it did not."""
     # Another run may take the file away at any time.
     with suppress(FileNotFoundError):
         if target.read_bytes() == content:

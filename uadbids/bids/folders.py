@@ -39,17 +39,11 @@ def check_root(root: Path) -> None:
 def check_folders(folders: Iterable[Path], sessions: Sequence[str]) -> None:
     """Refuse folders that cannot be looked into: whoever walks them would pass over their scans.
 
-    Parameters
-    ----------
-    folders : iterable of Path
-        Those of participants.
-    sessions : sequence of str
-        Labels of the sessions that matter; all when empty.
-
     Raises
     ------
     UsageError
-        If one, or one for a session or ``anat`` in it, cannot be listed.
+        If the folder of a participant, or one in it for ``anat`` or a session that matters (all
+        when ``sessions`` is empty), cannot be listed.
     """
     for inner in (path for folder in folders for path in _listed(folder)):
         is_wanted = inner.name.startswith("ses-") and (not sessions or inner.name[4:] in sessions)
@@ -73,23 +67,12 @@ def _listed(folder: Path) -> list[Path]:
 def known_labels(
     prefix: str, wanted: Sequence[str] | None, folders: Iterable[Path], root: Path
 ) -> list[str]:
-    """Return the wanted labels without prefix.
-
-    Parameters
-    ----------
-    prefix : str
-        ``sub-`` or ``ses-``.
-    wanted : sequence of str or None
-        Labels with or without prefix.
-    folders : iterable of Path
-        Folders whose subfolders may carry them.
-    root : Path
-        Root of the dataset, to be named.
+    """Return the wanted labels without their prefix, ``sub-`` or ``ses-``.
 
     Raises
     ------
     UsageError
-        When no folder carries one of them.
+        When no subfolder of ``folders`` carries one of them; it names the root of the dataset.
     """
     labels = [label.removeprefix(prefix) for label in wanted or ()]
     if not labels:

@@ -28,11 +28,6 @@ def find_mask(root: Path, scan: Scan, labels: frozenset[str]) -> Path | None:
     labels : frozenset of str
         Values of ``label-`` or ``desc-`` that count.
 
-    Returns
-    -------
-    Path or None
-        The mask; None where there is none.
-
     Raises
     ------
     UsageError

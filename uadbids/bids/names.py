@@ -60,9 +60,7 @@ class Derivative:
         return (self.extension, ".json", *self.tables)
 
 
-def _image(
-    space: str, suffix: str, description: str, sources: tuple[str, ...], **entities: str
-) -> Derivative:
+def _image(space: str, suffix: str, description: str, sources: str, **entities: str) -> Derivative:
     fields: dict[str, object] = {
         "SpatialReference": "orig" if space == "orig" else f"bids::{TEMPLATE_T1W}"
     }
@@ -73,7 +71,7 @@ def _image(
         fields["Type"] = "Brain" if entities.get("label") == "brain" else "Lesion"
     tables = (".tsv",) if suffix == "dseg" and space == "orig" else ()
     names = {"space": space, "suffix": suffix, "extension": ".nii.gz", **entities}
-    return Derivative(names, description, sources, tables, fields)
+    return Derivative(names, description, tuple(sources.split()), tables, fields)
 
 
 _ANOMALY = (
@@ -82,6 +80,11 @@ _ANOMALY = (
     "(there TFCE-enhanced), else in units of the scaled intensity; "
     "0 outside the brain"
 )
+_PREPROC = (
+    "Input of the model: corrected for bias, rigidly aligned to the template, brain alone, scaled "
+    "as the model card states"
+)
+_RECON = "What the healthy-brain model makes of its input, in the same units"
 _SCORE = "Anomaly score calibrated on held-out healthy scans, from 0 to 1; 0 outside the brain"
 _LESIONS = "Voxels found anomalous: 1; all others: 0"
 _BRAIN = "Voxels of the brain: 1; all others: 0"
@@ -91,66 +94,40 @@ _COMPONENTS = (
 )
 _TO_NATIVE = ", resampled to native space, the grid of the scan"
 
+_T = TEMPLATE_SPACE
 DERIVATIVES: Mapping[str, Derivative] = {
-    "template_brain": _image(
-        TEMPLATE_SPACE, "mask", _BRAIN, ("native_brain", "xfm"), label="brain"
-    ),
-    "template_preproc": _image(
-        TEMPLATE_SPACE,
-        "FLAIR",
-        "Input of the model: corrected for bias, rigidly aligned to the template, brain alone, "
-        "scaled as the model card states",
-        ("raw", "native_brain", "xfm"),
-        desc="preproc",
-    ),
-    "template_recon": _image(
-        TEMPLATE_SPACE,
-        "FLAIR",
-        "What the healthy-brain model makes of its input, in the same units",
-        ("template_preproc",),
-        desc="recon",
-    ),
+    "template_brain": _image(_T, "mask", _BRAIN, "native_brain xfm", label="brain"),
+    "template_preproc": _image(_T, "FLAIR", _PREPROC, "raw native_brain xfm", desc="preproc"),
+    "template_recon": _image(_T, "FLAIR", _RECON, "template_preproc", desc="recon"),
     "template_anomaly": _image(
-        TEMPLATE_SPACE,
-        "FLAIR",
-        _ANOMALY,
-        ("template_preproc", "template_recon", "template_brain"),
-        desc="anomaly",
+        _T, "FLAIR", _ANOMALY, "template_preproc template_recon template_brain", desc="anomaly"
     ),
-    "template_score": _image(
-        TEMPLATE_SPACE, "probseg", _SCORE, ("template_anomaly",), label="anomaly"
-    ),
+    "template_score": _image(_T, "probseg", _SCORE, "template_anomaly", label="anomaly"),
     "template_lesions": _image(
-        TEMPLATE_SPACE, "mask", _LESIONS, ("template_anomaly", "template_brain"), label="anomaly"
+        _T, "mask", _LESIONS, "template_anomaly template_brain", label="anomaly"
     ),
     "template_components": _image(
-        TEMPLATE_SPACE, "dseg", _COMPONENTS, ("template_lesions",), segmentation="anomaly"
+        _T, "dseg", _COMPONENTS, "template_lesions", segmentation="anomaly"
     ),
-    "native_brain": _image("orig", "mask", _BRAIN, ("raw",), label="brain"),
+    "native_brain": _image("orig", "mask", _BRAIN, "raw", label="brain"),
     "native_anomaly": _image(
-        "orig", "FLAIR", _ANOMALY + _TO_NATIVE, ("raw", "template_anomaly", "xfm"), desc="anomaly"
+        "orig", "FLAIR", _ANOMALY + _TO_NATIVE, "raw template_anomaly xfm", desc="anomaly"
     ),
     "native_score": _image(
-        "orig", "probseg", _SCORE + _TO_NATIVE, ("raw", "template_score", "xfm"), label="anomaly"
+        "orig", "probseg", _SCORE + _TO_NATIVE, "raw template_score xfm", label="anomaly"
     ),
     "native_components": _image(
-        "orig", "dseg", _COMPONENTS, ("native_lesions",), segmentation="anomaly"
+        "orig", "dseg", _COMPONENTS, "native_lesions", segmentation="anomaly"
     ),
     "xfm": Derivative(
-        {
-            "from": "orig",
-            "to": TEMPLATE_SPACE,
-            "mode": "image",
-            "suffix": "xfm",
-            "extension": ".txt",
-        },
+        {"from": "orig", "to": _T, "mode": "image", "suffix": "xfm", "extension": ".txt"},
         "Rigid transform in ITK's text format, which resamples an image of the scan's space on the "
         "template grid",
         ("raw",),
     ),
     # Last: its sidecar is the mark of a finished scan (see derivatives.py).
     "native_lesions": _image(
-        "orig", "mask", _LESIONS + _TO_NATIVE, ("raw", "template_lesions", "xfm"), label="anomaly"
+        "orig", "mask", _LESIONS + _TO_NATIVE, "raw template_lesions xfm", label="anomaly"
     ),
 }
 
@@ -158,19 +135,8 @@ DERIVATIVES: Mapping[str, Derivative] = {
 def derivative_path(scan: Scan, key: str, extension: str | None = None) -> PurePosixPath:
     """Return where one output of a scan lies.
 
-    Parameters
-    ----------
-    scan : Scan
-        The scan; all of its entities are kept.
-    key : str
-        Key of `DERIVATIVES`.
-    extension : str, optional
-        Another of the extensions of this kind: ``".json"``, ``".tsv"``.
-
-    Returns
-    -------
-    PurePosixPath
-        Path from the root of the output dataset.
+    The path starts at the root of the output dataset; ``extension`` is another one of this kind,
+    ``".json"`` or ``".tsv"``. All entities of the scan are kept.
 
     Raises
     ------

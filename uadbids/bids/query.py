@@ -86,18 +86,10 @@ def find_scans(
 
 
 def read_filters(path: Path) -> dict[str, Any]:
-    """Read a ``--bids-filter-file``.
+    """Read a ``--bids-filter-file``, for `find_scans`.
 
-    Parameters
-    ----------
-    path : Path
-        JSON: entities -> value, list of values or null, either flat or, as fMRIPrep has it, under
-        a query name (``{"flair": {"session": "1", "acquisition": null}}``).
-
-    Returns
-    -------
-    dict
-        The file's content, for `find_scans`.
+    It is JSON: entities -> value, list of values or null, either flat or, as fMRIPrep has it, under
+    a query name (``{"flair": {"session": "1", "acquisition": null}}``).
 
     Raises
     ------

@@ -10,17 +10,9 @@ from typing import Any
 # Short key in a file name -> pybids' name, in the order of the BIDS schema: the entities which
 # BIDS 1.11 allows on a FLAIR, and on the images derived from one.
 ENTITIES = {
-    "sub": "subject",
-    "ses": "session",
-    "task": "task",
-    "acq": "acquisition",
-    "ce": "ceagent",
-    "rec": "reconstruction",
-    "run": "run",
-    "echo": "echo",
-    "part": "part",
-    "chunk": "chunk",
-}
+    "sub": "subject", "ses": "session", "task": "task", "acq": "acquisition", "ce": "ceagent",
+    "rec": "reconstruction", "run": "run", "echo": "echo", "part": "part", "chunk": "chunk",
+}  # fmt: skip
 # Upper and lower case as it comes: a wrong name is to be refused, not to be overlooked.
 IMAGE_NAME = re.compile(r"(.+)_FLAIR\.nii(\.gz)?", re.IGNORECASE)
 _INDICES = frozenset({"run", "echo", "chunk"})
@@ -85,17 +77,7 @@ def parse_entities(stem: str) -> dict[str, str]:
 def skip_reason(scan: Scan, root: Path) -> str | None:
     """Say why a scan cannot be processed, judged by its name and place alone.
 
-    Parameters
-    ----------
-    scan : Scan
-        A FLAIR image.
-    root : Path
-        Root of its dataset.
-
-    Returns
-    -------
-    str or None
-        A clause such as "it is the phase part of ...", or ``None`` when nothing is in the way.
+    A clause such as "it is the phase part of ...", or ``None`` when nothing is in the way.
     """
     strange = [key for key in scan.entities if key not in ENTITIES.values()]
     if strange:

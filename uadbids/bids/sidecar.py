@@ -40,11 +40,9 @@ def sidecar(
 
     Parameters
     ----------
-    scan : Scan
-        The scan that the output comes from. Nothing of its own metadata is copied: sidecars of
-        clinical scans may hold dates and names.
-    key : str
-        Key of `names.DERIVATIVES`.
+    scan, key
+        Where the output comes from, and its key of `names.DERIVATIVES`. Nothing of the scan's own
+        metadata is copied: sidecars of clinical scans may hold dates and names.
     written : collection of str
         Keys of all outputs of this run; ``Sources`` names no file that is not there.
     facts : Mapping[str, Any]

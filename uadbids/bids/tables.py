@@ -62,12 +62,7 @@ def write_tables(output_dir: Path, raw_dir: Path, subjects: Iterable[str] | None
     written: then they were complete after they were written, whichever run ends last. No lock is
     needed, which file systems of clusters may not have.
 
-    Parameters
-    ----------
-    output_dir, raw_dir : Path
-        Roots of the output and of the raw dataset.
-    subjects : iterable of str, optional
-        Labels of the participants whose tables of scans are written; by default of all.
+    Tables of scans are those of the participants in ``subjects``; by default of all.
     """
     folders = ["*"] if subjects is None else sorted(set(subjects))
     for _ in range(_ROUNDS):

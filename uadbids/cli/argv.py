@@ -7,15 +7,9 @@ from collections.abc import Sequence
 
 COMMANDS = ("participant", "group", "train", "synthesize", "evaluate", "models")
 MANY = (
-    "--participant-label",
-    "--session-label",
-    "--session-id",
-    "--output-spaces",
-    "--validation-label",
-    "--channels",
-    "--mask-filter",
-    "--mask-values",
-)
+    "--participant-label", "--session-label", "--session-id", "--output-spaces",
+    "--validation-label", "--channels", "--mask-filter", "--mask-values",
+)  # fmt: skip
 """Options that take several values after one flag."""
 
 # Not beginning with a hyphen: that is the next flag, ``-w`` for one.
@@ -25,16 +19,8 @@ _LABEL = re.compile(r"[A-Za-z0-9+][A-Za-z0-9+=-]*")
 def normalise(argv: Sequence[str]) -> list[str]:
     """Put the command first, repeat flags that were given several values, spell flags with ``-``.
 
-    Parameters
-    ----------
-    argv : sequence of str
-        Arguments without the program's name, such as
-        ``/data /out participant --participant_label 01 02``.
-
-    Returns
-    -------
-    list of str
-        ``participant /data /out --participant-label 01 --participant-label 02``.
+    ``/data /out participant --participant_label 01 02`` becomes
+    ``participant /data /out --participant-label 01 --participant-label 02``.
     """
     out: list[str] = []
     many = None

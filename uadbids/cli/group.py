@@ -22,7 +22,7 @@ def group(
     config_file: flags.ConfigFile = None,
     notrack: flags.NoTrack = False,
 ) -> None:
-    """Gather all finished scans: table, page with plots, map of lesion frequency."""
+    """Gather all finished scans: table, page with plots, map of where findings lie."""
     from uadbids.run.group import GroupOptions
     from uadbids.run.group import group as run
 

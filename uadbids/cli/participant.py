@@ -32,7 +32,7 @@ def participant(
         typer.Option(help="positive, signed, abs, hyperintense, excess-z or tfce."),
     ] = None,
     min_size_mm3: Annotated[
-        float | None, typer.Option(min=0, help="Smallest lesion; default: the model's.")
+        float | None, typer.Option(min=0, help="Smallest finding; default: the model's.")
     ] = None,
     output_spaces: Annotated[
         list[str] | None, typer.Option(help="orig (always written), and template (default: both).")
@@ -72,7 +72,7 @@ def participant(
     ] = False,
     notrack: flags.NoTrack = False,
 ) -> None:
-    """Write anomaly maps and lesion masks of every FLAIR of a BIDS dataset."""
+    """Write anomaly maps and masks of findings of every FLAIR of a BIDS dataset."""
     from uadbids.run import participant as command
     from uadbids.run import remake
 

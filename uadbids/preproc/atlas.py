@@ -74,13 +74,7 @@ class Tissues(NamedTuple):
 
 @dataclass(frozen=True)
 class Atlas:
-    """Labels of FreeSurfer in MNI152 space.
-
-    Attributes
-    ----------
-    path : Path
-        NIfTI image of labels.
-    """
+    """Labels of FreeSurfer in MNI152 space, a NIfTI image."""
 
     path: Path
 
@@ -100,15 +94,8 @@ class Atlas:
     def locate(self, points: np.ndarray) -> Place:
         """Put the place of a lesion into words.
 
-        Parameters
-        ----------
-        points : ndarray, shape (N, 3)
-            Centres of its voxels in millimetres of MNI152 space (RAS).
-
-        Returns
-        -------
-        Place
-            Where most of the points lie; white matter counts to the nearest lobe.
+        Of ``points``, the centres of its voxels in millimetres of MNI152 space (RAS), shape
+        (N, 3), most lie there; white matter counts to the nearest lobe.
         """
         points = points[:: -(-len(points) // _MOST_POINTS)]
         tables = _tables(self.path)

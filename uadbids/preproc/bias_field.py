@@ -6,8 +6,6 @@ Two things keep it stiff: two fitting levels, and no weight for the brightest pa
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from nibabel.filebasedimages import ImageFileError
 from scipy import ndimage
 
 from uadbids.preproc.config import PreprocConfig
+from uadbids.preproc.conform import disk_is_full
 
 
 def correct_bias(
@@ -27,10 +26,8 @@ def correct_bias(
 
     Parameters
     ----------
-    in_file, mask_file : Path
-        Conformed image (values at least 0) and brain mask on the same grid.
-    out_file : Path
-        Where to write the corrected image.
+    in_file, mask_file, out_file : Path
+        Conformed image (values at least 0), brain mask on the same grid, and result.
     config : PreprocConfig
         Shrink factor, iterations for each level, and the share of bright voxels to leave out.
 
@@ -63,7 +60,7 @@ def _write(image: ants.ANTsImage, out_file: Path) -> None:
     except (ImageFileError, OSError, EOFError, ValueError):
         whole = False
     if not whole:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out_file))
+        raise disk_is_full(out_file)
 
 
 def _weights(image: np.ndarray, brain: np.ndarray, config: PreprocConfig) -> np.ndarray:

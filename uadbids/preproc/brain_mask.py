@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 
 from uadbids.errors import ScanError, UsageError
-from uadbids.preproc.conform import on_grid_of
+from uadbids.preproc.conform import on_faces, on_grid_of
 from uadbids.preproc.hd_bet import run_hd_bet
 
 Method = Literal["hd-bet", "deepbet", "mask", "none"]
@@ -70,20 +70,16 @@ def extract_brain(
 
     Parameters
     ----------
-    in_file : Path
-        Conformed scan (RAS).
-    out_mask : Path
-        Where to write the mask: uint8, same grid.
+    in_file, out_mask : Path
+        Conformed scan (RAS), and where to write the mask: uint8, same grid.
     method : {"hd-bet", "deepbet", "mask", "none"}
         ``mask`` takes `given_mask`; ``none`` takes every voxel that differs from the background.
     device : str
         Where a network runs: ``cpu`` or ``cuda[:N]``.
     threads : int
         CPU threads of a network.
-    weights : Path, optional
-        Folder of HD-BET's weights.
-    weights_sha256 : str
-        Their hash, for the facts.
+    weights, weights_sha256 : Path and str, optional
+        Folder of HD-BET's weights, and their hash, for the facts.
     given_mask : Path, optional
         A mask on the scan's own grid.
 
@@ -146,17 +142,8 @@ def mirror_consistent(
     deepbet now and then takes scalp and skull of one side for brain, and in the mirrored scan
     those of the other side. Two masks that agree differ by less than 4 mm along their boundaries.
 
-    Parameters
-    ----------
-    mask, other : ndarray of bool, shape (X, Y, Z)
-        Masks of the same brain.
-    spacing : tuple of float
-        Voxel sizes in mm.
-
-    Returns
-    -------
-    ndarray of bool, shape (X, Y, Z)
-        The largest piece of what is left of ``mask``; ``mask`` itself where the masks agree.
+    Both masks are ndarrays of bool, shape (X, Y, Z); voxel sizes in mm. Returned is the largest
+    piece of what is left of ``mask``; ``mask`` itself where the masks agree.
     """
     alone = mask & ~other
     # A ball around each voxel is several times faster than the distance of every voxel.
@@ -181,8 +168,5 @@ def _needed(path: Path | None, what: str) -> Path:
 def _not_background(image: nib.Nifti1Image) -> np.ndarray:
     """Take the largest piece of what differs from the value that fills the image's faces."""
     data = np.asarray(image.dataobj, dtype=np.float32)
-    shell = np.ones(data.shape, dtype=bool)
-    shell[1:-1, 1:-1, 1:-1] = False
-    background = float(np.median(data[shell]))
-    labels = cc3d.largest_k(data != background, k=1, connectivity=6)
-    return np.asarray(labels) > 0
+    background = float(np.median(data[on_faces(data.shape)]))
+    return np.asarray(cc3d.largest_k(data != background, k=1, connectivity=6)) > 0

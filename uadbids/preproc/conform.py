@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import math
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -64,8 +66,7 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
     """
     image = _load(in_file)
     # Of the file as it is before it is read: whoever writes the outputs looks again.
-    with in_file.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    sha256 = file_digest(in_file).hex()
     data = _read(image, in_file)
     affine, source, warnings = _geometry(image, in_file)
     data, filled = _finite(data, in_file)
@@ -98,10 +99,8 @@ def on_grid_of(conformed: Path, mask_file: Path) -> np.ndarray:
 
     Parameters
     ----------
-    conformed : Path
-        Result of `conform`.
-    mask_file : Path
-        Mask on the grid of the scan as it was found.
+    conformed, mask_file : Path
+        Result of `conform`, and mask on the grid of the scan as it was found.
 
     Returns
     -------
@@ -124,6 +123,24 @@ def on_grid_of(conformed: Path, mask_file: Path) -> np.ndarray:
             f"{mask_file}: the mask does not lie on the grid of its scan; resample it first"
         )
     return np.asarray(mask.dataobj) > 0
+
+
+def on_faces(shape: tuple[int, ...]) -> np.ndarray:
+    """Return True in the outermost voxels of an image, where no head is."""
+    faces = np.ones(shape, dtype=bool)
+    faces[1:-1, 1:-1, 1:-1] = False
+    return faces
+
+
+def file_digest(path: Path) -> bytes:
+    """Hash the content of a file with SHA-256."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def disk_is_full(path: Path) -> OSError:
+    """Return the error that ITK leaves out when it could not write a file to its end."""
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _load(in_file: Path) -> nib.Nifti1Image:
@@ -257,9 +274,7 @@ def _finite(data: np.ndarray, in_file: Path) -> tuple[np.ndarray, int]:
     if n_bad == bad.size:
         raise ScanError(f"{in_file}: no voxel holds a finite number")
     labels = cc3d.connected_components(bad, connectivity=6)
-    shell = np.ones(bad.shape, dtype=bool)
-    shell[1:-1, 1:-1, 1:-1] = False
-    inside = bad & ~np.isin(labels, np.unique(labels[shell]))
+    inside = bad & ~np.isin(labels, np.unique(labels[on_faces(bad.shape)]))
     if inside.sum() > LARGEST_HOLE_FRACTION * (bad.size - n_bad):
         raise ScanError(
             f"{in_file}: {int(inside.sum())} voxels inside the image are not finite numbers; "

@@ -19,6 +19,7 @@ import nibabel as nib
 import numpy as np
 
 from uadbids.errors import UsageError
+from uadbids.preproc.conform import file_digest
 
 if TYPE_CHECKING:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -56,8 +57,7 @@ def weights_sha256(weights: Path) -> str:
     """Return one hash of everything in HD-BET's folder that decides on its masks."""
     digest = hashlib.sha256()
     for name in FILES:
-        with (weights / name).open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(file_digest(weights / name))
     return digest.hexdigest()
 
 
@@ -66,12 +66,8 @@ def run_hd_bet(in_file: Path, folder: Path, weights: Path, device: str) -> np.nd
 
     Parameters
     ----------
-    in_file : Path
-        Conformed scan.
-    folder : Path
-        For intermediate files.
-    weights : Path
-        Folder of `find_weights`.
+    in_file, folder, weights : Path
+        Conformed scan, folder for intermediate files, and folder of `find_weights`.
     device : str
         ``cpu`` or ``cuda[:N]``; test-time mirroring is used on a GPU only.
 

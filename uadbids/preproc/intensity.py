@@ -24,10 +24,8 @@ def scale_intensity(
 
     Parameters
     ----------
-    in_file, mask_file : Path
-        Image and brain mask on the template grid.
-    out_file : Path
-        Where to write the result (float32).
+    in_file, mask_file, out_file : Path
+        Image and brain mask on the template grid; result (float32).
     template : Template
         Gives the grid.
     scale : {"median", "percentile"}

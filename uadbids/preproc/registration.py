@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +14,7 @@ from nibabel.affines import apply_affine
 
 from uadbids.errors import ScanError
 from uadbids.preproc.config import PreprocConfig
+from uadbids.preproc.conform import disk_is_full
 from uadbids.preproc.similarity import Neighbours, look_around
 from uadbids.preproc.template import Template
 
@@ -60,14 +59,11 @@ def register(
     ----------
     in_file, mask_file : Path
         Bias-corrected scan and brain mask on its grid.
-    out_xfm : Path
-        Where to write the ITK text transform; it maps points of the template to the scan.
-    out_affine : Path
-        Where to write the affine one that it comes from, by which places get their names.
-    template : Template
-        Template image and brain mask.
-    config : PreprocConfig
-        Voxel size for the estimation.
+    out_xfm, out_affine : Path
+        Where to write the ITK text transform, which maps points of the template to the scan, and
+        the affine one that it comes from, by which places get their names.
+    template, config
+        Template image and brain mask; voxel size for the estimation.
 
     Returns
     -------
@@ -101,7 +97,7 @@ def register(
     for path in (out_xfm, out_affine):
         # ITK says nothing of a disk that is full; this is the last line of a transform.
         if "\nFixedParameters:" not in path.read_text():
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            raise disk_is_full(path)
     rotation = np.reshape(rigid.parameters[:9], (3, 3))
     overlap = _dice(rigid.apply_to_image(mask, brain).numpy() >= 0.5, brain.numpy() > 0)
     angle = np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
@@ -160,13 +156,8 @@ def _search_again(
     return other if _look(other, moving, mask, fixed, brain).here > first.here else None
 
 
-def _look(
-    rigid: ants.ANTsTransform,
-    moving: ants.ANTsImage,
-    mask: ants.ANTsImage,
-    fixed: ants.ANTsImage,
-    brain: ants.ANTsImage,
-) -> Neighbours:
+def _look(rigid: ants.ANTsTransform, *images: ants.ANTsImage) -> Neighbours:
+    moving, mask, fixed, brain = images
     return look_around(
         rigid.apply_to_image(moving, fixed).numpy(),
         rigid.apply_to_image(mask, fixed).numpy() >= 0.5,

@@ -27,27 +27,21 @@ def to_template(
         Scan, brain mask on its grid, and transform of `register`.
     out_file, out_mask : Path
         Results: float32 image (zero outside the brain) and uint8 mask, (170, 204, 170) voxels.
-    template : Template
-        Gives the grid.
 
     Raises
     ------
     ScanError
         When nothing of the brain lies in the template's field of view.
     """
-    reference = ants.image_read(str(template.t1w))
-    transform = ants.read_transform(str(xfm))
-    moved = {
-        path: transform.apply_to_image(
-            ants.image_read(str(path), pixeltype="float"), reference
-        ).numpy()
+    moved, brain = (
+        _moved(ants.image_read(str(path), pixeltype="float"), xfm, template)
         for path in (in_file, mask_file)
-    }
+    )
     # Half of a voxel is brain: smoother than the nearest slice of a scan with thick ones.
-    brain = moved[mask_file] >= 0.5
+    brain = brain >= 0.5
     if not brain.any():
         raise ScanError(f"{in_file}: after alignment no brain lies inside the template")
-    template.save(np.where(brain, moved[in_file], 0).astype(np.float32), out_file)
+    template.save(np.where(brain, moved, 0).astype(np.float32), out_file)
     template.save(brain.astype(np.uint8), out_mask)
 
 
@@ -58,14 +52,10 @@ def mask_to_template(
 
     Parameters
     ----------
-    in_file : Path
-        Mask on the grid of the scan as it was found; every value above 0 counts.
+    in_file, out_file : Path
+        Mask on the grid of the scan as it was found, every value above 0 counts; result, uint8.
     conformed, xfm : Path
         Conformed scan and transform of `register`.
-    out_file : Path
-        Result, uint8.
-    template : Template
-        Gives the grid.
 
     Raises
     ------
@@ -73,12 +63,14 @@ def mask_to_template(
         When the mask lies on another grid.
     """
     mask = on_grid_of(conformed, in_file)
-    reference = ants.image_read(str(template.t1w))
     like = ants.image_read(str(conformed), pixeltype="float")
-    moved = ants.read_transform(str(xfm)).apply_to_image(
-        like.new_image_like(mask.astype(np.float32)), reference
-    )
-    template.save((moved.numpy() >= 0.5).astype(np.uint8), out_file)
+    moved = _moved(like.new_image_like(mask.astype(np.float32)), xfm, template)
+    template.save((moved >= 0.5).astype(np.uint8), out_file)
+
+
+def _moved(image: ants.ANTsImage, xfm: Path, template: Template) -> np.ndarray:
+    reference = ants.image_read(str(template.t1w))
+    return np.asarray(ants.read_transform(str(xfm)).apply_to_image(image, reference).numpy())
 
 
 def to_scan(
@@ -93,16 +85,12 @@ def to_scan(
 
     Parameters
     ----------
-    in_file : Path
-        Image on the template grid.
-    xfm : Path
-        Transform of `register`; its inverse is used.
+    in_file, xfm : Path
+        Image on the template grid, and transform of `register`, whose inverse is used.
     conformed : Path
         The conformed scan: same voxels as the source, in RAS order.
-    source : Path
-        The scan as it was found; its grid and header geometry are repeated exactly.
-    out_file : Path
-        Where to write the result.
+    source, out_file : Path
+        The scan as it was found, whose grid and header geometry are repeated exactly; result.
     kind : {"map", "labels"}
         Maps are interpolated linearly (float32), labels by nearest neighbour (int32).
     """

@@ -69,20 +69,7 @@ class Neighbours(NamedTuple):
 def look_around(
     volume: Floats, mask: Bools, t1w: Floats, brain: Bools, *, spacing_mm: float = 1.0
 ) -> Neighbours:
-    """Compare a pose with poses beside it.
-
-    Parameters
-    ----------
-    volume, mask, t1w, brain
-        See `mutual_information`.
-    spacing_mm : float
-        Size of the voxels.
-
-    Returns
-    -------
-    Neighbours
-        Here, and best of beside.
-    """
+    """Compare a pose with poses beside it; for the images see `mutual_information`."""
     step = int(-(-SHIFT_MM // spacing_mm))
     box = ndimage.find_objects(mask.astype(np.uint8), max_label=1)[0]
     if box is None:

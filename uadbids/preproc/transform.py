@@ -12,12 +12,7 @@ _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_transform(xfm: Path) -> np.ndarray:
-    """Read a linear transform in ITK's text format.
-
-    Parameters
-    ----------
-    xfm : Path
-        Text file that ANTs wrote.
+    """Read a linear transform in ITK's text format, as ANTs writes it.
 
     Returns
     -------
