@@ -104,7 +104,11 @@ def measure_all(bundles: list[Bundle], cohort: Cohort, cases: list[Case], brief:
         other = replace(default, residual=kind)
         add(f"{first.card.name}, residual '{kind}'", model(first, other), other)
         if kind == "excess-z":
-            add(f"{first.card.name}, 'excess-z' with clusters", clustered(model(first, other)), other)
+            add(
+                f"{first.card.name}, 'excess-z' with clusters",
+                clustered(model(first, other)),
+                other,
+            )
     return results
 
 
