@@ -30,8 +30,14 @@ ALLOWED = {
 # Periventricular rims and caps are what radiology calls them.
 ANATOMY = re.compile(r"uadbids/synthesis/|docs/synthesize\.md")
 ENDINGS = {".py", ".md", ".j2", ".js", ".css", ".toml", ".json", ".tsv", ".html"}
-PLACES = ["docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "uadbids/bids", "uadbids/preproc",
-          "uadbids/cli"]  # fmt: skip
+PLACES = [
+    "docs",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    *(f"uadbids/{name}" for name in ("bids", "cli", "detection", "pipeline", "preproc")),
+    "uadbids/run/scheduler",
+]
 
 
 def files(place: str) -> Iterator[Path]:

@@ -24,7 +24,7 @@ from uadbids.bids.derivatives import finished_scans
 from uadbids.run.examine import CLAIMED
 
 pytestmark = pytest.mark.robustness
-FULL = "the disk is full; make room in the work and output folders, and run the same command again"
+FULL = "the disk is full; free space in work and output folder, and run the same command again"
 needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 
 

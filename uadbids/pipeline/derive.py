@@ -63,12 +63,12 @@ def derive(
     if "template" in options.spaces:
         files |= {f"template_{kind}": path for kind, path in found.files.items()}
         files |= {"template_preproc": preprocessed.volume, "template_brain": preprocessed.mask}
-    told, summary = facts.for_sidecars()
+    shown, summary = facts.for_sidecars()
     return write_scan(
         options.output_dir,
         scan,
         files,
-        facts=told,
+        facts=shown,
         summary=summary,
         components=native.findings,
         figures=figures,

@@ -17,7 +17,7 @@ from uadbids.pipeline.records import Detected, DetectOptions, Preprocessed
 from uadbids.preproc.template import Template
 from uadbids.qc.facts import Facts, timed
 
-RIM_MM = 4.0
+BOUNDARY_MM = 4.0
 """Two of them are eroded before anything is looked for."""
 
 
@@ -77,16 +77,16 @@ def detect(scan: Preprocessed, folder: Path, options: DetectOptions) -> Detected
 def _trust(
     volume: np.ndarray, mask: np.ndarray, found: Detection, bundle: Bundle
 ) -> dict[str, float | None]:
-    """Measure how usual the scan is for the model, and how near to the rim the lesions lie."""
+    """Measure how usual the scan is for the model, and the share of findings at the boundary."""
     card = bundle.card
     error = reconstruction_error(volume, found.reconstruction, mask, found.lesions, card.crop)
     cohort = [e for part in card.training.get("reconstruction_errors", {}).values() for e in part]
     number = int(np.count_nonzero(found.lesions))
-    deep = erode(mask > 0, RIM_MM, SPACING)
-    rim = np.count_nonzero(found.lesions.astype(bool) & ~deep) / number if number else 0.0
+    deep = erode(mask > 0, BOUNDARY_MM, SPACING)
+    near = np.count_nonzero(found.lesions.astype(bool) & ~deep) / number if number else 0.0
     percentile = 100 * float(np.mean(np.asarray(cohort) < error)) if cohort else None
     return {
-        "LesionRimFraction": round(rim, 4),
+        "LesionRimFraction": round(near, 4),
         "ReconstructionError": round(error, 5),
         "ReconstructionErrorPercentile": None if percentile is None else round(percentile, 1),
     }

@@ -63,14 +63,14 @@ def preprocess(
     volume, mask = folder / "volume.nii.gz", folder / "mask.nii.gz"
 
     facts = stage("conform", conform, source, conformed)
-    weights, told = options.hd_bet_weights, {"SkullStripped": skull_stripped}
+    weights, metadata = options.hd_bet_weights, {"SkullStripped": skull_stripped}
     with gpu_turn(options.compute):
         facts += stage(
             "brain_mask",
             extract_brain,
             conformed,
             brain,
-            method=choose_method(options.skull_strip, told, weights, given_mask),
+            method=choose_method(options.skull_strip, metadata, weights, given_mask),
             device=options.compute.device,
             threads=options.compute.threads,
             weights=weights,

@@ -1,4 +1,4 @@
-"""The facts of a scan: what its sidecars, tables, flags and page tell."""
+"""The facts of a scan: what its sidecars, tables, flags and page show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from uadbids.qc.flags import brain_mask_warnings, judge
 
-# Results of the scan, as against how they came about: told once, beside the lesion mask.
+# Results of the scan, as against how they came about: written once, beside the mask of findings.
 SUMMARY = (
     "LesionVolumeMl",
     "LesionCount",
@@ -68,13 +68,13 @@ class Facts:
 
     def for_sidecars(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the facts for every sidecar, and the results for that of the lesion mask alone."""
-        told = {key: value for key, value in self.values.items() if key not in SUMMARY}
-        told |= {
+        shown = {key: value for key, value in self.values.items() if key not in SUMMARY}
+        shown |= {
             "Flags": list(self.flags),
             "Warnings": list(self.warnings),
             "StageSeconds": dict(self.seconds),
         }
-        return told, {key: self.values[key] for key in SUMMARY if key in self.values}
+        return shown, {key: self.values[key] for key in SUMMARY if key in self.values}
 
 
 @contextmanager

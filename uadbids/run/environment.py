@@ -27,10 +27,10 @@ def prepare_environment(
 ) -> None:
     """Set variables that worker processes inherit.
 
-    - nipype reads its settings from the work directory, not from the home folder, which may
-      not exist or not be writable, and never phones home;
+    - nipype reads its settings from the work directory, not from ``$HOME``, which may
+      not exist or not be writable, and never sends anything;
     - ITK uses one thread and one seed, else registration and N4 differ from run to run;
-    - caches of libraries go to the work directory where the home folder cannot be written;
+    - caches of libraries go to the work directory where ``$HOME`` cannot be written;
     - processes import nothing from the folder that the command happens to be run in;
     - the user has a name, by which nipype calls the jobs of a cluster: one of a container may not.
 
@@ -43,7 +43,7 @@ def prepare_environment(
     threads : int
         Threads of OpenMP in one process.
     verbose : bool
-        Let nipype tell of every step.
+        Let nipype log every step.
     """
     folder = work_dir / ".nipype"
     folder.mkdir(exist_ok=True)
@@ -62,7 +62,6 @@ def prepare_environment(
         PYTHONSAFEPATH="1",
     )
     os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")
-    home = Path(os.path.expanduser("~"))
-    if not os.access(home, os.W_OK):
+    if not os.access(os.path.expanduser("~"), os.W_OK):
         for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME", "TORCH_HOME"):
             os.environ.setdefault(name, str(work_dir / ".cache"))

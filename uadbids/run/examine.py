@@ -64,7 +64,7 @@ def examine(scans: Sequence[Scan], plan: Examination, progress: Progress) -> dic
     plan : Examination
         How.
     progress : Progress
-        Told of steps and failures.
+        Shows steps and failures.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def examine(scans: Sequence[Scan], plan: Examination, progress: Progress) -> dic
 def given_masks(
     bids_dir: Path, scans: Sequence[Scan], run: RunOptions
 ) -> tuple[list[tuple[Scan, Path | None]], dict[str, str]]:
-    """Pair scans with the brain masks of the dataset; tell where more than one mask fits."""
+    """Pair scans with the brain masks of the dataset; say where more than one mask fits."""
     ready: list[tuple[Scan, Path | None]] = []
     unclear: dict[str, str] = {}
     for scan in scans:
@@ -157,7 +157,7 @@ def _note(
 
 
 def _older(output_dir: Path, scan: Scan) -> str:
-    """Tell of outputs of an earlier run, which a failure leaves in place, and whether they hold."""
+    """Mention outputs of an earlier run, which a failure leaves in place, and whether they hold."""
     if not is_finished(output_dir, scan):
         return ""
     wrong = verify_scan(output_dir, scan, scan.path)

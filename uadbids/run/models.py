@@ -8,7 +8,7 @@ from uadbids.model.bundle import find_bundle, packaged_bundles, read_card, verif
 from uadbids.model.calibration import Calibration
 
 RATES = (0.001, 0.005, 0.01)
-"""Shares of healthy voxels for which thresholds are told."""
+"""Shares of healthy voxels for which thresholds are given."""
 
 
 def list_models() -> list[str]:
@@ -35,6 +35,6 @@ def show_model(name: str) -> str:
 
 
 def thresholds(calibration: Calibration) -> dict[str, float]:
-    """Return the threshold for each of `RATES` that the healthy voxels can tell."""
-    told = [rate for rate in RATES if rate * calibration.n_voxels >= 1]
-    return {str(rate): round(calibration.threshold(rate), 6) for rate in told}
+    """Return the threshold for each of `RATES` that the number of healthy voxels allows."""
+    resolved = [rate for rate in RATES if rate * calibration.n_voxels >= 1]
+    return {str(rate): round(calibration.threshold(rate), 6) for rate in resolved}

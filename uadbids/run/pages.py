@@ -99,13 +99,13 @@ def _to_share(failure: Failure) -> Failure:
 
 
 def _report(output_dir: Path, scan: Scan) -> ScanReport:
-    told: Mapping[str, Any] = scan.metadata
+    record: Mapping[str, Any] = scan.metadata
     figures = {kind: figure_path(scan, kind) for kind in figure_texts()}
     return ScanReport(
         name=scan.name,
         title=scan.name,
-        facts={key: value for key, value in told.items() if key not in _NOT_FACTS},
-        summary={key: told[key] for key in SUMMARY if key in told},
+        facts={key: value for key, value in record.items() if key not in _NOT_FACTS},
+        summary={key: record[key] for key in SUMMARY if key in record},
         components=_components(output_dir / derivative_path(scan, "native_components", ".tsv")),
         figures={k: str(path) for k, path in figures.items() if (output_dir / path).is_file()},
     )

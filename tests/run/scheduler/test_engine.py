@@ -48,7 +48,7 @@ def test_record_of_a_node_gives_the_sentence_of_its_error(tmp_path, body, reason
 def test_a_fault_of_the_machine_is_found_behind_the_one_that_follows_it():
     error = ValueError("the file is cut short")
     error.__context__ = OSError(28, "No space left on device")
-    assert sentence(error).startswith("the disk is full; make room")
+    assert sentence(error).startswith("the disk is full; free space")
 
 
 def test_an_error_that_nipype_put_into_words_gives_its_last_line():
@@ -225,7 +225,7 @@ def test_a_crash_file_that_cannot_be_written_does_not_stop_the_others(tmp_path):
     (tmp_path / "log").touch()  # a file where the folder of the crash files should be
     outcome = run_graph(root, RunOptions(work_dir=tmp_path), lambda *_: None)
     assert outcome.ended == frozenset()
-    assert outcome.failures["sub_01_wf"].startswith("the disk is full; make room")
+    assert outcome.failures["sub_01_wf"].startswith("the disk is full; free space")
 
 
 def test_a_result_that_cannot_be_read_is_made_again(tmp_path):

@@ -71,7 +71,7 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
     options : RunOptions
         Processes, memory, plugin.
     on_status : callable
-        Told of every step that starts, ends or fails.
+        Called for every step that starts, ends or fails.
 
     Returns
     -------
@@ -85,17 +85,17 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
 
     ended: set[tuple[str, str]] = set()
 
-    def told(node: pe.Node, status: Status) -> None:
+    def note(node: pe.Node, status: Status) -> None:
         names = node.fullname.split(".")
         if status == "end":
             ended.add((names[1], names[-1]))
         on_status(names[1], names[-1], status)
 
-    plugin, arguments = _plugin(options, told)
+    plugin, arguments = _plugin(options, note)
     waiting = {ScanByScan: EAGERNESS, SGELikeBatchManagerBase: PATIENCE}
     workflow.config["execution"] = {
         "stop_on_first_crash": str(options.stop_on_first_crash).lower(),
-        **next((told for kind, told in waiting.items() if isinstance(plugin, kind)), {}),
+        **next((how for kind, how in waiting.items() if isinstance(plugin, kind)), {}),
     }
     # nipype raises the first failure once all is done; the crash files hold every one.
     error = ""
@@ -109,19 +109,19 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
 
 
 def _plugin(
-    options: RunOptions, told: Callable[[pe.Node, Status], None]
+    options: RunOptions, note: Callable[[pe.Node, Status], None]
 ) -> tuple[str | ScanByScan | SGELikeBatchManagerBase, dict[str, Any]]:
     nothing: dict[str, Any] = {}
     chosen = options.use_plugin
     name, given = ("MultiProc", nothing) if chosen is None else _read_plugin(chosen)
     if name != "MultiProc":
-        given = {**given, "status_callback": told}
+        given = {**given, "status_callback": note}
         kind = getattr(plugins, f"{name}Plugin")
         if issubclass(kind, SGELikeBatchManagerBase):
             return cluster_plugin(kind, given), {}
         return name, given
     arguments: dict[str, Any] = {
-        "status_callback": told,
+        "status_callback": note,
         "n_procs": options.nprocs,
         # Forked children of a process with threads can hang; the fork server has none.
         "mp_context": "forkserver",

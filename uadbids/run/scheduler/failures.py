@@ -16,7 +16,7 @@ from uadbids.errors import UadbidsError
 # What a machine's faults are called by Python, torch and ITK, and what helps.
 _ADVICE = {
     re.compile(r"No space left|Disk quota"): (
-        "the disk is full; make room in the work and output folders, and run the same command again"
+        "the disk is full; free space in work and output folder, and run the same command again"
     ),
     re.compile(r"MemoryError|bad_alloc|[Aa]llocate|not enough memory"): (
         "there is not enough memory for this scan; run again with a smaller --nprocs, or give more"
@@ -82,10 +82,10 @@ def record_failure(node: pe.Node, error: BaseException) -> None:
     """Leave a record in the folder of the node's crash files, where one was set."""
     folder = ((node.config or {}).get("execution") or {}).get("crashdump_dir")
     if folder and node.fullname.count(".") > 1:
-        told = {"graph": graph_of(node), "step": node.name, "reason": sentence(error)}
-        # On a full disk the process that asked tells of it.
+        record = {"graph": graph_of(node), "step": node.name, "reason": sentence(error)}
+        # On a full disk the process that asked reports it.
         with suppress(OSError):
-            write_bytes(Path(folder, f"crash-{told['graph']}.json"), json_bytes(told))
+            write_bytes(Path(folder, f"crash-{record['graph']}.json"), json_bytes(record))
 
 
 def read_crashes(folder: Path) -> list[Crash]:

@@ -110,7 +110,7 @@ def init_healthy_nodes(
 ) -> tuple[Step, Step]:
     """Make the two nodes of a scan to learn from.
 
-    The name of the second tells everything that decides on its result: trainings of several kinds
+    The name of the second holds everything that decides on its result: trainings of several kinds
     on one cohort share a work directory.
 
     Raises

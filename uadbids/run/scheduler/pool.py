@@ -152,9 +152,9 @@ def _run_node(node: pe.Node, updatehash: bool, taskid: int) -> dict[str, Any]:
     try:
         return {"result": node.run(updatehash=updatehash), "traceback": None, "taskid": taskid}
     except Exception as error:  # noqa: BLE001 - as nipype's own; the scheduler raises it
-        told = sentence(getattr(node.interface, "failure", None) or error)
+        reason = sentence(getattr(node.interface, "failure", None) or error)
         trace = format_exception(error)
-        return {"result": None, "traceback": trace, "taskid": taskid, "error": told}
+        return {"result": None, "traceback": trace, "taskid": taskid, "error": reason}
 
 
 def _begin(folder: str, log: tuple[Path, bool] | None) -> None:
