@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from uadbids.cli import flags
+from uadbids.cli.flags import opt
 
 
 def evaluate(
@@ -18,29 +19,28 @@ def evaluate(
     ],
     output_dir: Annotated[Path, typer.Argument(help="Where tables and page go.")],
     mask_filter: Annotated[
-        list[str] | None,
-        typer.Option(help="Entities that masks must carry, for example desc=rater1."),
+        list[str] | None, opt("Entities that masks must carry, for example desc=rater1.")
     ] = None,
     mask_values: Annotated[
-        list[int] | None, typer.Option(help="Values that are lesion; default: all above 0.")
+        list[int] | None, opt("Values that are lesion; default: all above 0.")
     ] = None,
     resample_masks: Annotated[
-        bool, typer.Option("--resample-masks", help="Bring masks to the grid of their scan.")
+        bool, opt("Bring masks to the grid of their scan.", "--resample-masks")
     ] = False,
     space: Annotated[
         str,
-        typer.Option(
-            help="orig: count on the grid of the scan. template: inside the model's crop of the "
+        opt(
+            "orig: count on the grid of the scan. template: inside the model's crop of the "
             "template grid, as the paper does."
         ),
     ] = "orig",
     baselines: Annotated[
-        bool, typer.Option(help="Measure what simple baselines reach, in the same table.")
+        bool, opt("Measure what simple baselines reach, in the same table.")
     ] = True,
     healthy_maps: Annotated[
         Path | None,
-        typer.Option(
-            help="Outputs of the same model for healthy scans: gives the baselines label-free "
+        opt(
+            "Outputs of the same model for healthy scans: gives the baselines label-free "
             "thresholds, and the voxel-wise one its mean and SD."
         ),
     ] = None,

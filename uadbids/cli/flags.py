@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,36 +14,40 @@ from uadbids.errors import UsageError
 if TYPE_CHECKING:
     from uadbids.run.runlog import Request
 
+
+def opt(text: str, *names: str, **rules: Any) -> Any:
+    """Declare a flag by its help; its names and bounds where typer's defaults will not do."""
+    return typer.Option(*names, help=text, **rules)
+
+
 BidsDir = Annotated[Path, typer.Argument(help="Root of the BIDS dataset.")]
 OutputDir = Annotated[Path, typer.Argument(help="Where the outputs go.")]
 WorkDir = Annotated[
     Path,
-    typer.Option("--work-dir", "-w", help="Intermediate results; a second run goes on from them."),
+    opt("Intermediate results; a second run goes on from them.", "--work-dir", "-w"),
 ]
 Procs = Annotated[
     int | None,
-    typer.Option("--nprocs", "--nthreads", "--n-cpus", min=1, help="Steps at the same time."),
+    opt("Steps at the same time.", "--nprocs", "--nthreads", "--n-cpus", min=1),
 ]
 # What a generator of NumPy takes.
 Seed = Annotated[
     int,
-    typer.Option("--random-seed", min=0, max=2**32 - 1, help="Seed of every random choice."),
+    opt("Seed of every random choice.", "--random-seed", min=0, max=2**32 - 1),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda[:N].")]
+Device = Annotated[str, opt("auto, cpu or cuda[:N].", "--device")]
 SkullStrip = Annotated[
     str,
-    typer.Option(
-        "--skull-strip",
-        help="auto, hd-bet, deepbet, mask (given in the dataset) or none. auto: none where the "
+    opt(
+        "auto, hd-bet, deepbet, mask (given in the dataset) or none. auto: none where the "
         "sidecar says SkullStripped, else HD-BET where its weights are, else deepbet.",
+        "--skull-strip",
     ),
 ]
-HdBetWeights = Annotated[
-    Path | None, typer.Option("--hd-bet-weights", help="Folder with HD-BET's weights.")
-]
+HdBetWeights = Annotated[Path | None, opt("Folder with HD-BET's weights.", "--hd-bet-weights")]
 Verbose = Annotated[
     bool,
-    typer.Option("--verbose", "-v", "--debug", help="Show and log what nipype does, step by step."),
+    opt("Show and log what nipype does, step by step.", "--verbose", "-v", "--debug"),
 ]
 DEFAULT_SEED = 20210301
 
@@ -68,28 +72,24 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option(
+    opt(
+        "TOML file with flags, for example model = 'dense3d'; what is typed wins.",
         "--config-file",
         callback=_read_config,
         is_eager=True,
-        help="TOML file with flags, for example model = 'dense3d'; what is typed wins.",
     ),
 ]
-FilterFile = Annotated[
-    Path | None, typer.Option(help="JSON file with pybids filters of the FLAIR.")
-]
-ParticipantLabels = Annotated[
-    list[str] | None, typer.Option(help="Participants, with or without 'sub-'.")
-]
+FilterFile = Annotated[Path | None, opt("JSON file with pybids filters of the FLAIR.")]
+ParticipantLabels = Annotated[list[str] | None, opt("Participants, with or without 'sub-'.")]
 SessionLabels = Annotated[
     list[str] | None,
-    typer.Option("--session-label", "--session-id", help="Sessions, with or without 'ses-'."),
+    opt("Sessions, with or without 'ses-'.", "--session-label", "--session-id"),
 ]
-DatabaseDir = Annotated[Path | None, typer.Option(help="Keep the index of the dataset here.")]
+DatabaseDir = Annotated[Path | None, opt("Keep the index of the dataset here.")]
 SkipValidation = Annotated[
-    bool, typer.Option("--skip-bids-validation", help="Accepted; no validator is run here.")
+    bool, opt("Accepted; no validator is run here.", "--skip-bids-validation")
 ]
-NoTrack = Annotated[bool, typer.Option("--notrack", help="Accepted; nothing is ever sent.")]
+NoTrack = Annotated[bool, opt("Accepted; nothing is ever sent.", "--notrack")]
 
 
 def request(context: typer.Context) -> Request:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from uadbids.cli import flags
+from uadbids.cli.flags import opt
 
 
 def participant(
@@ -20,55 +20,50 @@ def participant(
     bids_filter_file: flags.FilterFile = None,
     bids_database_dir: flags.DatabaseDir = None,
     skip_bids_validation: flags.SkipValidation = False,
-    model: Annotated[str, typer.Option(help="Packaged model, or folder of a bundle.")] = "dense3d",
+    model: Annotated[str, opt("Packaged model, or folder of a bundle.")] = "dense3d",
     threshold: Annotated[
-        float | None, typer.Option(help="Threshold on the anomaly map; default: calibrated.")
+        float | None, opt("Threshold on the anomaly map; default: calibrated.")
     ] = None,
     false_positive_rate: Annotated[
-        float | None, typer.Option(help="Share of healthy voxels above the calibrated threshold.")
+        float | None, opt("Share of healthy voxels above the calibrated threshold.")
     ] = None,
     residual: Annotated[
-        str | None,
-        typer.Option(help="positive, signed, abs, hyperintense, excess-z or tfce."),
+        str | None, opt("positive, signed, abs, hyperintense, excess-z or tfce.")
     ] = None,
     min_size_mm3: Annotated[
-        float | None, typer.Option(min=0, help="Smallest finding; default: the model's.")
+        float | None, opt("Smallest finding; default: the model's.", min=0)
     ] = None,
     output_spaces: Annotated[
-        list[str] | None, typer.Option(help="orig (always written), and template (default: both).")
+        list[str] | None, opt("orig (always written), and template (default: both).")
     ] = None,
     skull_strip: flags.SkullStrip = "auto",
     hd_bet_weights: flags.HdBetWeights = None,
     device: flags.Device = "auto",
     work_dir: flags.WorkDir = Path("work"),
     clean_workdir: Annotated[
-        bool,
-        typer.Option("--clean-workdir", help="Remove intermediate results of scans that are done."),
+        bool, opt("Remove intermediate results of scans that are done.", "--clean-workdir")
     ] = False,
     nprocs: flags.Procs = None,
-    omp_nthreads: Annotated[int, typer.Option(min=1, help="CPU threads of one step.")] = 1,
-    mem_mb: Annotated[int | None, typer.Option(min=1000, help="Memory to plan with.")] = None,
-    use_plugin: Annotated[
-        Path | None, typer.Option(help="nipype plugin file (YAML), for a cluster.")
-    ] = None,
+    omp_nthreads: Annotated[int, opt("CPU threads of one step.", min=1)] = 1,
+    mem_mb: Annotated[int | None, opt("Memory to plan with.", min=1000)] = None,
+    use_plugin: Annotated[Path | None, opt("nipype plugin file (YAML), for a cluster.")] = None,
     stop_on_first_crash: Annotated[
-        bool, typer.Option("--stop-on-first-crash", help="End the run at the first failure.")
+        bool, opt("End the run at the first failure.", "--stop-on-first-crash")
     ] = False,
     random_seed: flags.Seed = flags.DEFAULT_SEED,
     config_file: flags.ConfigFile = None,
     verbose: flags.Verbose = False,
     write_graph: Annotated[
-        bool, typer.Option("--write-graph", help="Write the graph of steps (.dot) and go on.")
+        bool, opt("Write the graph of steps (.dot) and go on.", "--write-graph")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would run, and why not; compute nothing.")
+        bool, opt("Show what would run, and why not; compute nothing.", "--dry-run")
     ] = False,
     reports_only: Annotated[
-        bool, typer.Option("--reports-only", help="Make the pages again from the outputs.")
+        bool, opt("Make the pages again from the outputs.", "--reports-only")
     ] = False,
     boilerplate_only: Annotated[
-        bool,
-        typer.Option("--boilerplate-only", help="Write the methods text (logs/CITATION.*) alone."),
+        bool, opt("Write the methods text (logs/CITATION.*) alone.", "--boilerplate-only")
     ] = False,
     notrack: flags.NoTrack = False,
 ) -> None:
@@ -117,9 +112,6 @@ def participant(
         device=device,
         random_seed=random_seed,
         verbose=verbose,
-    )
-    run = replace(
-        run,
         mem_mb=mem_mb,
         use_plugin=use_plugin,
         stop_on_first_crash=stop_on_first_crash,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from uadbids.cli import flags
+from uadbids.cli.flags import opt
 
 
 def synthesize(
@@ -16,13 +17,11 @@ def synthesize(
         Path, typer.Argument(help="Folder of label maps (1 mm, FreeSurfer's labels), or one file.")
     ],
     output_dir: flags.OutputDir,
-    count: Annotated[
-        int | None, typer.Option(min=1, help="Number of scans; default: one a label map.")
-    ] = None,
+    count: Annotated[int | None, opt("Number of scans; default: one a label map.", min=1)] = None,
     random_seed: flags.Seed = flags.DEFAULT_SEED,
     device: flags.Device = "auto",
     nprocs: Annotated[
-        int, typer.Option("--nprocs", "--nthreads", "--n-cpus", min=1, help="Scans at a time.")
+        int, opt("Scans at a time.", "--nprocs", "--nthreads", "--n-cpus", min=1)
     ] = 1,
     config_file: flags.ConfigFile = None,
 ) -> None:

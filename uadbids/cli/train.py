@@ -8,68 +8,54 @@ from typing import Annotated
 import typer
 
 from uadbids.cli import flags
+from uadbids.cli.flags import opt
 
 
 def train(
     context: typer.Context,
     bids_dir: flags.BidsDir,
     output_dir: flags.OutputDir,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the bundle; default: the model.")
-    ] = None,
+    name: Annotated[str | None, opt("Name of the bundle; default: the model.")] = None,
     about: Annotated[
-        Path | None, typer.Option(help="JSON file with what the card shall say of the data.")
+        Path | None, opt("JSON file with what the card shall say of the data.")
     ] = None,
     select: Annotated[
-        str | None,
-        typer.Option(help="Who is healthy, by participants.tsv: \"group == 'control'\"."),
+        str | None, opt("Who is healthy, by participants.tsv: \"group == 'control'\".")
     ] = None,
     lesion_masks: Annotated[
-        Path | None,
-        typer.Option(help="BIDS dataset with masks of lesions, which are not learnt as healthy."),
+        Path | None, opt("BIDS dataset with masks of lesions, which are not learnt as healthy.")
     ] = None,
     exclude_hyperintense: Annotated[
-        bool, typer.Option(help="Do not learn voxels too bright for healthy tissue.")
+        bool, opt("Do not learn voxels too bright for healthy tissue.")
     ] = False,
     validation_label: Annotated[
-        list[str] | None, typer.Option(help="Participants to hold out (several after one flag).")
+        list[str] | None, opt("Participants to hold out (several after one flag).")
     ] = None,
     validation_fraction: Annotated[
-        float, typer.Option(min=0.01, max=0.9, help="Share of participants to hold out.")
+        float, opt("Share of participants to hold out.", min=0.01, max=0.9)
     ] = 0.2,
     folds: Annotated[
-        int,
-        typer.Option(min=0, help="Hold every participant out once, in so many trainings more."),
+        int, opt("Hold every participant out once, in so many trainings more.", min=0)
     ] = 0,
-    model: Annotated[
-        str, typer.Option(help="dense3d, dense2d, spatial3d or spatial2d.")
-    ] = "dense3d",
-    latent: Annotated[
-        int | None, typer.Option(min=1, help="Size of the code; default: the model's.")
-    ] = None,
+    model: Annotated[str, opt("dense3d, dense2d, spatial3d or spatial2d.")] = "dense3d",
+    latent: Annotated[int | None, opt("Size of the code; default: the model's.", min=1)] = None,
     channels: Annotated[
-        list[int] | None,
-        typer.Option(min=1, help="Feature maps after each halving (several after one flag)."),
+        list[int] | None, opt("Feature maps after each halving (several after one flag).", min=1)
     ] = None,
-    steps: Annotated[int, typer.Option(min=50, help="Optimiser steps, a multiple of 50.")] = 10_000,
+    steps: Annotated[int, opt("Optimiser steps, a multiple of 50.", min=50)] = 10_000,
     epoch_steps: Annotated[
-        int | None,
-        typer.Option(min=50, help="Steps between two validations; default: 250 or what divides."),
+        int | None, opt("Steps between two validations; default: 250 or what divides.", min=50)
     ] = None,
     patience: Annotated[
-        int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")
+        int | None, opt("Stop after so many epochs without a better one.", min=1)
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Scans in one step.")] = 1,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its highest.")] = 1e-3,
-    kl_reduction: Annotated[
-        str, typer.Option(help="mean or sum over the code (docs/method.md, 1).")
-    ] = "mean",
-    augment: Annotated[bool, typer.Option(help="Vary scans in shape, contrast and noise.")] = True,
-    corruption: Annotated[bool, typer.Option(help="Corrupt inputs; targets stay clean.")] = True,
-    checkpoint_steps: Annotated[
-        int, typer.Option(min=1, help="Steps between two checkpoints.")
-    ] = 250,
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint, or start over.")] = True,
+    batch_size: Annotated[int, opt("Scans in one step.", min=1)] = 1,
+    learning_rate: Annotated[float, opt("Of Adam, at its highest.", min=0)] = 1e-3,
+    kl_reduction: Annotated[str, opt("mean or sum over the code (docs/method.md, 1).")] = "mean",
+    augment: Annotated[bool, opt("Vary scans in shape, contrast and noise.")] = True,
+    corruption: Annotated[bool, opt("Corrupt inputs; targets stay clean.")] = True,
+    checkpoint_steps: Annotated[int, opt("Steps between two checkpoints.", min=1)] = 250,
+    resume: Annotated[bool, opt("Go on from the checkpoint, or start over.")] = True,
     work_dir: flags.WorkDir = Path("work"),
     nprocs: flags.Procs = None,
     skull_strip: flags.SkullStrip = "auto",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from uadbids.errors import UsageError
 from uadbids.run.environment import prepare_environment
@@ -27,8 +27,11 @@ def run_options(
     device: str,
     random_seed: int,
     verbose: bool = False,
+    **others: Any,
 ) -> RunOptions:
     """Check the flags that every command with a graph shares, and prepare the environment.
+
+    Others go into the options as they are.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def run_options(
             f"HD-BET's weights are in {found}, but HD-BET is not installed; run "
             "pip install 'uadbids[hd-bet]', or choose --skull-strip deepbet"
         )
-    options = RunOptions(
+    return RunOptions(
         work_dir=work_dir.resolve(),
         skull_strip=skull_strip,
         hd_bet_weights=found,
@@ -77,8 +80,9 @@ def run_options(
         nprocs=nprocs or len(os.sched_getaffinity(0)),
         omp_nthreads=omp_nthreads,
         random_seed=random_seed,
+        device=_device(device),
+        **others,
     )
-    return replace(options, device=_device(device))
 
 
 def _device(name: str) -> str:
