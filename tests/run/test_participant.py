@@ -308,6 +308,17 @@ def test_output_with_failures_is_valid(broken):
     assert validate(broken.out)["issues"]["issues"] == []
 
 
+def test_the_log_of_a_run_holds_what_became_of_each_scan(broken):
+    (log,) = broken.out.glob("logs/*/uadbids.log")
+    lines = log.read_text().splitlines()
+    for label, reason in {"good": "finished, ", **REASONS}.items():
+        events = [line for line in lines if f": sub-{label}: " in line]
+        assert "found, " in events[0] and "started" in events[1]
+        assert any(reason in event for event in events[2:])
+    assert "done: 1 of 5, failed: 4" in lines[-2]
+    assert lines[-1].endswith("end, exit status 1")
+
+
 @pytest.mark.parametrize("label", VARIANTS)
 def test_ball_is_on_the_left_in_table_and_figure(balls, label):
     """It lies at x = -30 mm: the patient's left, on the right of a picture, under the letter L."""
