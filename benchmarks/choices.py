@@ -23,8 +23,9 @@ from scoring import SPACING, measure
 from torch import Tensor, nn
 
 from uadbids.detection.detect import Examination, examine
+from uadbids.detection.hyperintensity import robust_z
 from uadbids.detection.postprocess import erode
-from uadbids.evaluation.baselines import equalised, robust_z
+from uadbids.evaluation.baselines import equalised
 from uadbids.model.config import MODELS, AugmentConfig, DetectionConfig, TrainConfig, VAEConfig
 from uadbids.model.grid import Crop
 from uadbids.model.vae import VAE, VAEOutput

@@ -21,9 +21,10 @@ from scipy import ndimage
 from scoring import SPACING, Examine, Row, measure, print_tables
 
 from uadbids.detection.detect import Examination, examine
+from uadbids.detection.hyperintensity import robust_z
 from uadbids.detection.postprocess import erode
 from uadbids.detection.tfce import enhance
-from uadbids.evaluation.baselines import equalised, robust_z
+from uadbids.evaluation.baselines import equalised
 from uadbids.model.bundle import Bundle, load_bundle, save_bundle
 from uadbids.model.config import DetectionConfig
 

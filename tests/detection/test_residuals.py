@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uadbids.detection.hyperintensity import tissue_level
-from uadbids.detection.residuals import RESIDUALS, residual
+from uadbids.detection.residuals import RESIDUALS, residual, residual_of
 from uadbids.detection.tfce import enhance
+from uadbids.errors import UsageError
 from uadbids.model.config import ResidualKind
 
 
@@ -119,3 +120,10 @@ def test_only_kinds_that_need_place_look_at_what_is_normal_there(kind):
         residual(x, rebuilt, mask, kind), residual(x, rebuilt, mask, kind, normal=normal)
     )
     assert same is not RESIDUALS[kind].needs_place
+
+
+def test_a_sidecar_of_another_version_is_refused():
+    assert residual_of({}) is RESIDUALS["positive"]
+    assert residual_of({"ResidualKind": "tfce"}) is RESIDUALS["tfce"]
+    with pytest.raises(UsageError, match="no residual 'supported' in this version"):
+        residual_of({"ResidualKind": "supported"})

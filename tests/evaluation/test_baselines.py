@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nst
 
-from uadbids.evaluation.baselines import Reference, equalised, voxelwise_z
+from uadbids.evaluation.baselines import equalised
+from uadbids.evaluation.reference import Reference, voxelwise_z
 
 volumes = nst.arrays(np.float32, (4, 5, 3), elements=st.floats(0, 2, width=32))
 SHAPE = (4, 5, 3)

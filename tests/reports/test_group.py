@@ -63,7 +63,7 @@ def write(folder, scans, **other):
         (folder / name).write_text("")
     told = {
         "unfinished": (),
-        "strangers": (),
+        "unexpected": (),
         "unlinked": frozenset(),
         "frequency": None,
         "notes": (),
@@ -200,7 +200,7 @@ def test_strings_of_the_dataset_stay_text(tmp_path, view):
         tmp_path,
         scans,
         unfinished=[Failure(EVIL, EVIL, "javascript:alert(1)")],
-        strangers=[EVIL],
+        unexpected=[EVIL],
         notes=[EVIL],
         card={"name": EVIL, "limits": [EVIL]},
         run={EVIL: EVIL},
@@ -233,7 +233,7 @@ def test_missing_scans_and_pages_are_told(tmp_path, view):
         tmp_path,
         made_up(4),
         unfinished=failed,
-        strangers=["sub-x"],
+        unexpected=["sub-x"],
         unlinked=frozenset({"sub-0001"}),
     )
     seen = view(page)

@@ -52,7 +52,7 @@ def test_figures_agree_with_a_recomputation_from_the_files(data, done, study, re
     ]
     assert rows[3]["sensitivity"] == rows[3]["hd95_mm"] == rows[3]["lesion_third"] == "n/a"
     assert float(rows[0]["dice"]) > 0.6
-    # All lesions of these lie where the model looks; what is told is a share of each.
+    # All lesions of these lie where the model looks; the figure is a share of each.
     assert [row["lesion_examined"] for row in rows] == ["1", "1", "1", "n/a"]
 
 
@@ -133,7 +133,7 @@ def test_thresholds_of_the_halves_and_of_the_oracle_are_the_best_of_those_tried(
         case = read_case(pair, reading)
         truth, line = case.references["label-lesion"], []
         for threshold in PAPER_THRESHOLDS:
-            found = case.labels(case.side.lesions(case.side.anomaly, threshold, 0.0))
+            found = case.labels(case.side.findings(case.side.anomaly, threshold, 0.0))
             total = found.sum() + truth.sum()
             line.append(2 * (found & truth).sum() / total if total else 1.0)
         dices.append(line)
@@ -183,8 +183,8 @@ def test_the_record_names_the_inputs(data, done, study):
 
 def test_baselines_mark_as_much_of_healthy_scans_as_the_model(data):
     from uadbids.bids.derivatives import finished_scans
+    from uadbids.evaluation.baselines import baselines
     from uadbids.evaluation.cases import read_detection, read_template_side
-    from uadbids.evaluation.methods import baselines
 
     detection = read_detection(data / "maps")
     found = baselines(data / "maps", data / "healthy", detection)
@@ -226,7 +226,7 @@ def test_two_raters_are_compared_with_each_other(data, tmp_path, study):
     }
 
 
-def test_a_model_with_another_residual_is_also_told_by_the_papers(
+def test_a_model_with_another_residual_is_also_measured_by_the_papers(
     maps, done, data, tmp_path, study
 ):
     """The plain residual of the same reconstruction, under the paper's protocol."""
@@ -285,7 +285,7 @@ def test_the_same_command_gives_the_same_files(data, done, tmp_path):
 @pytest.mark.parametrize(("kind", "boundary"), [("tfce", 0.5), ("positive", 0.0)])
 def test_lesions_of_the_model_end_where_its_detection_ended_them(kind, boundary):
     from uadbids.bids.scan import Scan
-    from uadbids.evaluation.methods import model_of
+    from uadbids.evaluation.baselines import model_of
 
     facts = {"Model": "m", "ModelSHA256": "0", "ResidualKind": kind}
     method = model_of([Scan(Path("x.nii.gz"), {"subject": "1"}, facts)])

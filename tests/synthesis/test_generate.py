@@ -20,7 +20,7 @@ PLAIN = SynthesisConfig(
     elastic=0.0,
     ventricle_growth=(0.0, 0.0),
     sulcus_growth=(0.0, 0.0),
-    paint=PaintConfig(rim=(0.0, 0.0), limbic=(0.0, 0.0)),
+    paint=PaintConfig(lining=(0.0, 0.0), limbic=(0.0, 0.0)),
     scanner=ScannerConfig(volumetric=1.0, in_plane=(1.0, 1.0), bias=(0.0, 0.0), noise=(0.0, 0.0)),
 )
 """Nothing moves and nothing is added: a scan shows the label map as it is."""
@@ -134,8 +134,8 @@ def test_lesions_of_the_label_map_become_white_matter(lesion):
 
 def test_walls_of_ventricles_and_limbic_cortex_can_be_bright():
     tissue = tissue_of(head())
-    dim = PaintConfig(rim=(0.0, 0.0), limbic=(0.0, 0.0))
-    bright = PaintConfig(rim=(0.8, 0.8), limbic=(0.2, 0.2))
+    dim = PaintConfig(lining=(0.0, 0.0), limbic=(0.0, 0.0))
+    bright = PaintConfig(lining=(0.8, 0.8), limbic=(0.2, 0.2))
     gain = paint(tissue, 0.5, bright, generator(6)) - paint(tissue, 0.5, dim, generator(6))
     wall = is_one_of(tissue, "white").clone()
     far = wall.clone()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from uadbids.bids.query import Scan
 from uadbids.errors import UsageError
-from uadbids.training.split import SplitOptions, choose_held_out, heads_of
+from uadbids.training.split import SplitOptions, choose_held_out, subject_groups
 
 WHERE = Path("study")
 LABELS = st.lists(st.sampled_from([f"{n:02d}" for n in range(40)]), min_size=2).filter(
@@ -88,7 +88,7 @@ def test_nobody_is_held_out_whose_head_is_trained_on(fraction, folds, seed):
     ("heads", "options", "says"),
     [
         (MIXED, SplitOptions(labels=("s00", "a")), "s00 would be held out, but others from the"),
-        (MIXED, SplitOptions(folds=9), "at most the 8 different heads"),
+        (MIXED, SplitOptions(folds=9), "at most the 8 subject groups"),
         ({"s1": "map", "s2": "map"}, SplitOptions(), "not all come from one label map"),
     ],
 )
@@ -103,5 +103,5 @@ def test_synthetic_scans_have_the_head_of_their_label_map():
 
     one = {"LabelMap": "labels.nii.gz", "LabelMapSHA256": "1"}
     other = {"LabelMap": "labels.nii.gz", "LabelMapSHA256": "2"}
-    heads = heads_of([scan("a", **one), scan("b", **one), scan("c", **other), scan("d")])
+    heads = subject_groups([scan("a", **one), scan("b", **one), scan("c", **other), scan("d")])
     assert heads == {"a": "1", "b": "1", "c": "2", "d": "d"}

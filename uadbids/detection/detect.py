@@ -222,21 +222,10 @@ def cut(
 ) -> npt.NDArray[np.uint8]:
     """Turn a map into findings, as its kind of residual asks (`postprocess.segment`).
 
-    Parameters
-    ----------
-    found : Examination
-        On the template grid.
-    threshold : float
-        On the anomaly map.
-    kind : str
-        Of the map's residual.
-    min_volume_mm3 : float
-        Smallest finding.
-
     Returns
     -------
     ndarray of uint8, shape (X, Y, Z)
-        0 or 1.
+        0 or 1, on the grid of the map.
     """
     return segment(
         found.anomaly_map,

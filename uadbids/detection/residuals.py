@@ -12,6 +12,7 @@ from scipy import ndimage
 from uadbids.detection.hyperintensity import robust_z, tissue_level
 from uadbids.detection.postprocess import HALF_MAXIMUM
 from uadbids.detection.tfce import enhance
+from uadbids.errors import UsageError
 from uadbids.model.config import ResidualKind
 
 Floats = npt.NDArray[np.float32]
@@ -136,8 +137,20 @@ RESIDUALS: Mapping[str, Residual] = MappingProxyType(
 
 
 def residual_of(metadata: Mapping[str, object]) -> Residual:
-    """Kind of the map of a scan, by its sidecar; the paper's where it is not stated."""
-    return RESIDUALS.get(str(metadata.get("ResidualKind")), RESIDUALS["positive"])
+    """Kind of the map of a scan, by its sidecar; the paper's where it is not stated.
+
+    Raises
+    ------
+    UsageError
+        For a kind that this version does not know.
+    """
+    kind = str(metadata.get("ResidualKind") or "positive")
+    if kind not in RESIDUALS:
+        raise UsageError(
+            f"there is no residual {kind!r} in this version, which knows {', '.join(RESIDUALS)}; "
+            "run uadbids participant again"
+        )
+    return RESIDUALS[kind]
 
 
 def residual(

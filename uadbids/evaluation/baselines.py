@@ -1,78 +1,101 @@
-"""What a model must beat: maps of intensity alone, and of a voxel-wise normal brain."""
+"""The ways of making a map that are compared: the model, and what it must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from uadbids.bids.derivatives import finished_scans
+from uadbids.bids.scan import Scan
 from uadbids.detection.hyperintensity import robust_z
+from uadbids.detection.residuals import INTENSITY, residual, residual_of
+from uadbids.errors import UsageError
+from uadbids.evaluation.cases import Detection, TemplateSide, read_template_side
+from uadbids.evaluation.reference import Reference, voxelwise_z
 
 Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
+Scores = Callable[[TemplateSide], np.ndarray]
 
-__all__ = ["Reference", "equalised", "robust_z", "voxelwise_z"]
+EQUALISED = "equalised intensity"
+ROBUST_Z = "robust z of intensity"
+VOXELWISE = "voxel-wise mean and SD"
+# One left out, two must remain to have a spread.
+LEAST_HEALTHY = 3
 
 
-class Reference:
-    """Running mean and spread of healthy volumes on one grid, voxel by voxel.
+@dataclass(frozen=True)
+class Method:
+    """One way of making a map.
 
-    Welford's update: one volume in memory at a time, and no cancellation.
-
-    Parameters
+    Attributes
     ----------
-    shape : tuple of int
-        Of the grid.
+    name : str
+        In the tables.
+    scores : callable
+        Map on the template grid, larger where more abnormal.
+    threshold : float or None
+        Found without labels of the scans that are evaluated. None where there is none; the model
+        has one in the sidecar of each scan.
+    is_model : bool
+        Whether it is the model as it was run.
+    in_intensity : bool
+        Whether the map is a plain residual, in units of the scaled intensity: the model's own, or
+        `plain_residual`.
+    boundary : float
+        Where small findings end (`postprocess.segment`): part of the model's own detection.
     """
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self._count = np.zeros(shape, dtype=np.int32)
-        self._mean = np.zeros(shape, dtype=np.float64)
-        self._squares = np.zeros(shape, dtype=np.float64)
-
-    def add(self, volume: npt.NDArray[np.floating], mask: Bools) -> None:
-        """Take in a healthy volume where its brain is.
-
-        Parameters
-        ----------
-        volume : ndarray, shape (X, Y, Z)
-            Preprocessed intensities.
-        mask : ndarray of bool, shape (X, Y, Z)
-            Brain, without what is to be left out.
-        """
-        values = volume[mask].astype(np.float64)
-        self._count[mask] += 1
-        step = values - self._mean[mask]
-        self._mean[mask] += step / self._count[mask]
-        self._squares[mask] += step * (values - self._mean[mask])
-
-    def remove(self, volume: npt.NDArray[np.floating], mask: Bools) -> None:
-        """Take out a volume that was added: to judge it by the others alone."""
-        values = volume[mask].astype(np.float64)
-        self._count[mask] -= 1
-        step = values - self._mean[mask]
-        left = np.maximum(self._count[mask], 1)
-        # The last one leaves nothing behind; what rounding left of it goes too.
-        self._mean[mask] = np.where(self._count[mask] > 0, self._mean[mask] - step / left, 0.0)
-        squares = self._squares[mask] - step * (values - self._mean[mask])
-        self._squares[mask] = np.where(self._count[mask] > 1, np.maximum(squares, 0.0), 0.0)
-
-    @property
-    def known(self) -> Bools:
-        """Voxels with at least two healthy brains: where there is a spread."""
-        return self._count >= 2
-
-    @property
-    def mean(self) -> Floats:
-        """Mean of the healthy volumes; 0 where there is none."""
-        return self._mean.astype(np.float32)
-
-    @property
-    def spread(self) -> Floats:
-        """Standard deviation (n - 1); 0 where it is not known."""
-        variance = np.zeros_like(self._squares)
-        np.divide(self._squares, self._count - 1, out=variance, where=self.known)
-        return np.sqrt(variance).astype(np.float32)
+    name: str
+    scores: Scores
+    threshold: float | None = None
+    is_model: bool = False
+    in_intensity: bool = False
+    boundary: float = 0.0
 
 
-def equalised(volume: npt.NDArray[np.floating], mask: Bools) -> Floats:
+def model_of(scans: Sequence[Scan]) -> Method:
+    """Return the model that made the maps.
+
+    Raises
+    ------
+    UsageError
+        If they come from more than one: their thresholds cannot be compared.
+    """
+    names = {scan.metadata.get("Model") for scan in scans}
+    if len(set(map(_made_by, scans))) > 1 or len(names) > 1:
+        raise UsageError(
+            "the maps were made by more than one model or kind of residual "
+            f"({', '.join(sorted(map(str, names)))}); evaluate each on its own"
+        )
+    kind = residual_of(scans[0].metadata)
+    return Method(
+        str(names.pop() or "model"),
+        lambda side: side.anomaly,
+        is_model=True,
+        in_intensity=kind.unit == INTENSITY,
+        boundary=kind.boundary,
+    )
+
+
+def plain_residual(model: Method) -> Method:
+    """Return the paper's own map of the same model: the positive part of ``x - x^``, unsmoothed.
+
+    Where the model's map is another one, this is the method that the paper's thresholds and its
+    Table 1 are about.
+    """
+    return Method(
+        f"{model.name}, plain residual",
+        lambda side: residual(side.volume, side.reconstruction, side.seen),
+        in_intensity=True,
+    )
+
+
+def equalised(volume: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_]) -> Floats:
     """Histogram-equalised intensity (Meissen et al. 2021).
 
     The rank of a voxel's intensity among those of its own brain. Thresholding it beats many
@@ -97,29 +120,109 @@ def equalised(volume: npt.NDArray[np.floating], mask: Bools) -> Floats:
     return ranks
 
 
-def voxelwise_z(
-    volume: npt.NDArray[np.floating], mask: Bools, reference: Reference, *, floor: float = 0.02
-) -> Floats:
-    """Distance from the healthy mean in healthy standard deviations (Saase et al. 2020).
+def baselines(maps_dir: Path, healthy_dir: Path | None, detection: Detection) -> list[Method]:
+    """Return the baselines; with healthy scans, their label-free thresholds and the voxel-wise one.
+
+    A baseline's threshold is exceeded by as many voxels of the healthy scans as the model's own,
+    so that all are compared at one false-positive rate.
 
     Parameters
     ----------
-    volume : ndarray, shape (X, Y, Z)
-        Intensities, preprocessed as the reference was, on its grid.
-    mask : ndarray of bool, shape (X, Y, Z)
-        Brain.
-    reference : Reference
-        Healthy brains.
-    floor : float
-        Smallest standard deviation to divide by: a few brains that happen to agree must not make
-        noise look abnormal.
+    maps_dir : Path
+        The outputs that are evaluated.
+    healthy_dir : Path, optional
+        Outputs of the same model for healthy scans that are not among them.
+    detection : Detection
+        Of the model.
 
     Returns
     -------
-    ndarray of float32, shape (X, Y, Z)
-        Positive where brighter than normal; 0 outside the mask and where no reference is known.
+    list of Method
+        Two, or three with healthy scans.
+
+    Raises
+    ------
+    UsageError
+        If the healthy scans are too few, lack the template space, or come from another model.
     """
-    z = np.zeros(volume.shape, dtype=np.float32)
-    inside = mask & reference.known
-    z[inside] = (volume - reference.mean)[inside] / np.maximum(reference.spread, floor)[inside]
-    return z
+    by_intensity: dict[str, Scores] = {
+        EQUALISED: lambda side: equalised(side.volume, side.brain),
+        ROBUST_Z: lambda side: robust_z(side.volume, side.brain),
+    }
+    if healthy_dir is None:
+        return [Method(name, scores) for name, scores in by_intensity.items()]
+    healthy = _healthy_scans(maps_dir, healthy_dir)
+    sides = partial(_sides, healthy, healthy_dir, detection)
+    marked = sum(
+        int(np.count_nonzero(side.anomaly[side.examined] > scan.metadata["Threshold"]))
+        for scan, side in sides()
+    )
+    if not marked:
+        raise UsageError(
+            f"--healthy-maps {healthy_dir}: no voxel exceeds the model's threshold, so no "
+            "baseline can be held to the same rate; give more scans"
+        )
+    reference = Reference(next(sides())[1].volume.shape)
+    highest: dict[str, np.ndarray] = dict.fromkeys((*by_intensity, VOXELWISE), np.empty(0))
+    for _, side in sides():
+        reference.add(side.volume, side.brain)
+        for name, scores in by_intensity.items():
+            highest[name] = _highest(highest[name], scores(side)[side.examined], marked + 1)
+
+    def against(side: TemplateSide) -> np.ndarray:
+        return voxelwise_z(side.volume, side.brain, reference)
+
+    for _, side in sides():
+        # A scan among its own reference looks more normal than a new one will.
+        reference.remove(side.volume, side.brain)
+        values = against(side)[side.examined]
+        highest[VOXELWISE] = _highest(highest[VOXELWISE], values, marked + 1)
+        reference.add(side.volume, side.brain)
+    # The lowest of one more than were marked: as many exceed it.
+    return [
+        Method(name, scores, float(highest[name].min()))
+        for name, scores in (*by_intensity.items(), (VOXELWISE, against))
+    ]
+
+
+def _healthy_scans(maps_dir: Path, healthy_dir: Path) -> list[Scan]:
+    if healthy_dir.resolve() == maps_dir.resolve():
+        raise UsageError("--healthy-maps: give other scans than those that are evaluated")
+    healthy = finished_scans(healthy_dir)
+    if len(healthy) < LEAST_HEALTHY:
+        raise UsageError(
+            f"--healthy-maps {healthy_dir}: {len(healthy)} finished scans are in it, at least "
+            f"{LEAST_HEALTHY} are needed"
+        )
+    evaluated = finished_scans(maps_dir)
+    same = model_of(healthy).name == model_of(evaluated).name
+    if not same or _made_by(healthy[0]) != _made_by(evaluated[0]):
+        raise UsageError(
+            f"--healthy-maps {healthy_dir}: made by another model than {maps_dir}; run uadbids "
+            "participant on the healthy scans with the same --model and --residual"
+        )
+    return healthy
+
+
+def _made_by(scan: Scan) -> tuple[object, object]:
+    return scan.metadata.get("ModelSHA256"), scan.metadata.get("ResidualKind")
+
+
+def _sides(
+    healthy: Sequence[Scan], healthy_dir: Path, detection: Detection
+) -> Iterator[tuple[Scan, TemplateSide]]:
+    """Read one scan after the other: a cohort does not fit into memory."""
+    for scan in healthy:
+        side = read_template_side(scan, healthy_dir, detection)
+        if side is None:
+            raise UsageError(
+                f"--healthy-maps {healthy_dir}: {scan.name} has no outputs in template space; run "
+                "uadbids participant with --output-spaces orig template"
+            )
+        yield scan, side
+
+
+def _highest(known: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """Keep the highest of all values seen: no more of a cohort is needed, or fits."""
+    pooled = np.concatenate([known, values])
+    return pooled if pooled.size <= count else np.partition(pooled, -count)[-count:]

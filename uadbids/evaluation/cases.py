@@ -25,20 +25,12 @@ _ISOTROPIC = (1.0, 1.0, 1.0)
 # Below this share inside the brain, a mask is more likely another person's.
 _LEAST_IN_BRAIN = 0.5
 # Two ways of cutting one map differ by rounding alone.
-_SAME_LESIONS = 0.99
+_SAME_FINDINGS = 0.99
 
 
 @dataclass(frozen=True)
 class Detection:
-    """How the model that made the maps looks for lesions.
-
-    Attributes
-    ----------
-    crop : Crop
-        What it sees of the template grid.
-    erosion_mm, min_volume_mm3 : float
-        Erosion of the brain mask; smallest lesion.
-    """
+    """How the model that made the maps looks for findings, as its card says."""
 
     crop: Crop
     erosion_mm: float
@@ -73,18 +65,18 @@ class Reading:
 
 @dataclass(frozen=True)
 class TemplateSide:
-    """What the model saw and said on the template grid.
+    """What the model saw and gave on the template grid.
 
     Attributes
     ----------
     volume, reconstruction, anomaly : ndarray of float32, shape (170, 204, 170)
         Input, reconstruction, map.
     brain, seen, examined : ndarray of bool, shape (170, 204, 170)
-        Brain mask, its part that the model sees, and where lesions are looked for.
+        Brain mask, its part that the model sees, and where findings are looked for.
     affine : ndarray of float, shape (4, 4)
         Voxel to millimetre.
     min_volume_mm3 : float
-        Smallest lesion.
+        Smallest finding.
     """
 
     volume: np.ndarray
@@ -96,7 +88,7 @@ class TemplateSide:
     affine: np.ndarray
     min_volume_mm3: float
 
-    def lesions(self, scores: np.ndarray, threshold: float, boundary: float) -> np.ndarray:
+    def findings(self, scores: np.ndarray, threshold: float, boundary: float) -> np.ndarray:
         """Cut a map on this grid just as detection does (`postprocess.segment`)."""
         found = segment(
             scores,
@@ -122,7 +114,7 @@ class Case:
     on_template : mapping of str to ndarray of bool
         The same on the template grid; empty without outputs there.
     found, brain : ndarray of bool
-        Lesion mask and brain mask as they were written.
+        Mask of findings and brain mask as they were written.
     anomaly : ndarray of float32
         Map as it was written.
     spacing : tuple of float
@@ -152,18 +144,18 @@ class Case:
 
 
 def read_detection(maps_dir: Path) -> Detection:
-    """Read from the card in the output dataset how its model looks for lesions.
+    """Read from the card in the output dataset how its model looks for findings.
 
     Raises
     ------
     UsageError
-        If the card is missing or does not tell.
+        If the card is missing or incomplete.
     """
     card = read_json(maps_dir / MODEL_CARD)
     try:
         crop = Crop(tuple(card["crop"]["start"]), tuple(card["crop"]["shape"]))
-        told = card["detection"]
-        return Detection(crop, float(told["erosion_mm"]), float(told["min_volume_mm3"]))
+        settings = card["detection"]
+        return Detection(crop, float(settings["erosion_mm"]), float(settings["min_volume_mm3"]))
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{maps_dir / MODEL_CARD}: the card of the model is missing or incomplete; give the "
@@ -179,16 +171,16 @@ def read_case(pair: Pair, how: Reading) -> Case:
     ScanError
         If a file is missing or damaged, a mask is no mask, or lies elsewhere than its scan.
     """
-    scan = pair.scan
+    scan, read = pair.scan, partial(_read, how.maps_dir, pair.scan)
     threshold = scan.metadata.get("Threshold")
     if not isinstance(threshold, int | float):
-        raise ScanError(f"{scan.path}: its sidecar tells no Threshold; run the scan again")
+        raise ScanError(f"{scan.path}: its sidecar has no Threshold; run the scan again")
     found = read_image(scan.path)
     drawn: dict[str, np.ndarray] = {}
     notes: list[str] = []
     for name, path in pair.masks.items():
-        drawn[name], told = read_mask(path, found, how.mask_values, resample=how.resample_masks)
-        notes += [f"{path.name}: {sentence}" for sentence in told]
+        drawn[name], doubts = read_mask(path, found, how.mask_values, resample=how.resample_masks)
+        notes += [f"{path.name}: {sentence}" for sentence in doubts]
     side = read_template_side(scan, how.maps_dir, how.detection)
     way = None
     if side is not None:
@@ -196,7 +188,6 @@ def read_case(pair: Pair, how: Reading) -> Case:
         way = Way(xfm, found, Image(side.volume, side.affine))
     on_template = {n: way.lesions_to_template(mask) for n, mask in drawn.items()} if way else {}
     if how.space == "orig":
-        read = partial(_read, how.maps_dir, scan)
         case = Case(
             scan, drawn, on_template, found.data > 0, read("native_brain").data > 0,
             read("native_anomaly").data.astype(np.float32), found.spacing, float(threshold), side,
@@ -204,7 +195,7 @@ def read_case(pair: Pair, how: Reading) -> Case:
         )  # fmt: skip
     elif side is not None:
         cut = how.detection.crop.apply
-        written = _read(how.maps_dir, scan, "template_lesions").data > 0
+        written = read("template_lesions").data > 0
         case = Case(
             scan, {n: cut(mask) for n, mask in on_template.items()}, on_template, cut(written),
             cut(side.brain), cut(side.anomaly), _ISOTROPIC, float(threshold), side, cut, cut,
@@ -241,7 +232,7 @@ def _read(maps_dir: Path, scan: Scan, key: str) -> Image:
 
 
 def _doubts(case: Case) -> list[str]:
-    """Tell what makes a pair or its figures doubtful."""
+    """Say what makes a pair or its figures doubtful."""
     doubts = []
     for name, mask in case.references.items():
         share = float((mask & case.brain).sum() / mask.sum()) if mask.any() else 1.0
@@ -254,10 +245,10 @@ def _doubts(case: Case) -> list[str]:
         doubts.append("the template space was not written: no other thresholds, no baselines")
     else:
         boundary = residual_of(case.scan.metadata).boundary
-        again = case.labels(case.side.lesions(case.side.anomaly, case.threshold, boundary))
-        if confusion(again, case.found).dice < _SAME_LESIONS:
+        again = case.labels(case.side.findings(case.side.anomaly, case.threshold, boundary))
+        if confusion(again, case.found).dice < _SAME_FINDINGS:
             doubts.append(
-                "the lesion mask cannot be made again from map and threshold: other settings than "
-                "the model's; other thresholds are not quite comparable with it"
+                "the mask of findings cannot be made again from map and threshold: other "
+                "settings than the model's; other thresholds are not quite comparable with it"
             )
     return doubts

@@ -35,13 +35,7 @@ class Image(NamedTuple):
 
 
 def read_image(path: Path) -> Image:
-    """Read a 3D image; axes are flipped and permuted to RAS, nothing is interpolated.
-
-    Raises
-    ------
-    ScanError
-        If the file is missing, damaged or not one volume.
-    """
+    """Read a 3D image, axes turned to RAS, nothing interpolated; ScanError if it is none."""
     try:
         image = nib.as_closest_canonical(nib.squeeze_image(nib.load(path)))
         data = np.asarray(image.dataobj)
@@ -106,20 +100,7 @@ def read_mask(
 
 
 class Way:
-    """The way between the grid of a scan and that of the template.
-
-    Parameters
-    ----------
-    xfm : Path
-        Rigid transform of `uadbids participant`, ITK text: points of the template to the scan.
-    scan, template : Image
-        The two grids.
-
-    Raises
-    ------
-    ScanError
-        If the transform cannot be read.
-    """
+    """The way between the grid of a scan and that of the template, by the transform of a run."""
 
     def __init__(self, xfm: Path, scan: Image, template: Image) -> None:
         self._scan_shape, self._template_shape = scan.data.shape, template.data.shape
@@ -143,9 +124,7 @@ class Way:
 
     def lesions_to_template(self, mask: np.ndarray) -> np.ndarray:
         """Bring a mask from the scan to the template: lesion where at least half is."""
-        moved = _sample(mask.astype(np.float32), self._to_scan, self._template_shape, 1)
-        carried: np.ndarray = moved >= 0.5
-        return carried
+        return _majority(mask, self._to_scan, self._template_shape)
 
 
 def _whole_numbers(data: np.ndarray, path: Path) -> np.ndarray:
@@ -176,16 +155,20 @@ def _size(image: Image) -> str:
 
 
 def _resampled(mask: np.ndarray, image: Image, grid: Image, path: Path) -> np.ndarray:
-    """Resample in scanner coordinates: lesion where at least half is."""
-    matrix = np.linalg.inv(image.affine) @ grid.affine
-    moved = _sample(mask.astype(np.float32), matrix, grid.data.shape, 1) >= 0.5
+    """Resample in scanner coordinates."""
+    moved = _majority(mask, np.linalg.inv(image.affine) @ grid.affine, grid.data.shape)
     if mask.any() and not moved.any():
         raise ScanError(
             f"{path}: nothing of the mask lies in the image of its scan, though their headers are "
             "taken at their word; is it the mask of this scan?"
         )
-    found: np.ndarray = moved
-    return found
+    return moved
+
+
+def _majority(mask: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Resample a mask: lesion where at least half is."""
+    moved: np.ndarray = _sample(mask.astype(np.float32), matrix, shape, 1) >= 0.5
+    return moved
 
 
 def _sample(

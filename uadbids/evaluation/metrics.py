@@ -1,28 +1,26 @@
 """How well one scan was done: pure functions of masks, maps and voxel sizes."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cc3d
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import KDTree
+from sklearn.metrics import precision_recall_curve
 
 from uadbids.detection.postprocess import Spacing, bounding_box
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
 
+RECALLS = np.linspace(0.01, 1.0, 100)
+"""Where a curve of precision against recall is kept for the figure."""
+
 
 class Confusion(NamedTuple):
-    """Voxels by what was found and what is true.
-
-    Attributes
-    ----------
-    tp, fp, fn, tn : int
-        True positive, false positive, false negative, true negative.
-    """
+    """Numbers of voxels: true positive, false positive, false negative, true negative."""
 
     tp: int
     fp: int
@@ -51,7 +49,7 @@ class Confusion(NamedTuple):
 
 
 class LesionCounts(NamedTuple):
-    """26-connected lesions, and how many of them share a voxel with the other mask.
+    """26-connected components, and how many of them share a voxel with the other mask.
 
     Attributes
     ----------
@@ -94,11 +92,6 @@ def confusion(found: Bools, truth: Bools, within: Bools | None = None) -> Confus
     within : ndarray of bool, shape (X, Y, Z), optional
         Where to count, such as the brain; everywhere if None.
 
-    Returns
-    -------
-    Confusion
-        Counts of voxels.
-
     Raises
     ------
     ValueError
@@ -118,30 +111,6 @@ def dice(found: Bools, truth: Bools) -> float:
     return confusion(found, truth).dice
 
 
-def average_precision(scores: Floats, truth: Bools) -> float:
-    """Area under the precision-recall curve, as a step function of recall.
-
-    Exact: every distinct score is a threshold, and equal scores are one step, so no order among
-    them can help (a map is 0 over most of a brain).
-
-    Parameters
-    ----------
-    scores : ndarray, any shape
-        Larger where more abnormal; finite.
-    truth : ndarray of bool, same shape
-        Lesion.
-
-    Returns
-    -------
-    float
-        In [0, 1]; chance is the prevalence. NaN without lesion voxels.
-    """
-    recall, precision = precision_recall(scores, truth)
-    if not recall.size:
-        return math.nan
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
-
-
 def precision_recall(
     scores: Floats, truth: Bools
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -156,10 +125,8 @@ def precision_recall(
 
     Returns
     -------
-    ndarray of float, shape (N,)
-        Recall, not decreasing, up to 1; empty without lesion voxels.
-    ndarray of float, shape (N,)
-        Precision.
+    recall, precision : ndarray of float, shape (N,)
+        Recall does not decrease, and ends at 1; both are empty without lesion voxels.
 
     Raises
     ------
@@ -172,12 +139,18 @@ def precision_recall(
         raise ValueError("Scores must be finite numbers.")
     if not truth.any():
         return np.empty(0), np.empty(0)
-    order = np.argsort(scores, axis=None, kind="stable")[::-1]
-    ranked = scores.ravel()[order]
-    hits = np.cumsum(truth.ravel()[order], dtype=np.int64)
-    last_of_its_value = np.flatnonzero(np.append(np.diff(ranked) != 0, True))
-    hits = hits[last_of_its_value]
-    return hits / hits[-1], hits / (last_of_its_value + 1.0)
+    precision, recall, _ = precision_recall_curve(truth.ravel(), scores.ravel())
+    # Theirs runs the other way and ends at a recall of 0.
+    return recall[-2::-1], precision[-2::-1]
+
+
+def average_precision(scores: Floats, truth: Bools) -> float:
+    """Area under the precision-recall curve, as a step function of recall, in [0, 1].
+
+    Equal scores are one step, so no order among them can help (a map is 0 over most of a brain).
+    Chance is the prevalence; NaN without lesion voxels.
+    """
+    return _area(*precision_recall(scores, truth))
 
 
 def prevalence(truth: Bools, within: Bools) -> float:
@@ -186,25 +159,12 @@ def prevalence(truth: Bools, within: Bools) -> float:
 
 
 def lesion_wise(found: Bools, truth: Bools) -> LesionCounts:
-    """Count lesions instead of voxels: any shared voxel is a hit, 26-connected.
-
-    Parameters
-    ----------
-    found, truth : ndarray of bool, shape (X, Y, Z)
-        What was marked, and what is lesion.
-
-    Returns
-    -------
-    LesionCounts
-        Counts of components.
-    """
-    n_true, n_hit = _touched(truth, found)
-    n_found, n_right = _touched(found, truth)
-    return LesionCounts(n_true, n_hit, n_found, n_right)
+    """Count lesions and findings instead of voxels: any shared voxel is a hit, 26-connected."""
+    return LesionCounts(*_touched(truth, found), *_touched(found, truth))
 
 
 def hausdorff95(found: Bools, truth: Bools, spacing: Spacing) -> float:
-    """95th percentile of the distance between two surfaces, in mm.
+    """95th percentile of the distance between two surfaces, in mm; NaN if a mask is empty.
 
     The larger of the two directions: from each surface voxel of one mask to the nearest surface
     voxel of the other. Surface voxels have a face neighbour outside the mask; the edge of the
@@ -216,11 +176,6 @@ def hausdorff95(found: Bools, truth: Bools, spacing: Spacing) -> float:
         What was marked, and what is lesion.
     spacing : tuple of float
         Voxel sizes in mm.
-
-    Returns
-    -------
-    float
-        Millimetres, at least 0; NaN if a mask is empty.
     """
     if not found.any() or not truth.any():
         return math.nan
@@ -239,6 +194,52 @@ def false_positive_ml(found: Bools, truth: Bools, spacing: Spacing) -> float:
     return volume_ml(found & ~truth, spacing)
 
 
+def mask_figures(found: Bools, truth: Bools, brain: Bools, spacing: Spacing) -> dict[str, Any]:
+    """All figures of a mask, by the names of their columns."""
+    inside, image = confusion(found, truth, brain | truth), confusion(found, truth)
+    lesions = lesion_wise(found, truth)
+    true_ml, found_ml = volume_ml(truth, spacing), volume_ml(found, spacing)
+    return {
+        "dice": image.dice,
+        "sensitivity": image.sensitivity,
+        "specificity": inside.specificity,
+        "specificity_image": image.specificity,
+        "precision": image.precision,
+        "lesions": lesions.n_true,
+        "lesions_found": lesions.n_hit,
+        "findings": lesions.n_found,
+        "findings_right": lesions.n_right,
+        "lesion_recall": lesions.recall,
+        "lesion_precision": lesions.precision,
+        "lesion_f1": lesions.f1,
+        "hd95_mm": hausdorff95(found, truth, spacing),
+        "lesion_volume_ml": true_ml,
+        "found_volume_ml": found_ml,
+        "volume_error_ml": found_ml - true_ml,
+        "false_positive_ml": false_positive_ml(found, truth, spacing),
+    }
+
+
+def map_figures(
+    scores: Floats, truth: Bools, within: Bools
+) -> tuple[dict[str, float], npt.NDArray[np.float64]]:
+    """All figures of a map over the voxels ``within``, and its precision at `RECALLS`."""
+    recall, precision = precision_recall(scores[within], truth[within])
+    if not recall.size:
+        return {"average_precision": math.nan, "prevalence": 0.0}, np.full(RECALLS.size, math.nan)
+    # The precision at which a recall is reached first; the last recall is 1 but for rounding.
+    reached = np.minimum(np.searchsorted(recall, RECALLS), recall.size - 1)
+    figures = {
+        "average_precision": _area(recall, precision),
+        "prevalence": prevalence(truth, within),
+    }
+    return figures, precision[reached]
+
+
+def _area(recall: npt.NDArray[np.float64], precision: npt.NDArray[np.float64]) -> float:
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision)) if recall.size else math.nan
+
+
 def _ratio(part: float, whole: float, empty: float = math.nan) -> float:
     return part / whole if whole else empty
 
@@ -248,8 +249,7 @@ def _touched(mask: Bools, other: Bools) -> tuple[int, int]:
     labels, count = cc3d.connected_components(
         np.ascontiguousarray(mask), connectivity=26, return_N=True
     )
-    hit = np.unique(labels[mask & other])
-    return int(count), int(hit.size)
+    return int(count), int(np.unique(labels[mask & other]).size)
 
 
 def _surface(mask: Bools, spacing: Spacing) -> npt.NDArray[np.float64]:

@@ -13,7 +13,7 @@ from uadbids.errors import UsageError
 Filters = Mapping[str, frozenset[str]]
 
 _FILE = re.compile(r"(?P<stem>sub-.+)_(mask|dseg)\.nii(\.gz)?")
-# What tells whose mask it is rather than of which scan.
+# Whose mask it is rather than of which scan.
 _NAMING = ("rater", "seg", "label", "desc")
 _ADDED = frozenset({*_NAMING, "space", "res", "den"})
 _DRAWN = frozenset(label.lower() for label in LESIONS - {"anomaly"})
@@ -181,9 +181,9 @@ def _unwanted(entities: Mapping[str, str], filters: Filters) -> str:
             return f"--mask-filter wants {key}={'|'.join(sorted(values))}"
     if entities.get("space", "orig") != "orig":
         return f"it lies in space-{entities['space']}, not in that of the scan"
-    told = {entities[key].lower() for key in ("label", "desc", "seg") if key in entities}
+    labels = {entities[key].lower() for key in ("label", "desc", "seg") if key in entities}
     # A label, where there is one, must be one of lesions; a description may be anybody's name.
-    if not filters and not told & _DRAWN and ("label" in entities or told & _NOT_LESIONS):
+    if not filters and not labels & _DRAWN and ("label" in entities or labels & _NOT_LESIONS):
         return "its label does not say lesion; if it is one, say so by --mask-filter"
     return ""
 

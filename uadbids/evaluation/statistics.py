@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from scipy import stats
 
 
 class Interval(NamedTuple):
@@ -36,45 +38,38 @@ def bootstrap_interval(
         Who each scan belongs to.
     level : float
         Coverage, between 0 and 1.
-    draws : int
-        Number of bootstrap samples.
-    seed : int
-        Of the draws: the same numbers give the same interval.
+    draws, seed : int
+        Number of bootstrap samples; the same seed gives the same interval.
 
     Returns
     -------
     Interval
-        Mean and its bounds; the bounds are NaN with fewer than two subjects, which tell nothing
-        of how subjects differ.
-
-    Raises
-    ------
-    ValueError
-        If values and subjects differ in number.
+        Mean and its bounds; the bounds are NaN with fewer than two subjects, which say nothing of
+        how subjects differ.
     """
-    known = [(v, s) for v, s in zip(values, subjects, strict=True) if not math.isnan(v)]
-    if not known:
-        return Interval(math.nan, math.nan, math.nan)
-    numbers = np.array([value for value, _ in known], dtype=float)
-    mean = float(numbers.mean())
-    names, owner = np.unique([subject for _, subject in known], return_inverse=True)
-    if names.size < 2:
+    known = pd.Series(list(values), dtype=float).groupby(list(subjects)).agg(["sum", "count"])
+    known = known[known["count"] > 0]
+    sums, counts = known["sum"].to_numpy(), known["count"].to_numpy()
+    mean = float(sums.sum() / counts.sum()) if len(known) else math.nan
+    if len(known) < 2:
         return Interval(mean, math.nan, math.nan)
-    sums, counts = np.bincount(owner, weights=numbers), np.bincount(owner)
-    generator = np.random.default_rng(seed)
-    picked = generator.integers(0, names.size, size=(draws, names.size))
-    means = sums[picked].sum(axis=1) / counts[picked].sum(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(mean, float(low), float(high))
+    found = stats.bootstrap(
+        (sums, counts),
+        lambda s, n, axis: s.sum(axis=axis) / n.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        confidence_level=level,
+        n_resamples=draws,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(mean, float(found.low), float(found.high))
 
 
 def subject_means(values: Sequence[float], subjects: Sequence[str]) -> dict[str, float]:
     """Mean of each subject's scans, in the order of the names; NaN values are left out."""
-    by_subject: dict[str, list[float]] = {}
-    for value, subject in sorted(zip(values, subjects, strict=True), key=lambda pair: pair[1]):
-        if not math.isnan(value):
-            by_subject.setdefault(subject, []).append(value)
-    return {subject: float(np.mean(several)) for subject, several in by_subject.items()}
+    means = pd.Series(list(values), dtype=float).groupby(list(subjects)).mean().dropna()
+    return {str(subject): float(mean) for subject, mean in means.items()}
 
 
 def paired_test(
@@ -89,35 +84,28 @@ def paired_test(
     ----------
     ours, theirs : sequence of float
         One value a subject, in the same order.
-    draws : int
-        Number of permutations at most.
-    seed : int
-        Of the draws.
+    draws, seed : int
+        Number of permutations at most; the same seed gives the same value.
 
     Returns
     -------
     float
         In (0, 1]; NaN with fewer than two subjects. With n subjects it cannot be smaller than
         2 / 2**n: five or fewer never reach 0.05.
-
-    Raises
-    ------
-    ValueError
-        If the two differ in number.
     """
-    differences = np.array([a - b for a, b in zip(ours, theirs, strict=True)], dtype=float)
+    differences = np.subtract(ours, theirs, dtype=float)
     if differences.size < 2:
         return math.nan
-    size, exact = differences.size, 2**differences.size <= draws
-    if exact:
-        bits = np.arange(2**size)[:, None] >> np.arange(size)
-    else:
-        bits = np.random.default_rng(seed).integers(0, 2, size=(draws, size))
-    means = np.abs((2.0 * (bits & 1) - 1.0) @ differences)
-    # Sums of the same numbers in another order differ in their last digits.
-    as_far = int(np.count_nonzero(means >= abs(differences.sum()) * (1 - 1e-9)))
-    # By chance draws, the data themselves count as one of them, so that p is never 0.
-    return as_far / len(means) if exact else (as_far + 1) / (len(means) + 1)
+    found = stats.permutation_test(
+        (differences,),
+        lambda d, axis: np.abs(d.mean(axis=axis)),
+        permutation_type="samples",
+        alternative="greater",
+        vectorized=True,
+        n_resamples=draws,
+        rng=np.random.default_rng(seed),
+    )
+    return float(found.pvalue)
 
 
 def correlation(first: Sequence[float], second: Sequence[float]) -> float:
@@ -129,18 +117,7 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def tertiles(volumes: Sequence[float]) -> npt.NDArray[np.intp]:
-    """Third of the lesion load that each scan belongs to.
-
-    Parameters
-    ----------
-    volumes : sequence of float
-        Lesion volumes, any unit.
-
-    Returns
-    -------
-    ndarray of int, shape (N,)
-        0 (small), 1, 2 (large); equal volumes are in one third.
-    """
+    """Third of the lesion load of each scan: 0 (small), 1, 2 (large); equal volumes in one."""
     loads = np.asarray(volumes, dtype=float)
     if not loads.size:
         return np.zeros(0, dtype=np.intp)

@@ -1,109 +1,200 @@
-"""From the figures of scans to the tables of an evaluation."""
+"""The tables of an evaluation: figures of each scan, and what they come to."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from uadbids.evaluation.scores import DRAWN, Row
-from uadbids.evaluation.statistics import (
-    bootstrap_interval,
-    correlation,
-    paired_test,
-    subject_means,
-    tertiles,
-)
-from uadbids.evaluation.thresholds import HALVES, KINDS, PAPER, Plan
+from uadbids.detection.residuals import mean_absolute_error
+from uadbids.evaluation.baselines import Method
+from uadbids.evaluation.cases import Case
+from uadbids.evaluation.images import read_image, read_mask
+from uadbids.evaluation.metrics import map_figures, mask_figures
+from uadbids.evaluation.protocol import HALVES, KINDS, LABEL_FREE, PAPER, Plan
+from uadbids.evaluation.statistics import bootstrap_interval, correlation, paired_test, tertiles
 
+DRAWN = "by hand"
 THIRDS = ("small", "medium", "large")
-_KINDS = "; ".join(f"{kind}: {text}" for kind, text in KINDS.items())
+KEY = ["reference", "method", "threshold_kind"]
+Row = dict[str, Any]
 
-COLUMNS: Mapping[str, Mapping[str, Any]] = {
-    "participant_id": {"Description": "Participant"},
-    "session_id": {"Description": "Session"},
-    "scan": {"Description": "Scan, by the entities in its name"},
-    "reference": {"Description": "Mask that counts as true, by the entities that name it"},
-    "method": {"Description": "What was compared with it"},
-    "threshold_kind": {
-        "Description": f"How the threshold was found. {_KINDS}; {DRAWN}: another person's mask"
-    },
-    "threshold": {"Description": "On the map of the method, in its own unit"},
-    "dice": {"Description": "Dice coefficient; 1 where both masks are empty"},
-    "sensitivity": {"Description": "Share of the lesion voxels that were found"},
-    "specificity": {"Description": "Share of the other voxels of the brain that were left alone"},
-    "specificity_image": {
-        "Description": "The same over the whole image, background too: higher, as in the paper"
-    },
-    "precision": {"Description": "Share of the found voxels that are lesion"},
-    "average_precision": {
-        "Description": "Area under the precision-recall curve over the voxels of the brain; of "
-        "the map, so the same for every threshold"
-    },
-    "prevalence": {"Description": "Share of lesion in the brain: average precision of chance"},
-    "lesions": {"Description": "Lesions: 26-connected components"},
-    "lesions_found": {"Description": "Lesions of which a voxel was found"},
-    "findings": {"Description": "Components that were found"},
-    "findings_right": {"Description": "Of these, how many share a voxel with a lesion"},
-    "lesion_recall": {"Description": "lesions_found / lesions"},
-    "lesion_precision": {"Description": "findings_right / findings"},
-    "lesion_f1": {"Description": "Harmonic mean of the two"},
-    "hd95_mm": {
-        "Description": "Distance of the surfaces, 95th percentile, the larger of both directions; "
-        "n/a where a mask is empty",
-        "Units": "mm",
-    },
-    "lesion_volume_ml": {"Description": "Volume of the lesions", "Units": "mL"},
-    "found_volume_ml": {"Description": "Volume that was found", "Units": "mL"},
-    "volume_error_ml": {"Description": "Found minus true volume", "Units": "mL"},
-    "false_positive_ml": {"Description": "Volume found that is no lesion", "Units": "mL"},
-    "lesion_examined": {
-        "Description": "Share of the lesion that lies where the model looks: in its crop and in "
-        "the eroded brain mask; what lies elsewhere counts as missed on the scan's grid"
-    },
-    "mae_brain": {
-        "Description": "Mean absolute error of the reconstruction in the brain, model only"
-    },
-    "mae_healthy": {"Description": "The same outside the lesions"},
-    "mae_lesion": {"Description": "The same inside the lesions"},
-    "lesion_third": {
-        "Description": "Third of the scans with lesions, by lesion volume; n/a with fewer than 3",
-        "Levels": dict.fromkeys(THIRDS, "third of the scans"),
-    },
-}
-_AVERAGED = (
-    "sensitivity", "specificity", "specificity_image", "precision", "average_precision",
-    "prevalence", "lesion_recall", "lesion_precision", "lesion_f1", "hd95_mm", "lesion_volume_ml",
-    "volume_error_ml", "false_positive_ml", "lesion_examined", "mae_brain", "mae_healthy",
-    "mae_lesion",
-)  # fmt: skip
-SUMMARY_COLUMNS: Mapping[str, Mapping[str, Any]] = {
-    **{name: COLUMNS[name] for name in ("reference", "method", "threshold_kind")},
-    "scans": {"Description": "Number of scans"},
-    "participants": {"Description": "Number of participants"},
-    "threshold": {"Description": "Mean threshold over the scans"},
-    "at_edge": {"Description": "Whether the best threshold was the first or last of those tried"},
-    "dice": {"Description": "Mean Dice over the scans"},
-    "dice_sd": {"Description": "Standard deviation over the scans (n - 1)"},
-    "dice_low": {"Description": "95 % bootstrap interval over participants, lower bound"},
-    "dice_high": {"Description": "Its upper bound"},
-    "compared_with": {
-        "Description": "Best baseline: the highest mean Dice at thresholds of the same kind "
-        f"({HALVES} for {PAPER})"
-    },
-    "difference": {"Description": "Mean Dice of the participants minus that of this baseline"},
-    "p_value": {
-        "Description": "Sign-flip permutation test of the difference, two-sided, by participant; "
-        "not corrected for several tests"
-    },
-    **{name: {**COLUMNS[name], "Description": f"Mean of {name} over the scans that have it"}
-       for name in _AVERAGED},
-    "volume_correlation": {"Description": "Pearson correlation of found and true volume"},
-    **{f"dice_{third}": {"Description": f"Mean Dice of the third with {third} lesion volumes"}
-       for third in THIRDS},
-}  # fmt: skip
+
+def _columns() -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """Columns of both tables with their meanings, and those of which there is a mean."""
+    about = tomllib.loads(Path(__file__).with_name("columns.toml").read_text(encoding="utf-8"))
+    columns, own = about["metrics"], about["summary"]
+    kinds = "; ".join(f"{kind}: {text}" for kind, text in KINDS.items())
+    described = columns["threshold_kind"]
+    described["Description"] = described["Description"].format(kinds=kinds)
+    columns["lesion_third"]["Levels"] = dict.fromkeys(THIRDS, "third of the scans")
+    averaged = [name for name, column in columns.items() if column.pop("averaged", False)]
+    correlated = {"volume_correlation": own.pop("volume_correlation")}
+    means = {
+        name: {**columns[name], "Description": f"Mean of {name} over the scans that have it"}
+        for name in averaged
+    }
+    thirds = {
+        f"dice_{third}": {"Description": f"Mean Dice of the third with {third} lesion volumes"}
+        for third in THIRDS
+    }
+    summary = {name: columns[name] for name in KEY} | own | means | correlated | thirds
+    return columns, summary, averaged
+
+
+COLUMNS, SUMMARY_COLUMNS, _AVERAGED = _columns()
+
+
+class Curve(NamedTuple):
+    """Precision at `metrics.RECALLS` of one method on one scan."""
+
+    reference: str
+    method: str
+    precision: np.ndarray
+
+
+def measure_pairs(
+    pairs: Iterable[tuple[Any, Any]],
+    *,
+    threshold: float = 0.0,
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    within: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Measure maps against masks that people drew, one pair after the other.
+
+    Parameters
+    ----------
+    pairs : iterable of (map, mask)
+        Two NIfTI files on one grid, or two arrays of one shape. A map is larger where more
+        abnormal; a mask of findings will do. All of an expert mask above 0 is lesion.
+    threshold : float
+        Voxels of the map above it count as found.
+    spacing : tuple of float
+        Voxel sizes of arrays in mm; files have their own.
+    within : ndarray of bool, optional
+        Brain, for specificity and average precision; the whole image if None.
+
+    Returns
+    -------
+    DataFrame
+        One row a pair: ``map`` and ``mask`` (names of the files, or the number of the pair), and
+        figures with the names of `COLUMNS`.
+
+    Raises
+    ------
+    ScanError
+        If a file cannot be read, a mask is no mask, or the two lie on different grids.
+    """
+    rows = []
+    for number, (scores, mask) in enumerate(pairs):
+        names: Row = {"map": number, "mask": number}
+        mm = spacing
+        if not isinstance(scores, np.ndarray):
+            names = {"map": Path(scores).name, "mask": Path(mask).name}
+            image = read_image(Path(scores))
+            mask, _ = read_mask(Path(mask), image, frozenset(), resample=False)
+            scores, mm = image.data, image.spacing
+        truth = np.asarray(mask) > 0
+        brain = np.ones(truth.shape, dtype=bool) if within is None else within
+        figures, _ = map_figures(scores, truth, brain | truth)
+        rows.append({**names, **mask_figures(scores > threshold, truth, brain, mm), **figures})
+    return pd.DataFrame(rows)
+
+
+def score_case(
+    case: Case, methods: Sequence[Method], plans: Sequence[Plan]
+) -> tuple[list[Row], list[Curve]]:
+    """Measure every method on one scan.
+
+    Parameters
+    ----------
+    case : Case
+        The scan.
+    methods : sequence of Method
+        What is compared.
+    plans : sequence of Plan
+        Thresholds; those without this scan are passed over.
+
+    Returns
+    -------
+    list of dict
+        Rows of the table, one for each reference, method and kind of threshold, and one for each
+        pair of people who drew.
+    list of Curve
+        One for each reference and method.
+    """
+    rows: list[Row] = []
+    curves: list[Curve] = []
+    about = {
+        "participant_id": f"sub-{case.scan.subject}",
+        "session_id": f"ses-{case.scan.session}" if case.scan.session else None,
+        "scan": case.scan.name,
+    }
+    for method in methods:
+        scores = _scores(case, method)
+        if scores is None:
+            continue
+        for reference, truth in case.references.items():
+            quality, curve = map_figures(scores, truth, case.brain | truth)
+            curves.append(Curve(reference, method.name, curve))
+            extra = {**about, **quality, **_on_template(case, reference, method)}
+            wanted = [p for p in plans if (p.reference, p.method) == (reference, method.name)]
+            for plan, found in _findings(case, method, wanted):
+                key = dict(zip(KEY, (reference, method.name, plan.kind), strict=True))
+                figures = mask_figures(found, truth, case.brain, case.spacing)
+                threshold = plan.thresholds[case.scan.name]
+                rows.append({**key, "threshold": threshold, **figures, **extra})
+    # People with each other: what a method can be asked for at most.
+    for (reference, truth), (other, found) in combinations(case.references.items(), 2):
+        key = dict(zip(KEY, (reference, other, DRAWN), strict=True))
+        rows.append({**about, **key, **mask_figures(found, truth, case.brain, case.spacing)})
+    return rows, curves
+
+
+def _scores(case: Case, method: Method) -> np.ndarray | None:
+    """Map on the grid of the evaluation, lowest where nobody looks: the same for all methods."""
+    if case.side is None:
+        return case.anomaly if method.is_model else None
+    values = case.anomaly if method.is_model else case.values(method.scores(case.side))
+    lowest = float(values.min()) - 1.0
+    return np.where(case.labels(case.side.examined), values, np.float32(lowest))
+
+
+def _findings(
+    case: Case, method: Method, plans: Sequence[Plan]
+) -> Iterator[tuple[Plan, np.ndarray]]:
+    on_template = None
+    for plan in plans:
+        threshold = plan.thresholds.get(case.scan.name)
+        if threshold is None:
+            continue
+        if plan.kind == LABEL_FREE and method.is_model:
+            yield plan, case.found
+        elif case.side is not None:
+            on_template = method.scores(case.side) if on_template is None else on_template
+            yield plan, case.labels(case.side.findings(on_template, threshold, method.boundary))
+
+
+def _on_template(case: Case, reference: str, method: Method) -> Row:
+    """Share of the lesions that is examined; of a model, errors in healthy and lesion tissue."""
+    if case.side is None:
+        return {}
+    side, truth = case.side, case.on_template[reference]
+    lesion = int(np.count_nonzero(truth))
+    examined = int(np.count_nonzero(truth & side.examined))
+    figures = {"lesion_examined": examined / lesion if lesion else math.nan}
+    if method.is_model or method.in_intensity:
+        tissue = {"brain": side.seen, "healthy": side.seen & ~truth, "lesion": side.seen & truth}
+        for name, part in tissue.items():
+            error = mean_absolute_error(side.volume, side.reconstruction, part)
+            figures[f"mae_{name}"] = error
+    return figures
 
 
 def add_thirds(rows: Sequence[Row]) -> list[Row]:
@@ -123,7 +214,7 @@ def add_thirds(rows: Sequence[Row]) -> list[Row]:
 
 def summarise(
     rows: Sequence[Row], plans: Sequence[Plan], model: str, baselines: Collection[str], seed: int
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Make one row of each reference, method and kind of threshold.
 
     Parameters
@@ -131,7 +222,7 @@ def summarise(
     rows : sequence of dict
         Of `add_thirds`.
     plans : sequence of Plan
-        Tell whose best threshold was at an edge, and the order of the rows.
+        Give the order of the rows, and whose best threshold was at an edge.
     model : str
         Name of the method that is compared with the baselines.
     baselines : collection of str
@@ -144,82 +235,54 @@ def summarise(
     list of dict
         Columns of `SUMMARY_COLUMNS`.
     """
-    groups: dict[tuple[str, str, str], list[Row]] = {
-        (plan.reference, plan.method, plan.kind): [] for plan in plans
-    }
-    for row in rows:
-        groups.setdefault((row["reference"], row["method"], row["threshold_kind"]), []).append(row)
+    found = dict(iter(pd.DataFrame(rows, columns=list(COLUMNS)).groupby(KEY, sort=False)))
     edges = {(plan.reference, plan.method, plan.kind): plan.at_edge for plan in plans}
+    order = [*edges, *(key for key in found if key not in edges)]
+    groups = {key: found[key] for key in order if key in found}
     summary = []
     for key, members in groups.items():
-        if members:
-            line = {**_line(members, seed), "at_edge": _words(edges.get(key))}
-            compared = _compared(key, groups, baselines, seed) if key[1] == model else {}
-            summary.append(line | compared)
+        line = dict(zip(KEY, key, strict=True)) | _line(members, seed)
+        line["at_edge"] = {None: None, True: "yes", False: "no"}[edges.get(key)]
+        if key[1] == model:
+            line |= _compared(key, groups, baselines, seed)
+        summary.append(line)
     return summary
 
 
-def _line(members: Sequence[Row], seed: int) -> dict[str, Any]:
-    dices = [row["dice"] for row in members]
-    interval = bootstrap_interval(dices, [row["participant_id"] for row in members], seed=seed)
-    thirds = {
-        f"dice_{third}": _mean([row["dice"] for row in members if row["lesion_third"] == third])
-        for third in THIRDS
-    }
+def _line(members: pd.DataFrame, seed: int) -> Row:
+    interval = bootstrap_interval(members["dice"], members["participant_id"], seed=seed)
+    thirds = members.groupby("lesion_third")["dice"].mean()
     return {
-        **{name: members[0][name] for name in ("reference", "method", "threshold_kind")},
         "scans": len(members),
-        "participants": len({row["participant_id"] for row in members}),
-        "threshold": _mean([row.get("threshold", math.nan) for row in members]),
+        "participants": members["participant_id"].nunique(),
         "dice": interval.mean,
-        "dice_sd": float(np.std(dices, ddof=1)) if len(dices) > 1 else math.nan,
+        "dice_sd": float(members["dice"].std()),
         "dice_low": interval.low,
         "dice_high": interval.high,
-        **{name: _mean([row.get(name, math.nan) for row in members]) for name in _AVERAGED},
-        "volume_correlation": correlation(
-            [row["lesion_volume_ml"] for row in members],
-            [row["found_volume_ml"] for row in members],
-        ),
-        **thirds,
+        **members[["threshold", *_AVERAGED]].astype(float).mean().to_dict(),
+        "volume_correlation": correlation(members["lesion_volume_ml"], members["found_volume_ml"]),
+        **{f"dice_{third}": float(thirds.get(third, math.nan)) for third in THIRDS},
     }
 
 
 def _compared(
     key: tuple[str, str, str],
-    groups: Mapping[tuple[str, str, str], Sequence[Row]],
+    groups: Mapping[tuple[str, str, str], pd.DataFrame],
     baselines: Collection[str],
     seed: int,
-) -> dict[str, Any]:
+) -> Row:
     """Compare the model with the best baseline at thresholds that were found alike."""
     reference, _, kind = key
     alike = HALVES if kind == PAPER else kind
-    others = {
-        method: members
-        for (drawn, method, found), members in groups.items()
-        if drawn == reference and found == alike and method in baselines and members
-    }
+    others = [(reference, name, alike) for name in baselines if (reference, name, alike) in groups]
     if not others:
         return {}
-    best = max(others, key=lambda method: _mean([row["dice"] for row in others[method]]))
-    ours, theirs = _by_subject(groups[key]), _by_subject(others[best])
-    both = sorted(ours.keys() & theirs.keys())
+    # Of equal ones the first in the table.
+    best = max((k for k in groups if k in others), key=lambda k: groups[k]["dice"].mean())
+    ours, theirs = (groups[k].groupby("participant_id")["dice"].mean() for k in (key, best))
+    ours, theirs = ours.align(theirs, join="inner")
     return {
-        "compared_with": best,
-        "difference": _mean([ours[subject] - theirs[subject] for subject in both]),
-        "p_value": paired_test([ours[s] for s in both], [theirs[s] for s in both], seed=seed),
+        "compared_with": best[1],
+        "difference": float((ours - theirs).mean()),
+        "p_value": paired_test(ours, theirs, seed=seed),
     }
-
-
-def _by_subject(members: Sequence[Row]) -> dict[str, float]:
-    return subject_means(
-        [row["dice"] for row in members], [row["participant_id"] for row in members]
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if value is not None and not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan
-
-
-def _words(at_edge: bool | None) -> str | None:
-    return None if at_edge is None else "yes" if at_edge else "no"

@@ -67,7 +67,7 @@ class Calibration:
         Raises
         ------
         UsageError
-            If the rate is outside, or finer than the healthy voxels can tell.
+            If the rate is outside, or finer than the healthy voxels resolve.
         """
         if not 0.0 < false_positive_rate < 1.0:
             raise UsageError(
@@ -77,7 +77,7 @@ class Calibration:
         if false_positive_rate * self.n_voxels < 1.0:
             raise UsageError(
                 f"The false-positive rate {false_positive_rate} is finer than the model's "
-                f"{self.n_voxels} healthy voxels can tell; give a larger one or a threshold."
+                f"{self.n_voxels} healthy voxels resolve; give a larger one or a threshold."
             )
         return float(np.interp(1.0 - false_positive_rate, self.probabilities, self.residuals))
 
@@ -94,14 +94,17 @@ class Calibration:
         ndarray of float32, same shape
             In [0, 1], not decreasing in the residual; 0 for the smallest healthy residual.
         """
-        table = np.asarray(self.residuals)
-        # Many healthy residuals are exactly 0: everything above them exceeds them all.
-        values, from_end = np.unique(table[::-1], return_index=True)
-        reached = np.asarray(self.probabilities)[::-1][from_end]
-        score = np.interp(residual, values, reached)
-        score[np.asarray(residual) <= values[0]] = 0.0
+        score = self.share_below(residual)
+        score[np.asarray(residual) <= self.residuals[0]] = 0.0
         single: npt.NDArray[np.float32] = score.astype(np.float32)
         return single
+
+    def share_below(self, residual: Floats) -> npt.NDArray[np.float64]:
+        """Share of healthy voxels that do not exceed each residual, in float64."""
+        # Many healthy residuals are exactly 0: everything above them exceeds them all.
+        values, from_end = np.unique(np.asarray(self.residuals)[::-1], return_index=True)
+        reached = np.asarray(self.probabilities)[::-1][from_end]
+        return np.interp(residual, values, reached)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -17,7 +17,7 @@ POOR_GAIN = 1.05
 DOUBTFUL_ORIENTATION = 1.05
 """Of heads that lie as they should few come out below; see ``benchmarks/orientation.py``."""
 UNUSUAL_PERCENTILE = 95.0
-RIM_FRACTION = 0.3
+BOUNDARY_FRACTION = 0.3
 MOST_LIKE_T1W = 0.4
 BRIGHTEST_VENTRICLE = 1.0
 
@@ -105,11 +105,11 @@ FLAGS: tuple[Flag, ...] = (
         "and findings beside the cut may be false",
     ),
     Flag(
-        "rim",
-        "Much of what was found lies at the edge of the brain mask",
-        _above("LesionRimFraction", RIM_FRACTION),
-        "{RimPercent} % of what was found lies within 4 mm of the edge of the brain mask, where "
-        "skull, dura and vessels are taken for lesions: look at the outline of the mask there",
+        "mask-boundary",
+        "Much of what was found lies at the boundary of the brain mask",
+        _above("LesionRimFraction", BOUNDARY_FRACTION),
+        "{BoundaryPercent} % of what was found lies within 4 mm of the boundary of the brain mask, "
+        "where skull, dura and vessels are taken for lesions: look at the mask there",
     ),
     Flag(
         "thick-slices",
@@ -141,12 +141,12 @@ def judge(facts: Facts) -> tuple[list[str], list[str]]:
     """
     seen = _derived(facts)
     raised = [flag for flag in FLAGS if flag.raised(seen)]
-    told = _Told({key: _short(value) for key, value in seen.items()})
-    return [flag.code for flag in raised], [flag.sentence.format_map(told) for flag in raised]
+    shown = _Shown({key: _short(value) for key, value in seen.items()})
+    return [flag.code for flag in raised], [flag.sentence.format_map(shown) for flag in raised]
 
 
 def flag_meanings() -> dict[str, str]:
-    """Tell what each flag means, by its code."""
+    """Meaning of each flag, by its code."""
     return {flag.code: flag.meaning for flag in FLAGS} | dict(OTHER_FLAGS)
 
 
@@ -158,7 +158,7 @@ def brain_mask_warnings(facts: Facts, trained_with: Sequence[str]) -> list[str]:
     facts : Mapping
         With ``BrainMaskMethod``.
     trained_with : sequence of str
-        Methods of the training; empty where the card does not tell.
+        Methods of the training; empty where the card does not say.
 
     Returns
     -------
@@ -170,11 +170,11 @@ def brain_mask_warnings(facts: Facts, trained_with: Sequence[str]) -> list[str]:
         return []
     return [
         f"the model was trained with brain masks by {', '.join(trained_with)}, this one is by "
-        f"{method}: look at the rim"
+        f"{method}: look at the boundary of the mask"
     ]
 
 
-class _Told(dict[str, Any]):
+class _Shown(dict[str, Any]):
     def __missing__(self, key: str) -> str:
         return "not measured"
 
@@ -186,7 +186,7 @@ def _derived(facts: Facts) -> dict[str, Any]:
     if (percentile := facts.get("ReconstructionErrorPercentile")) is not None:
         seen["Worse"] = f"{100 - percentile:.0f}"
     if (share := facts.get("LesionRimFraction")) is not None:
-        seen["RimPercent"] = round(100 * share)
+        seen["BoundaryPercent"] = round(100 * share)
     return seen
 
 

@@ -59,7 +59,7 @@ def assess(
 
 
 def cut_sides(brain: np.ndarray) -> list[str]:
-    """Tell which faces of an image cut the brain off.
+    """Name the faces of an image that cut the brain off.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def cut_sides(brain: np.ndarray) -> list[str]:
 
 
 def contrast(volume: np.ndarray, mask: np.ndarray, t1w: np.ndarray) -> dict[str, float | None]:
-    """Measure what tells a FLAIR from other sequences.
+    """Measure what distinguishes a FLAIR from other sequences.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Does the head lie as its header says? A rigid search cannot tell: it ends nearby either way."""
+"""Does the head lie as its header says? A rigid search ends nearby either way."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Figures (`mosaic`) and pages (`page`) of a report; knows neither nipype nor BIDS."""
+"""Figures and pages: of a scan and its subject, of a study, of an evaluation, of a training."""

@@ -25,7 +25,7 @@ _SMALLEST_ML = 0.01
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Everything that the page tells.
+    """Everything on the page.
 
     Attributes
     ----------
@@ -73,12 +73,7 @@ def write_evaluation_page(out: Path, report: EvaluationReport) -> Path:
     out : Path
         HTML file; figures go to ``figures`` in the same folder, all by temporary names.
     report : EvaluationReport
-        What to tell.
-
-    Returns
-    -------
-    Path
-        `out`.
+        What to show.
     """
     figures = {}
     if report.curves:
@@ -107,7 +102,7 @@ def _write(out: Path, text: str) -> Path:
 
 def _environment() -> Environment:
     environment = new_environment()
-    environment.filters |= {"number": _number, "spread": _spread, "words": _words}
+    environment.filters |= {"number": _number, "with_sd": _with_sd, "words": _words}
     return environment
 
 
@@ -196,7 +191,7 @@ def _number(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
-def _spread(row: Mapping[str, Any], name: str) -> str:
+def _with_sd(row: Mapping[str, Any], name: str) -> str:
     """Write a mean with its standard deviation, as Table 1 of the paper does."""
     deviation = row.get(f"{name}_sd")
     return _number(row.get(name)) + (f" ± {deviation:.3f}" if _known(deviation) else "")

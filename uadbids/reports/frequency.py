@@ -39,14 +39,9 @@ def draw_frequency(
         Template, its brain mask, and the share of participants with a lesion at each voxel (0 to
         1), all on one grid.
     out : Path
-        SVG file to write; its folder exists.
+        SVG file to write.
     examined : slice, optional
         Axial slices that the model looks at; only these are drawn.
-
-    Returns
-    -------
-    Path
-        `out`.
 
     Raises
     ------

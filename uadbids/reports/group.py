@@ -21,7 +21,7 @@ DIGITS = 4
 
 @dataclass(frozen=True)
 class GroupReport:
-    """Everything that the page of a study tells.
+    """Everything on the page of a study.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class GroupReport:
         Of `group_table.settings_of`.
     unfinished : sequence of Failure
         Scans of the dataset without finished outputs; crash files relative to the page.
-    strangers : sequence of str
+    unexpected : sequence of str
         Finished scans that the dataset does not hold.
     unlinked : frozenset of str
         Participants, with ``sub-``, without a page.
@@ -49,7 +49,7 @@ class GroupReport:
     rows: Sequence[Mapping[str, Any]]
     settings: Sequence[Mapping[str, Any]]
     unfinished: Sequence[Failure]
-    strangers: Sequence[str]
+    unexpected: Sequence[str]
     unlinked: frozenset[str]
     frequency: Mapping[str, Any] | None
     notes: Sequence[str]
@@ -65,12 +65,7 @@ def write_group_page(out: Path, report: GroupReport) -> Path:
     out : Path
         HTML file to write, by a temporary name in the same folder.
     report : GroupReport
-        What to tell.
-
-    Returns
-    -------
-    Path
-        `out`.
+        What to show.
 
     Notes
     -----

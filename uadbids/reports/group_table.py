@@ -1,4 +1,4 @@
-"""One row a scan for a whole study: what its sidecar tells, in columns with units."""
+"""One row a scan for a whole study: what its sidecar records, in columns with units."""
 
 import math
 from collections import Counter
@@ -138,7 +138,7 @@ COLUMNS = (
            "Share of the brain mask that the model looked at, from 0 to 1", "", "Brain examined"),
     Column("lesion_rim_fraction", "LesionRimFraction",
            "Share of the lesion volume within 4 mm of the edge of the brain mask, from 0 to 1", "",
-           "Lesions at the rim"),
+           "Findings at the mask boundary"),
     Column("reconstruction_error", "ReconstructionError",
            "Mean absolute error of the reconstruction, in scaled intensities", "",
            "Reconstruction error"),

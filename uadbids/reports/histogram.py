@@ -30,11 +30,6 @@ def draw_histogram(
         Healthy residuals; None where the map is of another kind than the calibrated one.
     out : Path
         SVG file to write.
-
-    Returns
-    -------
-    Path
-        `out`.
     """
     top = max(2.0 * threshold, float(np.quantile(values, 0.9999)) if values.size else 0.0, 1e-3)
     levels = np.linspace(0.0, top, _BINS)
@@ -45,7 +40,7 @@ def draw_histogram(
         axes = figure.subplots()
         axes.step(levels, _drawn(above), where="mid", color="#000000", label="this scan")
         if calibration is not None:
-            expected = _expected(calibration, levels) * values.size / _VOXELS_PER_ML
+            expected = (1.0 - calibration.share_below(levels)) * values.size / _VOXELS_PER_ML
             axes.plot(levels, _drawn(expected), "--", color=COLOURS[0], label="healthy brains")
         axes.axvline(threshold, color=COLOURS[1], linewidth=1.6, label="threshold")
         axes.set(
@@ -59,15 +54,6 @@ def draw_histogram(
         axes.legend(frameon=False)
         write_bytes(out, as_svg(figure).encode())
     return out
-
-
-def _expected(calibration: Calibration, levels: np.ndarray) -> np.ndarray:
-    """Share of healthy voxels above each level."""
-    residuals = np.asarray(calibration.residuals)
-    # Many healthy residuals are equal: the last probability of a value is its share below.
-    values, from_end = np.unique(residuals[::-1], return_index=True)
-    reached = np.asarray(calibration.probabilities)[::-1][from_end]
-    return 1.0 - np.interp(levels, values, reached)
 
 
 def _drawn(volumes: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ LABELS = {
     "BrainVolumeMl": "Brain volume (ml)",
     "LargestLesionMl": "Largest lesion (ml)",
     "ExaminedBrainFraction": "Brain examined",
-    "LesionRimFraction": "Of the lesions, at the rim of the brain",
+    "LesionRimFraction": "Of the findings, at the boundary of the brain mask",
     "ReconstructionError": "Reconstruction error",
     "ReconstructionErrorPercentile": "Its percentile in the model's cohort",
     "RegistrationOverlap": "Overlap with template (Dice)",
@@ -41,7 +41,7 @@ LABELS = {
 # Shown elsewhere on the page, not in the table of facts.
 SHOWN_APART = ("Flags", "StageSeconds", "Warnings")
 
-# Rows of numbers from this length on are told in short.
+# Rows of numbers from this length on are shown in short.
 _LONG = 6
 LAYOUTS = Path(__file__).parent / "templates"
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from uadbids.detection.residuals import residual_of
+from uadbids.detection.residuals import RESIDUALS
 from uadbids.reports.layout import LAYOUTS
 
 _CITATION = re.compile(r"\[@(\w+)\]")
@@ -71,7 +71,7 @@ def describe_methods(
         model=card,
         examined=f"{shares[0]} and {shares[-1]} %" if shares else "some and all",
         residual=residual,
-        kind=residual_of({"ResidualKind": residual}),
+        kind=RESIDUALS.get(residual),
         threshold=_all(scans, "Threshold", "calibrated"),
         source=_all(scans, "ThresholdSource", "the model's default"),
         smallest=_all(scans, "MinVolumeMm3", detection["min_volume_mm3"]),

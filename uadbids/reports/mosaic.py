@@ -65,17 +65,12 @@ def draw_detection(
         Scan, anomaly map (residual, on the scale of intensities in [0, 1]) and lesion mask on one
         grid, that of the scan.
     out : Path
-        SVG file to write; its folder exists.
+        SVG file to write.
     brain_mask : Path or Volume, optional
         Brain mask on the same grid; frames the pictures. Without it the head is framed.
     threshold : float, optional
         Threshold of the lesion mask. It fixes the colours (0 to three times the threshold), so that
         figures of different scans compare; without it the scan's own 99.9th percentile does.
-
-    Returns
-    -------
-    Path
-        `out`.
 
     Raises
     ------
@@ -132,12 +127,7 @@ def draw_brain_mask(flair: Image, brain_mask: Image, out: Path) -> Path:
     flair, brain_mask : Path or Volume
         Scan and brain mask on one grid.
     out : Path
-        SVG file to write; its folder exists.
-
-    Returns
-    -------
-    Path
-        `out`.
+        SVG file to write.
 
     Raises
     ------
@@ -173,12 +163,7 @@ def draw_registration(template: Image, template_mask: Image, volume: Image, out:
     template, template_mask, volume : Path or Volume
         Template (T1-weighted), its brain mask, and the scan resampled to it, all on one grid.
     out : Path
-        SVG file to write; its folder exists.
-
-    Returns
-    -------
-    Path
-        `out`.
+        SVG file to write.
 
     Raises
     ------
@@ -230,14 +215,9 @@ def draw_reconstruction(
     volume, reconstruction, anomaly, lesions : Path or Volume
         Images on the template grid.
     out : Path
-        SVG file to write; its folder exists.
+        SVG file to write.
     threshold : float, optional
         As for `draw_detection`.
-
-    Returns
-    -------
-    Path
-        `out`.
 
     Raises
     ------

@@ -25,7 +25,7 @@ RESULTS = (
 
 @dataclass(frozen=True)
 class FigureText:
-    """What the page says of one kind of figure; see ``data/subject.toml``.
+    """What the page says of one kind of figure; see ``templates/subject.toml``.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ def figure_texts() -> dict[str, FigureText]:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """Everything the page tells of one FLAIR.
+    """Everything the page shows of one FLAIR.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class ScanReport:
     components : sequence of mapping
         Rows index, volume_ml or volume_mm3, score_max, x_mm, y_mm, z_mm, largest first.
     figures : mapping
-        Kind (see ``data/subject.toml``) -> path relative to the page.
+        Kind (see ``templates/subject.toml``) -> path relative to the page.
     warnings : sequence of str
         Sentences for the reader.
     """
@@ -114,12 +114,7 @@ def write_subject_page(
     run : mapping
         Facts of the run (version, command, date, ...), shown as they are.
     methods : str
-        Methods text in HTML, of `methods.methods_html`, which has escaped it; none if empty.
-
-    Returns
-    -------
-    Path
-        `out`.
+        Methods text in HTML, of `methods.describe_methods`, which has escaped it; none if empty.
 
     Notes
     -----

@@ -26,7 +26,7 @@ def draw_figures(
     volume: Path,
     mask: Path,
     found: Mapping[str, Path],
-    home: Mapping[str, Path],
+    native: Mapping[str, Path],
     *,
     facts: Mapping[str, Any],
     bundle: Path,
@@ -42,7 +42,7 @@ def draw_figures(
         Scaled volume and brain mask on the template grid.
     found : mapping of str to Path
         ``recon``, ``anomaly``, ``lesions`` on the template grid.
-    home : mapping of str to Path
+    native : mapping of str to Path
         ``native_anomaly``, ``native_lesions``, ``native_brain`` on the scan's grid.
     facts : mapping
         ``Threshold`` and ``ResidualKind``.
@@ -68,13 +68,13 @@ def draw_figures(
     examined = erode(brain, card.detection.erosion_mm, (1.0, 1.0, 1.0)) & card.crop.mask((x, y, z))
     calibrated = facts["ResidualKind"] == card.detection.residual
     # What two figures show is read once.
-    scan, native_brain = load_volume(source), load_volume(home["native_brain"])
+    scan, native_brain = load_volume(source), load_volume(native["native_brain"])
     seen, unusual = load_volume(volume), load_volume(found["anomaly"])
     return {
         "detection": draw_detection(
             scan,
-            home["native_anomaly"],
-            home["native_lesions"],
+            native["native_anomaly"],
+            native["native_lesions"],
             folder / "detection.svg",
             brain_mask=native_brain,
             threshold=threshold,

@@ -30,7 +30,7 @@ CURVES: Mapping[str, str] = {
     "sigma": "Sigma (moving mean of L1)",
     "learning_rate": "learning rate",
 }
-# Told apart without colour: the dash, then the shade.
+# Distinct without colour: the dash, then the shade.
 _DASHES = ("-", "--", "-.", ":")
 _SHADES = ("#000000", "#1f5f99", "#cc8400", "#999999")
 _STYLE: dict[Any, Any] = {
@@ -63,12 +63,7 @@ def draw_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], out: Path)
         Name of a training -> its epochs in order, each with ``step``, ``kept`` and columns of
         `CURVES`; a column without a finite number is left out.
     out : Path
-        SVG file to write; its folder exists.
-
-    Returns
-    -------
-    Path
-        `out`.
+        SVG file to write.
     """
     shown = [name for name in CURVES if any(_points(rows, name) for rows in histories.values())]
     with matplotlib.rc_context(_STYLE):
@@ -103,12 +98,7 @@ def draw_reconstructions(
     threshold : float
         Of the lesion mask: fixes the colours.
     out : Path
-        SVG file to write; its folder exists.
-
-    Returns
-    -------
-    Path
-        `out`.
+        SVG file to write.
     """
     maximum = colour_maximum(scans[0].anomaly_map, threshold)
     rows: list[Row] = []

@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from uadbids import __version__
 from uadbids.bids.dataset import MODEL_CARD
-from uadbids.bids.files import read_json
+from uadbids.bids.derivatives import finished_scans
+from uadbids.bids.files import file_sha256, json_bytes, read_json, tsv_bytes, write_bytes
+from uadbids.bids.names import derivative_path
+from uadbids.bids.scan import Scan
 from uadbids.errors import ScanError, UsageError
+from uadbids.evaluation.baselines import Method, baselines, model_of, plain_residual
 from uadbids.evaluation.cases import Case, Detection, Reading, read_case, read_detection
-from uadbids.evaluation.methods import Method, baselines, model_of, plain_residual
+from uadbids.evaluation.metrics import RECALLS
 from uadbids.evaluation.pairs import Pair, Pairing, find_pairs, read_filters
-from uadbids.evaluation.record import hashes, told, write_evaluation
-from uadbids.evaluation.scores import RECALLS, Curve, Row, score_case
-from uadbids.evaluation.tables import add_thirds, summarise
-from uadbids.evaluation.thresholds import KINDS, Plan, find_thresholds
-from uadbids.reports.evaluation import EvaluationReport
+from uadbids.evaluation.protocol import KINDS, find_thresholds
+from uadbids.evaluation.tables import (
+    COLUMNS,
+    SUMMARY_COLUMNS,
+    Curve,
+    Row,
+    add_thirds,
+    score_case,
+    summarise,
+)
+from uadbids.reports.evaluation import EvaluationReport, write_evaluation_page
 from uadbids.run.progress import Progress
 from uadbids.run.runlog import NO_REQUEST, Request, run_log
 from uadbids.run.setup import is_inside
 
-SPACES = ("orig", "template")
-# Of what is not paired, as many are told while it runs.
+# Of what is not paired, as many are reported while it runs.
 _SHOWN = 10
+_WHERE = {
+    "orig": "the grid of each scan: everything in the image counts",
+    "template": "the model's crop of the template grid: what lies outside does not count",
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class EvaluateOptions:
     mask_values : tuple of int
         Values of a mask that are lesion; empty for all above 0.
     space : str
-        See `evaluation_cases.Reading`.
+        See `cases.Reading`.
     resample_masks : bool
         Bring masks of other grids to that of the scan.
     with_baselines : bool
@@ -108,11 +122,9 @@ def _evaluate(
         progress.note(f"left out: {left}: {reason}")
     if len(pairing.left_over) > _SHOWN:
         progress.note(f"left out: {len(pairing.left_over)} in all; the page lists them")
-    simple = (
-        baselines(options.maps_dir, options.healthy_dir, detection)
-        if options.with_baselines
-        else []
-    )
+    simple = []
+    if options.with_baselines:
+        simple = baselines(options.maps_dir, options.healthy_dir, detection)
     plain = [] if model.in_intensity else [plain_residual(model)]
     methods = [model, *plain, *simple]
     reading = Reading(
@@ -129,14 +141,20 @@ def _evaluate(
     if not plans:
         scan, reason = next(iter(log.failures.items()))
         raise UsageError(f"no scan can be evaluated (the first, {scan}: {reason})")
-    rows, curves = _measure(cases, methods, plans, progress)
+    rows: list[Row] = []
+    curves: list[Curve] = []
+    for case in cases():
+        scored, drawn = score_case(case, methods, plans)
+        rows += scored
+        curves += drawn
+        progress.note(f"{case.scan.name}: measured")
     rows = add_thirds(rows)
     summary = summarise(
         rows, plans, model.name, {method.name for method in simple}, options.random_seed
     )
     measured = [pair for pair in pairing.pairs if pair.scan.name not in log.failures]
     report = EvaluationReport(
-        facts=told(measured[0].scan, reading, options.healthy_dir, options.random_seed),
+        facts=_facts(measured[0].scan, reading, options.healthy_dir, options.random_seed),
         kinds={kind: text for kind, text in KINDS.items() if any(p.kind == kind for p in plans)},
         model=model.name,
         summary=summary,
@@ -150,7 +168,7 @@ def _evaluate(
         card=read_json(options.maps_dir / MODEL_CARD),
     )
     try:
-        page = write_evaluation(options.output_dir, report, hashes(measured, options.maps_dir))
+        page = _write(options.output_dir, report, _hashes(measured, options.maps_dir))
     except OSError as error:
         raise UsageError(
             f"the output folder {options.output_dir} cannot be written ({error.strerror}: "
@@ -161,8 +179,8 @@ def _evaluate(
 
 
 def _check(options: EvaluateOptions) -> None:
-    if options.space not in SPACES:
-        raise UsageError(f"--space {options.space}: choose one of {', '.join(SPACES)}")
+    if options.space not in _WHERE:
+        raise UsageError(f"--space {options.space}: choose one of {', '.join(_WHERE)}")
     if options.healthy_dir is not None and not options.with_baselines:
         raise UsageError("--healthy-maps is for the baselines: leave out --no-baselines")
     # BIDS keeps what is derived from a dataset in a folder below its derivatives.
@@ -182,7 +200,7 @@ def _check(options: EvaluateOptions) -> None:
 def _cases(
     pairs: Sequence[Pair], reading: Reading, log: _Log, progress: Progress
 ) -> Iterator[Case]:
-    """Read one scan after the other; one that cannot be read is told once and left out."""
+    """Read one scan after the other; one that cannot be read is reported once and left out."""
     for pair in pairs:
         name = pair.scan.name
         if name in log.failures:
@@ -200,22 +218,6 @@ def _cases(
         yield case
 
 
-def _measure(
-    cases: partial[Iterator[Case]],
-    methods: Sequence[Method],
-    plans: Sequence[Plan],
-    progress: Progress,
-) -> tuple[list[Row], list[Curve]]:
-    rows: list[Row] = []
-    curves: list[Curve] = []
-    for case in cases():
-        scored, drawn = score_case(case, methods, plans)
-        rows += scored
-        curves += drawn
-        progress.note(f"{case.scan.name}: measured")
-    return rows, curves
-
-
 def _mean_curves(curves: Sequence[Curve]) -> dict[tuple[str, str], np.ndarray]:
     """Average precision at equal recall over the scans with lesions."""
     grouped: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -223,3 +225,56 @@ def _mean_curves(curves: Sequence[Curve]) -> dict[tuple[str, str], np.ndarray]:
         if np.isfinite(curve.precision).all():
             grouped.setdefault((curve.reference, curve.method), []).append(curve.precision)
     return {key: np.mean(several, axis=0) for key, several in grouped.items()}
+
+
+def _facts(scan: Scan, reading: Reading, healthy_dir: Path | None, seed: int) -> dict[str, Any]:
+    """Gather what fixes the figures besides the images: CamelCase keys, for page and record."""
+    healthy = {"HealthyScans": len(finished_scans(healthy_dir))} if healthy_dir else {}
+    of_model = ("Model", "ModelSHA256", "ResidualKind", "ThresholdSource")
+    return {
+        "UadbidsVersion": __version__,
+        **{key: scan.metadata.get(key) for key in of_model},
+        "CountedOn": _WHERE[reading.space],
+        "MaskValues": sorted(reading.mask_values) or "all above 0",
+        "ErosionMm": reading.detection.erosion_mm,
+        "MinVolumeMm3": reading.detection.min_volume_mm3,
+        **healthy,
+        "RandomSeed": seed,
+    }
+
+
+def _hashes(pairs: Sequence[Pair], maps_dir: Path) -> list[dict[str, str]]:
+    """Name every image that was measured, with its SHA-256; not the folders around it."""
+    keys = ("native_lesions", "native_anomaly", "template_anomaly", "template_preproc")
+    return [
+        {"scan": pair.scan.name, "file": path.name, "sha256": file_sha256(path)}
+        for pair in pairs
+        for path in (
+            *(maps_dir / derivative_path(pair.scan, k) for k in keys),
+            *pair.masks.values(),
+        )
+        if path.is_file()
+    ]
+
+
+def _write(output_dir: Path, report: EvaluationReport, inputs: Sequence[Mapping[str, str]]) -> Path:
+    """Write tables, dictionaries, record, figures and page; return the page."""
+    record = {
+        **report.facts,
+        "Command": report.command,
+        "ThresholdKinds": report.kinds,
+        "LeftOut": report.left_over,
+        "Failures": report.failures,
+        "Notes": report.notes,
+        "Inputs": inputs,
+    }
+    contents = {
+        "metrics.tsv": tsv_bytes(list(COLUMNS), report.rows),
+        "metrics.json": json_bytes(COLUMNS),
+        "summary.tsv": tsv_bytes(list(SUMMARY_COLUMNS), report.summary),
+        "summary.json": json_bytes(SUMMARY_COLUMNS),
+        "evaluation.json": json_bytes(record),
+    }
+    for name, content in contents.items():
+        write_bytes(output_dir / name, content)
+    return write_evaluation_page(output_dir / "evaluation.html", report)

@@ -95,7 +95,7 @@ def _group(
             rows=rows,
             settings=settings,
             unfinished=[_unfinished(scan, options.output_dir) for scan in missing],
-            strangers=unexpected,
+            unexpected=unexpected,
             unlinked=_without_page(options.output_dir, scans),
             frequency=frequency,
             notes=notes,
@@ -108,7 +108,7 @@ def _group(
             f"the output folder {options.output_dir} cannot be written "
             f"({error.strerror}: {error.filename})"
         ) from error
-    for sentence in (*_told(scans, report), *notes):
+    for sentence in (*_summary(scans, report), *notes):
         say(console, sentence)
     say(console, f"page: {page}")
     return 1 if broken else 0
@@ -165,7 +165,7 @@ def _without_page(output_dir: Path, scans: Iterable[Scan]) -> frozenset[str]:
 
 
 def _unfinished(scan: Scan, output_dir: Path) -> Failure:
-    """Why a scan has no outputs, as far as the folder tells."""
+    """Why a scan has no outputs, as far as the folder shows."""
     from uadbids.run.scheduler.failures import read_crashes
     from uadbids.run.scheduler.graph import graph_name
 
@@ -257,7 +257,7 @@ def _examined(card: Mapping[str, Any]) -> slice | None:
     return slice(max(start, 0), start + size)
 
 
-def _told(scans: Sequence[Scan], report: GroupReport) -> list[str]:
+def _summary(scans: Sequence[Scan], report: GroupReport) -> list[str]:
     """Say what a person at the terminal should know."""
     sentences = [f"scans: {len(scans)}, participants: {len({scan.subject for scan in scans})}"]
     if len(report.settings) > 1:
@@ -268,9 +268,9 @@ def _told(scans: Sequence[Scan], report: GroupReport) -> list[str]:
     if report.unfinished:
         names = [scan.name for scan in report.unfinished]
         sentences.append(f"warning: no finished output: {_counted(names, 'of the dataset')}")
-    if report.strangers:
+    if report.unexpected:
         sentences.append(
-            f"warning: not in the dataset: {_counted(report.strangers, '', 'finished ')}"
+            f"warning: not in the dataset: {_counted(report.unexpected, '', 'finished ')}"
         )
     return sentences
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from uadbids import __version__
 from uadbids.errors import UsageError
-from uadbids.evaluation.baselines import Reference
+from uadbids.evaluation.reference import Reference
 from uadbids.model.bundle import Bundle, Card, save_bundle
 from uadbids.model.calibration import Calibration
 from uadbids.model.config import DetectionConfig, TrainConfig
@@ -32,7 +32,7 @@ from uadbids.run.training_report import Trained, write_report
 from uadbids.training.distributed import World, joined
 from uadbids.training.fit import fit
 from uadbids.training.healthy import calibrate_on, errors_on
-from uadbids.training.split import choose_held_out, heads_of
+from uadbids.training.split import choose_held_out, subject_groups
 
 # The 80 axial slices with the most brain in them (z = -28 to 51 mm); the paper keeps the
 # central 75, "for which brain tissue is abundant", and four halvings need a multiple of 16.
@@ -78,7 +78,7 @@ def _train(options: TrainOptions, world: World) -> Path | None:
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not world.leads)
     cohort, preproc = options.cohort, PreprocConfig()
     scans = find_cohort(cohort)
-    groups = choose_held_out(heads_of(scans), options.split, cohort.bids_dir)
+    groups = choose_held_out(subject_groups(scans), options.split, cohort.bids_dir)
     plan = plan_cohort(scans, cohort, preproc, options.run)
     if world.leads:
         make_ready(plan, options.run, console)
@@ -98,7 +98,7 @@ def _train(options: TrainOptions, world: World) -> Path | None:
         return None
 
     detection = DetectionConfig()
-    pairs = ((member.load(), item.model) for item in tried for member in item.kept_back)
+    pairs = ((member.load(), item.model) for item in tried for member in item.held_out)
     healthy_maps = Reference(TEMPLATE_SHAPE)
     calibration = calibrate_on(pairs, CROP, detection, world.device, maps=healthy_maps)
     card = Card(
@@ -164,20 +164,20 @@ class _Trainer:
         """Train on everybody but those held out."""
         options = self._options
         fitted = tuple(m for m in self._members if m.subject not in held_out)
-        kept_back = tuple(m for m in self._members if m.subject in held_out)
+        validation = tuple(m for m in self._members if m.subject in held_out)
         torch.manual_seed(config.seed)
         beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         torch.set_num_threads(max(1, options.run.nprocs // beside))
         model = VAE(options.network)
         title = f"{options.name}, {label}"
-        counts = f"{len(fitted)} scans to train on, {len(kept_back)} held out"
+        counts = f"{len(fitted)} scans to train on, {len(validation)} held out"
         say(self._console, f"{title}: {counts}")
         checkpoint = self._checkpoint(label, title)
         with TrainingProgress(title, config, self._console) as progress:
             history = fit(
                 model,
                 [self._samples[member.name] for member in fitted],
-                [self._samples[member.name] for member in kept_back],
+                [self._samples[member.name] for member in validation],
                 config,
                 device=self._world.device,
                 checkpoint=checkpoint,
@@ -185,7 +185,7 @@ class _Trainer:
                 on_epoch=progress.epoch,
                 on_note=progress.note,
             )
-        return Trained(label, config, model, history, fitted, kept_back)
+        return Trained(label, config, model, history, fitted, validation)
 
     def _checkpoint(self, label: str, title: str) -> Path:
         """File of a training's checkpoint; says what becomes of one that is there."""
@@ -212,8 +212,8 @@ def _training(
     final: Trained,
     calibration: Calibration,
 ) -> dict[str, Any]:
-    """Return what the card tells of a training."""
-    held_out = [member for item in tried for member in item.kept_back]
+    """Return what the card says of a training."""
+    held_out = [member for item in tried for member in item.held_out]
     kept = final.history.epochs[final.history.best]
     best = [item.history.epochs[item.history.best] for item in tried]
     about = {k: v for k, v in options.about.items() if k not in ("license", "limits")}
@@ -244,7 +244,7 @@ def _with_errors(
 ) -> Card:
     """Return the card with the errors of the whole cohort: what is usual for this model."""
     groups = {
-        "held_out": [(member, item.model) for item in tried for member in item.kept_back],
+        "held_out": [(member, item.model) for item in tried for member in item.held_out],
         "trained_on": [(member, final.model) for member in final.fitted],
     }
     errors = {

@@ -110,7 +110,7 @@ def _make_writable(folder: Path) -> None:
 
 
 def read_about(path: Path | None) -> dict[str, Any]:
-    """Read what the card shall tell: sources, licence, limits.
+    """Read what the card shall say: sources, licence, limits.
 
     Raises
     ------

@@ -11,7 +11,7 @@ import torch
 
 from uadbids.bids.files import json_bytes, tsv_bytes, write_bytes
 from uadbids.detection.detect import examine
-from uadbids.evaluation.baselines import Reference
+from uadbids.evaluation.reference import Reference
 from uadbids.model.bundle import Bundle
 from uadbids.model.config import TrainConfig
 from uadbids.model.vae import VAE
@@ -57,7 +57,7 @@ class Trained:
         In evaluation mode.
     history : History
         Its epochs.
-    fitted, kept_back : tuple of Member
+    fitted, held_out : tuple of Member
         Scans that were trained on, and those held out.
     """
 
@@ -66,7 +66,7 @@ class Trained:
     model: VAE
     history: History
     fitted: tuple[Member, ...]
-    kept_back: tuple[Member, ...]
+    held_out: tuple[Member, ...]
 
 
 def history_rows(trained: Trained) -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ def write_report(
         Crop, settings and threshold.
     healthy_maps : Reference
         Anomaly maps of held-out scans: their mean and standard deviation become images on the
-        template grid, which tell where false positives are to be expected.
+        template grid, which show where false positives are to be expected.
     device : torch.device
         Where the models are.
     """
@@ -122,7 +122,7 @@ def write_report(
 def _reconstructed(
     trained: Sequence[Trained], bundle: Bundle, device: torch.device
 ) -> Iterator[Reconstructed]:
-    pairs = [(member, item.model) for item in trained for member in item.kept_back]
+    pairs = [(member, item.model) for item in trained for member in item.held_out]
     for member, model in pairs[:: -(-len(pairs) // SHOWN)]:
         scan = member.load()
         crop, settings = bundle.card.crop, bundle.card.detection

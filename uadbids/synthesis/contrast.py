@@ -20,7 +20,7 @@ class PaintConfig:
     ----------
     contrast : tuple of float
         Factor on the difference of all brain tissue from white matter.
-    rim : tuple of float
+    lining : tuple of float
         Brightness that white matter gains at the wall of the ventricles, young to old.
     limbic : tuple of float
         Brightness that insula, cingulate and medial temporal cortex gain.
@@ -33,7 +33,7 @@ class PaintConfig:
     """
 
     contrast: Range = (0.6, 1.1)
-    rim: Range = (0.15, 0.8)
+    lining: Range = (0.15, 0.8)
     limbic: Range = (0.0, 0.16)
     fat: Range = (1.3, 2.6)
     suppressed_fat: Range = (0.15, 0.5)
@@ -48,7 +48,7 @@ def paint(tissue: Tensor, ageing: float, config: PaintConfig, generator: torch.G
     variation = 0.75 * smooth_field((1, 1, *size), 20.0, generator)[0, 0]
     variation += 0.65 * smooth_field((1, 1, *size), 3.5, generator)[0, 0]
     image *= (1 + column("texture").to(tissue.device)[tissue] * variation).clamp_min(0.2)
-    image += is_one_of(tissue, "white") * _rim(tissue, ageing, config, generator)
+    image += is_one_of(tissue, "white") * _lining(tissue, ageing, config, generator)
     # Insula, cingulate and limbic cortex have no labels: they are the cortex near these nuclei.
     near = full(blur(half(is_one_of(tissue, *_DEEP)), (5.0,) * 3), size)
     image += is_one_of(tissue, "cortex") * near * 2.5 * between(config.limbic, generator)
@@ -69,10 +69,12 @@ def _means(ageing: float, config: PaintConfig, generator: torch.Generator) -> Te
     return torch.where(tissue, 1 + contrast * (mean - 1), mean).clamp_min(0)
 
 
-def _rim(tissue: Tensor, ageing: float, config: PaintConfig, generator: torch.Generator) -> Tensor:
-    """Thin bright rims along the ventricles, thicker caps at their ends: usual at any age."""
+def _lining(
+    tissue: Tensor, ageing: float, config: PaintConfig, generator: torch.Generator
+) -> Tensor:
+    """Thin bright lining along the ventricles, thicker caps at their ends: usual at any age."""
     ventricles = half(is_one_of(tissue, "ventricle"))
-    rim = full(blur(ventricles, (0.9,) * 3), tissue.shape)
+    lining = full(blur(ventricles, (0.9,) * 3), tissue.shape)
     cap = full(blur(ventricles, (2.0,) * 3), tissue.shape)
     rows = torch.arange(tissue.shape[1], device=tissue.device, dtype=torch.float32)
     found = rows[is_one_of(tissue, "ventricle").any(0).any(-1)]
@@ -81,8 +83,8 @@ def _rim(tissue: Tensor, ageing: float, config: PaintConfig, generator: torch.Ge
     middle, length = found.mean(), found.std() + 1
     ends = (((rows - middle) / length).abs() - 1).clamp(0, 1)[:, None]
     patchy = (0.6 + 0.5 * smooth_field((1, 1, *tissue.shape), 12.0, generator)[0, 0]).clamp(0, 1.5)
-    strength = aged(config.rim, ageing, generator)
-    return strength * patchy * (0.8 * rim + ends * cap)
+    strength = aged(config.lining, ageing, generator)
+    return strength * patchy * (0.8 * lining + ends * cap)
 
 
 def _fat(image: Tensor, tissue: Tensor, config: PaintConfig, generator: torch.Generator) -> Tensor:

@@ -16,7 +16,7 @@ MASKS = Path("derivatives", "brain")
 _README = """# Synthetic healthy FLAIR
 
 Made by {name} {version} from label maps of whole heads: no image here is a scan of a person.
-`participants.tsv` tells which label map, seed and slice thickness each came from;
+`participants.tsv` says which label map, seed and slice thickness each came from;
 `derivatives/brain` holds the true brain masks. No lesion was drawn.
 """
 # Column of participants.tsv -> field of the sidecar, and its meaning.
@@ -31,7 +31,7 @@ _COLUMNS: Mapping[str, tuple[str, dict[str, str]]] = {
 
 
 def write_descriptions(output_dir: Path) -> None:
-    """Write what tells of the dataset and of its masks.
+    """Write the descriptions of the dataset and of its masks.
 
     Parameters
     ----------

@@ -166,7 +166,7 @@ def _towards(mask: Tensor, reach: float) -> Tensor:
 def _brain(tissue: Tensor) -> Tensor:
     """Brain with its sulci and 2 mm of fluid, which is what brain extraction tools leave."""
     brain = is_one_of(tissue, *BRAIN)
-    # 6 mm out, 4 mm back: sulci and cisterns close, and a rim stays.
+    # 6 mm out, 4 mm back: sulci and cisterns close, and a margin stays.
     grown = F.max_pool3d(half(brain), 7, stride=1, padding=3)
     closed = -F.max_pool3d(-grown, 5, stride=1, padding=2)
     inner = is_one_of(tissue, "fluid", "vessel")

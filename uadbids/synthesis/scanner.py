@@ -27,7 +27,7 @@ class ScannerConfig:
     in_plane, thickness : tuple of float
         Voxel size and slice thickness (mm).
     below, above, around : tuple of float
-        Room under the brain, over it, and around the head (mm).
+        Space under the brain, over it, and around the head (mm).
     bias : tuple of float
         Standard deviation of the log of the coil's field.
     noise : tuple of float

@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from uadbids.errors import DeviceError, UsageError
 
@@ -20,15 +21,7 @@ _PATIENCE = timedelta(days=2)
 
 @dataclass(frozen=True)
 class World:
-    """The processes of one training, and which of them this is; alone by default.
-
-    Attributes
-    ----------
-    device : torch.device
-        Where this process computes.
-    rank, size : int
-        Number of this process, from 0, and how many there are.
-    """
+    """The processes of one training, and which of them this is, from 0; alone by default."""
 
     device: torch.device
     rank: int = 0
@@ -36,7 +29,7 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and tells the user."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
@@ -65,29 +58,15 @@ class World:
         """Mean over all processes, in place; the same bits everywhere."""
         return self.add(values).div_(self.size)
 
-    def average_gradients(self, model: nn.Module) -> None:
-        """Replace the gradients of a model by their mean over all processes."""
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        if self.size == 1 or not gradients:
-            return
-        # One message for all of them.
-        together = self.average(nn.utils.parameters_to_vector(gradients))
-        for gradient, part in zip(
-            gradients, together.split([g.numel() for g in gradients]), strict=True
-        ):
-            gradient.copy_(part.view_as(gradient))
+    def share_gradients(self, model: nn.Module) -> nn.Module:
+        """Return what to call for a model that starts and learns alike in all processes."""
+        return DistributedDataParallel(model) if self.size > 1 else model
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is true in one of the processes."""
         if self.size == 1:
             return flag
         return bool(self.add(torch.tensor([float(flag)], device=self.device)) > 0)
-
-    def copy_first(self, tensors: Sequence[Tensor]) -> None:
-        """Overwrite tensors with those of the first process."""
-        if self.size > 1:
-            for tensor in tensors:
-                dist.broadcast(tensor, src=0)
 
     def wait(self) -> None:
         """Return once all processes have called this."""

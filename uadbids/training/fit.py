@@ -78,7 +78,7 @@ def fit(
         If the checkpoint belongs to another model, configuration or cohort, the batch cannot be
         shared out to the processes, memory runs out, or the training diverges.
     KeyboardInterrupt
-        After the checkpoint was written, when the training was told to stop.
+        After the checkpoint was written, when the training was asked to stop.
     """
     if not train:
         raise ValueError("Training needs at least one scan.")
@@ -118,7 +118,7 @@ def uses_bfloat16(config: TrainConfig, device: torch.device) -> bool:
 
 
 def _silent(sentence: str) -> None:
-    """Tell nobody."""
+    """Write nothing."""
 
 
 class _Run:
@@ -137,7 +137,7 @@ class _Run:
         self._train, self._val = train, val
         # Weights that have seen other scans, perhaps those held out now, must not be continued.
         self._data = [fingerprint(samples) for samples in (train, val)]
-        world.copy_first(list(model.state_dict().values()))
+        self._shared = world.share_gradients(self.model)
         self._optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
         self._loss = CollapseRobustLoss(
             config.period, config.window, config.kl_reduction, world.average
@@ -221,13 +221,12 @@ class _Run:
         for group in self._optimiser.param_groups:
             group["lr"] = _learning_rate(self.step, config)
         with torch.autocast(self._world.device.type, torch.bfloat16, enabled=self.bfloat16):
-            output = self.model(images(batch.seen), batch.generators)
+            output = self._shared(images(batch.seen), batch.generators)
         terms = self._loss(output, images(batch.target), images(batch.weight))
         # Means over all processes, so that all leave here together; the weights are still good.
         _check_finite("loss", terms.reconstruction + terms.kl, self.step + 1)
         self._optimiser.zero_grad(set_to_none=True)
         terms.total.backward()
-        self._world.average_gradients(self.model)
         nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_norm)
         self._optimiser.step()
         return terms
@@ -273,6 +272,6 @@ def _learning_rate(step: int, config: TrainConfig) -> float:
     warm = min(1.0, (step + 1) / 100)
     if config.schedule == "constant":
         return config.learning_rate * warm
-    # A floor of 1 % keeps the last steps from being wasted.
+    # A least rate of 1 % keeps the last steps from being wasted.
     fall = 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
     return config.learning_rate * warm * fall

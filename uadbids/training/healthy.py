@@ -16,7 +16,7 @@ from uadbids.bids.files import write_bytes
 from uadbids.detection.detect import cut, examine, reconstruction_error
 from uadbids.detection.hyperintensity import fill, hyperintense
 from uadbids.errors import UsageError
-from uadbids.evaluation.baselines import Reference
+from uadbids.evaluation.reference import Reference
 from uadbids.model.bundle import Bundle
 from uadbids.model.calibration import Calibration, calibrate
 from uadbids.model.config import DetectionConfig

@@ -1,4 +1,4 @@
-"""What a training tells about its course."""
+"""The course of a training."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -170,11 +170,11 @@ class CollapseRobustLoss:
         kl = kl_divergence(output.mean, output.logvar, self._kl_reduction)
         beta = cyclical_beta(self._iteration, self._period)
         parts = torch.stack([l1.detach(), kl.detach()])
-        told_l1, told_kl = (parts if self._average is None else self._average(parts)).tolist()
+        mean_l1, mean_kl = (parts if self._average is None else self._average(parts)).tolist()
         # An exactly reconstructed batch must not divide by zero.
-        sigma = max(self._sigma.update(told_l1), torch.finfo(torch.float32).tiny)
+        sigma = max(self._sigma.update(mean_l1), torch.finfo(torch.float32).tiny)
         self._iteration += 1
-        return LossTerms(l1 / sigma + beta * kl, told_l1, told_kl, beta, sigma)
+        return LossTerms(l1 / sigma + beta * kl, mean_l1, mean_kl, beta, sigma)
 
     def state_dict(self) -> dict[str, Any]:
         """Return iteration t and Sigma's buffer, as plain values."""

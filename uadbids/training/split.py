@@ -1,4 +1,4 @@
-"""Who is trained on and who is held out: whole participants, and all of one head together."""
+"""Who is trained on and who is held out: whole participants and subject groups."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class SplitOptions:
     labels : tuple of str
         These participants, with or without ``sub-``; empty for a seeded draw.
     fraction : float
-        Share of heads that is drawn: of participants, or of label maps where they are synthetic.
+        Share of subject groups that is drawn: participants, or label maps where they are synthetic.
     folds : int
-        Number of groups of heads each of which is held out once; 0 to hold out once only.
+        Number of parts, each held out once; 0 to hold out once only.
     seed : int
         Of the draw.
     """
@@ -33,8 +33,8 @@ class SplitOptions:
     seed: int = 0
 
 
-def heads_of(scans: Iterable[Scan]) -> dict[str, str]:
-    """Return whose head each participant has.
+def subject_groups(scans: Iterable[Scan]) -> dict[str, str]:
+    """Return the subject group of each participant.
 
     Synthetic participants from one label map have one brain: a model that was trained on one of
     them has seen the others.
@@ -58,15 +58,15 @@ def heads_of(scans: Iterable[Scan]) -> dict[str, str]:
 
 
 def choose_held_out(
-    heads: Mapping[str, str], options: SplitOptions, bids_dir: Path
+    members: Mapping[str, str], options: SplitOptions, bids_dir: Path
 ) -> list[frozenset[str]]:
     """Choose the participants that each training holds out.
 
     Parameters
     ----------
-    heads : mapping of str
-        Participants with a FLAIR, in any order, and whose head each has (see `heads_of`); nobody
-        is held out who shares a head with somebody that is trained on.
+    members : mapping of str
+        Participants with a FLAIR, in any order, and the group of each (see `subject_groups`);
+        nobody is held out who shares a group with somebody that is trained on.
     options : SplitOptions
         How to choose.
     bids_dir : Path
@@ -80,37 +80,39 @@ def choose_held_out(
     Raises
     ------
     UsageError
-        When the labels are unknown, everybody, or not all of one head, or there are too few
+        When the labels are unknown, everybody, or not all of one group, or there are too few
         participants.
     """
     if options.labels and not options.folds:
-        return [_labelled(heads, options.labels, bids_dir)]
-    groups = (
-        _folds(heads, options, bids_dir) if options.folds else [_drawn(heads, options, bids_dir)]
+        return [_labelled(members, options.labels, bids_dir)]
+    parts = (
+        _folds(members, options, bids_dir)
+        if options.folds
+        else [_drawn(members, options, bids_dir)]
     )
-    return [frozenset(who for who, head in heads.items() if head in group) for group in groups]
+    return [frozenset(who for who, group in members.items() if group in part) for part in parts]
 
 
-def _drawn(heads: Mapping[str, str], options: SplitOptions, bids_dir: Path) -> Sequence[str]:
-    distinct = sorted(set(heads.values()))
+def _drawn(members: Mapping[str, str], options: SplitOptions, bids_dir: Path) -> Sequence[str]:
+    distinct = sorted(set(members.values()))
     if len(distinct) < 2:
         raise UsageError(
             f"{bids_dir}: at least two participants are needed, one to hold out"
-            + (", and they must not all come from one label map" if len(heads) > 1 else "")
+            + (", and they must not all come from one label map" if len(members) > 1 else "")
         )
     count = min(max(1, round(options.fraction * len(distinct))), len(distinct) - 1)
     return random.Random(options.seed).sample(distinct, count)
 
 
-def _labelled(heads: Mapping[str, str], given: Sequence[str], bids_dir: Path) -> frozenset[str]:
+def _labelled(members: Mapping[str, str], given: Sequence[str], bids_dir: Path) -> frozenset[str]:
     labels = frozenset(label.removeprefix("sub-") for label in given)
-    unknown = ", ".join(sorted(labels.difference(heads)))
+    unknown = ", ".join(sorted(labels.difference(members)))
     if unknown:
         raise UsageError(f"--validation-label: no FLAIR of {unknown} in {bids_dir}")
-    if labels == heads.keys():
+    if labels == members.keys():
         raise UsageError("--validation-label: nobody is left to train on")
-    trained_on = {head for who, head in heads.items() if who not in labels}
-    shared = ", ".join(sorted(who for who in labels if heads[who] in trained_on))
+    trained_on = {group for who, group in members.items() if who not in labels}
+    shared = ", ".join(sorted(who for who in labels if members[who] in trained_on))
     if shared:
         raise UsageError(
             f"--validation-label: {shared} would be held out, but others from the same label map "
@@ -119,14 +121,16 @@ def _labelled(heads: Mapping[str, str], given: Sequence[str], bids_dir: Path) ->
     return labels
 
 
-def _folds(heads: Mapping[str, str], options: SplitOptions, bids_dir: Path) -> list[Sequence[str]]:
+def _folds(
+    members: Mapping[str, str], options: SplitOptions, bids_dir: Path
+) -> list[Sequence[str]]:
     if options.labels:
         raise UsageError(
             "--folds holds every participant out once; leave out --validation-label, or --folds"
         )
-    distinct = sorted(set(heads.values()))
+    distinct = sorted(set(members.values()))
     if not 2 <= options.folds <= len(distinct):
-        kind = "participants" if len(distinct) == len(heads) else "different heads"
+        kind = "participants" if len(distinct) == len(members) else "subject groups"
         raise UsageError(
             f"--folds {options.folds}: choose 2 or more, at most the {len(distinct)} "
             f"{kind} of {bids_dir}"
