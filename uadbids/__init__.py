@@ -1,3 +1,45 @@
-"""Find what a healthy brain would not show in FLAIR images, without labels."""
+"""Find what a healthy brain would not show in FLAIR images, without labels.
+
+>>> import uadbids
+>>> result = uadbids.detect("sub-01_FLAIR.nii.gz")  # doctest: +SKIP
+>>> result.findings, result.anomaly_map  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uadbids.api import (
+        Derivatives,
+        Result,
+        detect,
+        evaluate,
+        load_derivatives,
+        load_model,
+    )
 
 __version__ = "0.1.0.dev0"
+
+__all__ = [
+    "Derivatives",
+    "Result",
+    "__version__",
+    "detect",
+    "evaluate",
+    "load_derivatives",
+    "load_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Torch, ANTs and pandas take seconds to import: not before something needs them.
+    if name in __all__:
+        from uadbids import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'uadbids' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,134 @@
+"""The public interface: light to import, documented by what runs, and the same as the command."""
+
+import doctest
+import hashlib
+import json
+import runpy
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+import uadbids
+from uadbids.errors import BundleError, ScanError, UsageError
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_import_is_quick_and_light():
+    code = (
+        "import sys, time; started = time.perf_counter(); import uadbids\n"
+        "seconds = time.perf_counter() - started\n"
+        "heavy = {'torch', 'ants', 'nipype', 'nibabel', 'pandas', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or (f'{seconds:.2f} s' if seconds > 0.3 else 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_interface_imports_engines_only_when_they_are_needed():
+    code = (
+        "import sys, uadbids.api\n"
+        "sys.exit(', '.join({'torch', 'ants', 'nipype', 'matplotlib'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_is_there_and_no_other():
+    assert set(uadbids.__all__) <= set(dir(uadbids))
+    assert all(getattr(uadbids, name) for name in uadbids.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        uadbids.nothing  # noqa: B018
+
+
+def test_examples_of_the_page_and_of_docstrings_are_true():
+    tested = [doctest.testfile(str(DOCS / "api.md"), module_relative=False)]
+    tested += [
+        doctest.testmod(module)
+        for module in map(import_module, ("uadbids.api.detect", "uadbids.api.study"))
+    ]
+    assert all(part.attempted and not part.failed for part in tested)
+
+
+def test_masks_on_different_grids_are_refused():
+    small, large = (nib.Nifti1Image(np.ones((n, 4, 4), np.uint8), np.eye(4)) for n in (4, 5))
+    with pytest.raises(UsageError, match="do not lie on one grid"):
+        uadbids.evaluate([(small, large)])
+
+
+def test_mistakes_are_named(tmp_path):
+    with pytest.raises(BundleError, match="dense3d"):
+        uadbids.detect("x.nii.gz", model="nothing")
+    with pytest.raises(ScanError, match="is not there"):
+        uadbids.detect(tmp_path / "x.nii.gz")
+    with pytest.raises(UsageError, match="holds no finished scan"):
+        uadbids.load_derivatives(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Folder that the example script has written, and its `Result`."""
+    folder = tmp_path_factory.mktemp("api") / "one_scan"
+    arguments, sys.argv = sys.argv, ["one_scan.py", str(folder)]
+    try:
+        names = runpy.run_path(str(DOCS / "examples" / "one_scan.py"))
+    finally:
+        sys.argv = arguments
+    return folder, names["result"]
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_maps_are_those_of_the_command_byte_for_byte(saved, example_run):
+    folder, _ = saved
+    anat = example_run.out / "sub-20" / "ses-2" / "anat"
+    names = {
+        "native_anomaly": "space-orig_desc-anomaly_FLAIR.nii.gz",
+        "native_score": "space-orig_label-anomaly_probseg.nii.gz",
+        "native_lesions": "space-orig_label-anomaly_mask.nii.gz",
+        "native_components": "space-orig_seg-anomaly_dseg.nii.gz",
+        "native_brain": "space-orig_label-brain_mask.nii.gz",
+        "template_anomaly": "space-UADBIDS_desc-anomaly_FLAIR.nii.gz",
+        "template_recon": "space-UADBIDS_desc-recon_FLAIR.nii.gz",
+        "template_preproc": "space-UADBIDS_desc-preproc_FLAIR.nii.gz",
+        "template_lesions": "space-UADBIDS_label-anomaly_mask.nii.gz",
+    }
+    for key, name in names.items():
+        assert sha256(folder / f"{key}.nii.gz") == sha256(anat / f"sub-20_ses-2_{name}"), key
+    table = anat / "sub-20_ses-2_space-orig_seg-anomaly_dseg.tsv"
+    assert (folder / "findings.tsv").read_bytes() == table.read_bytes()
+    sidecar = json.loads((anat / f"sub-20_ses-2_{names['native_lesions'][:-7]}.json").read_text())
+    for key, value in json.loads((folder / "qc.json").read_text()).items():
+        assert key == "StageSeconds" or sidecar[key] == value, key
+
+
+@pytest.mark.slow
+def test_a_study_is_read_as_tables(saved, example_run):
+    _, result = saved
+    study = uadbids.load_derivatives(example_run.out)
+    assert list(study.scans["participant_id"]) == ["sub-20"]
+    assert len(study.findings) == len(result.findings) > 0
+    np.testing.assert_allclose(study.findings["volume_ml"], result.findings["volume_ml"])
+    assert set(study.findings["session_id"]) == {"ses-2"}
+
+
+@pytest.mark.slow
+def test_images_lie_on_their_grids_and_outlive_the_result(saved, example_flair):
+    folder, result = saved
+    flair = nib.load(example_flair)
+    assert result.mask.shape == result.anomaly_map.shape == flair.shape
+    np.testing.assert_array_equal(result.mask.affine, flair.affine)
+    assert result.template.anomaly_map.shape == (170, 204, 170)
+    assert result.native.reconstruction is None and result.template.reconstruction is not None
+    found = set(np.unique(np.asarray(result.native.components.dataobj))) - {0}
+    assert found == set(result.findings.index)
+    assert (folder / "detection.svg").read_text().lstrip().startswith("<")
+    assert result.plot()._repr_svg_() == (folder / "detection.svg").read_text()
