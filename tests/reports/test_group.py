@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from uadbids.bids.facts import RESULTS
 from uadbids.bids.scan import Scan
-from uadbids.qc.facts import SUMMARY
 from uadbids.reports.group import GroupReport, write_group_page
 from uadbids.reports.group_table import COLUMNS, group_rows, settings_of
 from uadbids.reports.page import Failure
@@ -191,7 +191,7 @@ def test_flags_are_counted_and_explained(page, view):
 def test_every_numeric_fact_of_a_scan_has_a_column():
     known = {column.source for column in COLUMNS}
     # Lists, which columns are made of.
-    assert set(SUMMARY) - known == {"SourceVoxelSizeMm", "FieldOfViewCut"}
+    assert set(RESULTS) - known == {"SourceVoxelSizeMm", "FieldOfViewCut"}
 
 
 def test_strings_of_the_dataset_stay_text(tmp_path, view):

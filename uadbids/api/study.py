@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -17,7 +17,7 @@ from uadbids.bids.files import read_tsv
 from uadbids.bids.names import derivative_path
 from uadbids.bids.sidecar import COMPONENT_COLUMNS
 from uadbids.errors import UsageError
-from uadbids.evaluation.metrics import confusion, hausdorff95, lesion_wise
+from uadbids.evaluation.metrics import mask_figures
 from uadbids.reports.group_table import group_rows
 
 _TEXTS = ("name", "hemisphere", "region", "location")
@@ -84,9 +84,8 @@ def evaluate(pairs: Iterable[tuple[Image, Image]]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a pair: ``dice``, ``sensitivity``, ``precision`` (of voxels), ``lesion_recall``,
-        ``lesion_precision``, ``lesion_f1`` (of connected lesions), ``hausdorff95_mm``,
-        ``volume_ml`` and ``true_volume_ml``.
+        One row a pair, with the columns of ``uadbids evaluate``: ``dice``, ``lesion_recall``,
+        ``lesion_f1``, ``hd95_mm``, ``lesion_volume_ml``, ``found_volume_ml`` and so on.
 
     Raises
     ------
@@ -105,7 +104,7 @@ def evaluate(pairs: Iterable[tuple[Image, Image]]) -> pd.DataFrame:
     return pd.DataFrame([_compared(load_image(found), load_image(drawn)) for found, drawn in pairs])
 
 
-def _compared(found: nib.Nifti1Image, drawn: nib.Nifti1Image) -> dict[str, float]:
+def _compared(found: nib.Nifti1Image, drawn: nib.Nifti1Image) -> dict[str, Any]:
     if found.shape != drawn.shape or not np.allclose(found.affine, drawn.affine, atol=1e-3):
         raise UsageError(
             f"a mask of shape {found.shape} and one of shape {drawn.shape} do not lie on one grid; "
@@ -113,16 +112,4 @@ def _compared(found: nib.Nifti1Image, drawn: nib.Nifti1Image) -> dict[str, float
         )
     one, two = (np.asanyarray(image.dataobj) > 0 for image in (found, drawn))
     x, y, z = map(float, nib.affines.voxel_sizes(found.affine))
-    voxels, lesions = confusion(one, two), lesion_wise(one, two)
-    millilitres = x * y * z / 1000
-    return {
-        "dice": voxels.dice,
-        "sensitivity": voxels.sensitivity,
-        "precision": voxels.precision,
-        "lesion_recall": lesions.recall,
-        "lesion_precision": lesions.precision,
-        "lesion_f1": lesions.f1,
-        "hausdorff95_mm": hausdorff95(one, two, (x, y, z)),
-        "volume_ml": float(one.sum() * millilitres),
-        "true_volume_ml": float(two.sum() * millilitres),
-    }
+    return mask_figures(one, two, np.ones_like(one), (x, y, z))

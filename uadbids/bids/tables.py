@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from uadbids.bids.derivatives import finished_scans
+from uadbids.bids.facts import FACTS
 from uadbids.bids.files import json_bytes, read_json, read_tsv, tsv_bytes, write_bytes
 from uadbids.bids.names import scans_table_path
 from uadbids.bids.scan import Scan
@@ -19,22 +20,7 @@ _PARTICIPANT_COLUMNS = {
     "age": {"Description": "Age of the participant, as the raw dataset has it", "Units": "year"},
     "sex": {"Description": "Sex of the participant, as the raw dataset has it"},
 }
-# Column of the scans table -> field of the sidecar that it comes from, and its meaning.
-_SCAN_COLUMNS = {
-    "lesion_volume_ml": (
-        "LesionVolumeMl",
-        {"Description": "Volume found anomalous", "Units": "mL"},
-    ),
-    "lesion_count": ("LesionCount", {"Description": "Connected components found anomalous"}),
-    "brain_volume_ml": (
-        "BrainVolumeMl",
-        {"Description": "Volume of the brain mask", "Units": "mL"},
-    ),
-    "examined_brain_fraction": (
-        "ExaminedBrainFraction",
-        {"Description": "Share of the brain mask that the model looked at, from 0 to 1"},
-    ),
-}
+_SCAN_FACTS = tuple(fact for fact in FACTS if fact.in_scans)
 
 
 def description_tables() -> dict[str, bytes]:
@@ -124,7 +110,7 @@ def _scans_tables(output_dir: Path, subject: str | None) -> dict[Path, bytes]:
     Read from the sidecars in the tree, so scans of earlier runs keep their rows.
     """
     meanings: dict[str, Any] = {"filename": {"Description": "Lesion mask in the space of the scan"}}
-    meanings |= {column: dict(meaning) for column, (_, meaning) in _SCAN_COLUMNS.items()}
+    meanings |= {fact.column: fact.meaning for fact in _SCAN_FACTS}
 
     def place(scan: Scan) -> tuple[str, str]:
         return scan.subject, scan.session or ""
@@ -146,7 +132,7 @@ def _scan_rows(scans: Iterable[Scan]) -> list[dict[str, Any]]:
     return [
         {
             "filename": f"anat/{scan.path.name}",
-            **{column: scan.metadata.get(key) for column, (key, _) in _SCAN_COLUMNS.items()},
+            **{fact.column: scan.metadata.get(fact.key) for fact in _SCAN_FACTS},
         }
         for scan in scans
     ]

@@ -8,28 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from uadbids.bids.facts import RESULTS, results_of
 from uadbids.qc.flags import brain_mask_warnings, judge
-
-# Results of the scan, as against how they came about: written once, beside the mask of findings.
-SUMMARY = (
-    "LesionVolumeMl",
-    "LesionCount",
-    "LargestLesionMl",
-    "BrainVolumeMl",
-    "ExaminedBrainFraction",
-    "LesionRimFraction",
-    "ReconstructionError",
-    "ReconstructionErrorPercentile",
-    "RegistrationOverlap",
-    "RegistrationGain",
-    "RegistrationAngleDegrees",
-    "OrientationRatio",
-    "SourceVoxelSizeMm",
-    "FieldOfViewCut",
-    "T1wCorrelation",
-    "VentricleLevel",
-    "IntensityClippedFraction",
-)
 
 
 @dataclass(frozen=True)
@@ -68,13 +48,13 @@ class Facts:
 
     def for_sidecars(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the facts for every sidecar, and the results for that of the lesion mask alone."""
-        shown = {key: value for key, value in self.values.items() if key not in SUMMARY}
+        shown = {key: value for key, value in self.values.items() if key not in RESULTS}
         shown |= {
             "Flags": list(self.flags),
             "Warnings": list(self.warnings),
             "StageSeconds": dict(self.seconds),
         }
-        return shown, {key: self.values[key] for key in SUMMARY if key in self.values}
+        return shown, results_of(self.values)
 
 
 @contextmanager

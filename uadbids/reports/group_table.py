@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from uadbids.bids.facts import FACTS, Fact
 from uadbids.bids.files import json_bytes, tsv_bytes
 from uadbids.bids.scan import Scan
 from uadbids.qc.flags import flag_meanings
@@ -116,79 +117,54 @@ def _text(name: str, source: str | Callable[[Scan], Any], description: str) -> C
     return Column(name, source, description, is_number=False)
 
 
-# The order is that of the table and of the page. A new fact of the sidecar is one line here.
-COLUMNS = (
+_HEAD = (
     _text("participant_id", lambda scan: f"sub-{scan.subject}", "Participant"),
     _text("session_id", lambda scan: f"ses-{scan.session}" if scan.session else None, "Session"),
     _text("scan", lambda scan: scan.name, "Scan, by all entities in its name"),
     Column("flags", _joined("Flags"), "What to look at before this scan is trusted: one or more of "
            "the levels, separated by commas", is_number=False, levels=flag_meanings()),
     Column("warnings", _warnings, "Number of warnings in the sidecar"),
-    Column("lesion_volume_ml", "LesionVolumeMl", "Volume found anomalous", "mL",
-           "Lesion volume", is_skewed=True),
-    Column("lesion_count", "LesionCount", "Connected components found anomalous", "",
-           "Lesions", is_skewed=True),
-    Column("largest_lesion_ml", "LargestLesionMl", "Volume of the largest component", "mL",
-           "Largest lesion", is_skewed=True),
-    Column("lesion_brain_fraction", _lesion_share,
-           "Lesion volume divided by brain volume, from 0 to 1", "",
-           "Lesion share of the brain", is_skewed=True),
-    Column("brain_volume_ml", "BrainVolumeMl", "Volume of the brain mask", "mL", "Brain volume"),
-    Column("examined_brain_fraction", "ExaminedBrainFraction",
-           "Share of the brain mask that the model looked at, from 0 to 1", "", "Brain examined"),
-    Column("lesion_rim_fraction", "LesionRimFraction",
-           "Share of the lesion volume within 4 mm of the edge of the brain mask, from 0 to 1", "",
-           "Findings at the mask boundary"),
-    Column("reconstruction_error", "ReconstructionError",
-           "Mean absolute error of the reconstruction, in scaled intensities", "",
-           "Reconstruction error"),
-    Column("reconstruction_error_percentile", "ReconstructionErrorPercentile",
-           "Percentile of this error in the cohort that the model learnt from, from 0 to 100", "",
-           "Error's percentile in the model's cohort"),
-    Column("registration_overlap", "RegistrationOverlap",
-           "Dice coefficient of the aligned brain mask and that of the template", "",
-           "Overlap with the template"),
-    Column("registration_gain", "RegistrationGain",
-           "Mutual information with the template, divided by the highest with the template shifted "
-           "by 8 mm", "", "Alignment against shifted by 8 mm"),
-    Column("registration_angle_degrees", "RegistrationAngleDegrees",
-           "Rotation of the rigid transform to the template", "degree", "Rotation"),
-    Column("largest_voxel_edge_mm", _largest_edge,
-           "Longest edge of a voxel of the scan: mostly the thickness of its slices", "mm",
-           "Largest voxel edge"),
-    *(Column(f"voxel_{axis}_mm", _item("SourceVoxelSizeMm", place),
-             f"Size of the scan's voxels along the axis {axis} of the image", "mm")
-      for place, axis in enumerate("ijk")),
-    _text("field_of_view_cut", _joined("FieldOfViewCut"),
-          "Sides on which the image cuts the brain off, separated by commas"),
-    Column("orientation_ratio", "OrientationRatio",
-           "Fit with the template divided by the best fit of the brain turned or mirrored", "",
-           "Alignment against turned"),
-    Column("t1w_correlation", "T1wCorrelation",
-           "Correlation with the T1-weighted template over tissue: high if it is no FLAIR", "",
-           "Correlation with T1w"),
-    Column("ventricle_level", "VentricleLevel",
-           "Darkest tenth of the ventricles divided by the median of the brain", "",
-           "Ventricles to brain"),
-    Column("bias_field_ratio", _bias_ratio,
-           "Highest divided by lowest value of the bias field in the brain", "", "Bias field"),
-    Column("intensity_clipped_fraction", "IntensityClippedFraction",
-           "Share of the brain's voxels that are too bright for the model's scale", "",
-           "Intensities clipped", is_skewed=True),
-    Column("seconds", _seconds, "Time that all stages took together", "s", "Time"),
-    _text("settings", lambda scan: None,
-          "Number of the set of settings that the scan was made with (the columns that follow, up "
-          "to brain_mask_method); 1 is the most frequent. Volumes of different sets do not "
-          "compare"),
-    _text("model", "Model", "Name of the model"),
-    _text("model_sha256", "ModelSHA256", "SHA-256 of the model"),
-    _text("uadbids_version", "UadbidsVersion", "Version of uadbids"),
-    Column("threshold", "Threshold", "Threshold on the anomaly map, in the unit of the map"),
-    _text("residual", "ResidualKind", "Kind of residual that the map holds"),
-    Column("min_volume_mm3", "MinVolumeMm3", "Smaller components were left out", "mm^3"),
-    _text("brain_mask_method", "BrainMaskMethod", "Where the brain mask comes from"),
-    _text("device", "Device", "Where the model ran"),
 )  # fmt: skip
+# Made of facts, by the fact that they follow.
+_MADE = {
+    "LargestLesionMl": (
+        Column("lesion_brain_fraction", _lesion_share,
+               "Lesion volume divided by brain volume, from 0 to 1", "",
+               "Lesion share of the brain", is_skewed=True),
+    ),
+    "SourceVoxelSizeMm": (
+        Column("largest_voxel_edge_mm", _largest_edge,
+               "Longest edge of a voxel of the scan: mostly the thickness of its slices", "mm",
+               "Largest voxel edge"),
+        *(Column(f"voxel_{axis}_mm", _item("SourceVoxelSizeMm", place),
+                 f"Size of the scan's voxels along the axis {axis} of the image", "mm")
+          for place, axis in enumerate("ijk")),
+    ),
+    "FieldOfViewCut": (
+        _text("field_of_view_cut", _joined("FieldOfViewCut"),
+              "Sides on which the image cuts the brain off, separated by commas"),
+    ),
+    "VentricleLevel": (
+        Column("bias_field_ratio", _bias_ratio,
+               "Highest divided by lowest value of the bias field in the brain", "", "Bias field"),
+    ),
+    "IntensityClippedFraction": (
+        Column("seconds", _seconds, "Time that all stages took together", "s", "Time"),
+        _text("settings", lambda scan: None,
+              "Number of the set of settings that the scan was made with (the columns that follow, "
+              "up to brain_mask_method); 1 is the most frequent. Volumes of different sets do not "
+              "compare"),
+    ),
+}  # fmt: skip
+
+
+def _columns_of(fact: Fact) -> tuple[Column, ...]:
+    own = Column(fact.column, fact.key, fact.description, fact.units, fact.title,
+                 fact.is_number, fact.is_skewed)  # fmt: skip
+    return ((own,) if fact.column else ()) + _MADE.get(fact.key, ())
+
+
+COLUMNS = (*_HEAD, *(column for fact in FACTS for column in _columns_of(fact)))
 SETTINGS = (
     "model",
     "model_sha256",

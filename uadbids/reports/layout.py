@@ -9,35 +9,8 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-# Known facts in reading order, with words a reader understands; others follow under their own name.
-LABELS = {
-    "LesionVolumeMl": "Lesion volume (ml)",
-    "LesionCount": "Lesions",
-    "BrainVolumeMl": "Brain volume (ml)",
-    "LargestLesionMl": "Largest lesion (ml)",
-    "ExaminedBrainFraction": "Brain examined",
-    "LesionRimFraction": "Of the findings, at the boundary of the brain mask",
-    "ReconstructionError": "Reconstruction error",
-    "ReconstructionErrorPercentile": "Its percentile in the model's cohort",
-    "RegistrationOverlap": "Overlap with template (Dice)",
-    "RegistrationGain": "Alignment against shifted by 8 mm",
-    "OrientationRatio": "Alignment against turned or mirrored",
-    "RegistrationAngleDegrees": "Angle to template (degrees)",
-    "FieldOfViewCut": "Brain cut off",
-    "T1wCorrelation": "Correlation with T1-weighted template",
-    "VentricleLevel": "Ventricles to brain",
-    "IntensityClippedFraction": "Brain clipped in scaling",
-    "SourceVoxelSizeMm": "Voxel size (mm)",
-    "UadbidsVersion": "uadbids",
-    "Model": "Model",
-    "ModelSHA256": "Model SHA-256",
-    "Threshold": "Threshold",
-    "ThresholdSource": "Threshold comes from",
-    "ResidualKind": "Residual",
-    "BrainMaskMethod": "Brain mask by",
-    "Device": "Device",
-    "RandomSeed": "Random seed",
-}
+from uadbids.bids.facts import LABELS
+
 # Shown elsewhere on the page, not in the table of facts.
 SHOWN_APART = ("Flags", "StageSeconds", "Warnings")
 

@@ -10,17 +10,12 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
+from uadbids.bids.facts import FACTS
 from uadbids.bids.files import write_bytes
 from uadbids.reports.layout import LAYOUTS, label, new_environment, ordered_facts
 
 MAX_ROWS = 30
-RESULTS = (
-    "LesionVolumeMl",
-    "LesionCount",
-    "LargestLesionMl",
-    "BrainVolumeMl",
-    "ExaminedBrainFraction",
-)
+HEADLINES = tuple(fact.key for fact in FACTS if fact.is_headline)
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class ScanReport:
     title : str
         Heading, in words.
     facts : mapping
-        Provenance under CamelCase keys (`LABELS`), with `StageSeconds` and `Warnings` apart.
+        Provenance under CamelCase keys, with `StageSeconds` and `Warnings` apart.
     summary : mapping
         Results under CamelCase keys; `ExaminedBrainFraction` in [0, 1].
     components : sequence of mapping
@@ -163,12 +158,12 @@ def _figures(figures: Mapping[str, str]) -> list[tuple[FigureText, str]]:
 
 def _results(scan: ScanReport) -> list[tuple[str, Any]]:
     """Pick what was found, and in how much of the brain: shown large."""
-    return [(key, scan.summary[key]) for key in RESULTS if key in scan.summary]
+    return [(key, scan.summary[key]) for key in HEADLINES if key in scan.summary]
 
 
 def _quality(scan: ScanReport) -> list[tuple[str, Any]]:
     """Pick what else was measured of the scan."""
-    rest = {key: item for key, item in scan.summary.items() if key not in RESULTS}
+    rest = {key: item for key, item in scan.summary.items() if key not in HEADLINES}
     return [(key, item if item != [] else "no") for key, item in ordered_facts(rest)]
 
 

@@ -11,17 +11,17 @@ from typing import Any
 
 from uadbids import __version__
 from uadbids.bids.derivatives import finished_scans
+from uadbids.bids.facts import RESULTS, results_of
 from uadbids.bids.files import write_bytes
 from uadbids.bids.names import derivative_path, figure_path, report_path
 from uadbids.bids.scan import Scan
 from uadbids.bids.sidecar import without_folders
 from uadbids.model.bundle import Card
-from uadbids.qc.facts import SUMMARY
 from uadbids.reports.methods import MethodsText, describe_methods, methods_page
 from uadbids.reports.page import Failure, ScanReport, figure_texts, write_subject_page
 
 CITATION = "logs/CITATION"
-_NOT_FACTS = ("Description", "Sources", "Type", "SpatialReference", "SkullStripped", *SUMMARY)
+_NOT_FACTS = ("Description", "Sources", "Type", "SpatialReference", "SkullStripped", *RESULTS)
 
 
 def write_pages(
@@ -105,7 +105,7 @@ def _report(output_dir: Path, scan: Scan) -> ScanReport:
         name=scan.name,
         title=scan.name,
         facts={key: value for key, value in record.items() if key not in _NOT_FACTS},
-        summary={key: record[key] for key in SUMMARY if key in record},
+        summary=results_of(record),
         components=_components(output_dir / derivative_path(scan, "native_components", ".tsv")),
         figures={k: str(path) for k, path in figures.items() if (output_dir / path).is_file()},
     )
