@@ -50,7 +50,7 @@ def test_examples_of_the_page_and_of_docstrings_are_true():
     tested = [doctest.testfile(str(DOCS / "api.md"), module_relative=False)]
     tested += [
         doctest.testmod(module)
-        for module in map(import_module, ("uadbids.api.detect", "uadbids.api.study"))
+        for module in map(import_module, ("uadbids.api.single", "uadbids.api.study"))
     ]
     assert all(part.attempted and not part.failed for part in tested)
 
@@ -82,14 +82,23 @@ def saved(tmp_path_factory):
     return folder, names["result"]
 
 
+@pytest.fixture(scope="module")
+def command_out(tmp_path_factory, example_dataset) -> Path:
+    """Outputs of the command for the same scan."""
+    folder = tmp_path_factory.mktemp("command")
+    arguments = [str(example_dataset), str(folder / "out"), "participant", "-w", str(folder / "w")]
+    subprocess.run([sys.executable, "-m", "uadbids", *arguments], check=True, capture_output=True)
+    return folder / "out"
+
+
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.slow
-def test_maps_are_those_of_the_command_byte_for_byte(saved, example_run):
+def test_maps_are_those_of_the_command_byte_for_byte(saved, command_out):
     folder, _ = saved
-    anat = example_run.out / "sub-20" / "ses-2" / "anat"
+    anat = command_out / "sub-20" / "ses-2" / "anat"
     names = {
         "native_anomaly": "space-orig_desc-anomaly_FLAIR.nii.gz",
         "native_score": "space-orig_label-anomaly_probseg.nii.gz",
@@ -111,9 +120,9 @@ def test_maps_are_those_of_the_command_byte_for_byte(saved, example_run):
 
 
 @pytest.mark.slow
-def test_a_study_is_read_as_tables(saved, example_run):
+def test_a_study_is_read_as_tables(saved, command_out):
     _, result = saved
-    study = uadbids.load_derivatives(example_run.out)
+    study = uadbids.load_derivatives(command_out)
     assert list(study.scans["participant_id"]) == ["sub-20"]
     assert len(study.findings) == len(result.findings) > 0
     np.testing.assert_allclose(study.findings["volume_ml"], result.findings["volume_ml"])

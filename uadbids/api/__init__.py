@@ -3,8 +3,8 @@
 Names in `uadbids.__all__` are stable; everything else in the package may move.
 """
 
-from uadbids.api.detect import detect, load_model
 from uadbids.api.result import Images, Result
+from uadbids.api.single import detect, load_model
 from uadbids.api.study import Derivatives, evaluate, load_derivatives
 
 __all__ = [
