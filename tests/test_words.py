@@ -23,21 +23,14 @@ INSTEAD = {
 }
 # What is meant otherwise, and what it is.
 ALLOWED = {
-    r"\$HOME|--no-home": "the variable and an option of Apptainer",
+    r"\$HOME|_HOME\b|--no-home": "variables, and an option of Apptainer",
     r"\{ Home: 0, End\b": "a key of the keyboard",
     r"(?:np|math|Math)\.floor\(": "functions",
 }
 # Periventricular rims and caps are what radiology calls them.
 ANATOMY = re.compile(r"uadbids/synthesis/|docs/synthesize\.md")
 ENDINGS = {".py", ".md", ".j2", ".js", ".css", ".toml", ".json", ".tsv", ".html"}
-PLACES = [
-    "docs",
-    "README.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    *(f"uadbids/{name}" for name in ("bids", "cli", "detection", "pipeline", "preproc")),
-    "uadbids/run/scheduler",
-]
+PLACES = ["uadbids", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
 
 
 def files(place: str) -> Iterator[Path]:

@@ -27,7 +27,7 @@ sys.stdout.write(f"flags: {result.qc['Flags']}\n")
 sys.stdout.writelines(f"- {sentence}\n" for sentence in result.qc["Warnings"])
 
 # %%
-# Another threshold needs no second look at the scan: maps are images of nibabel.
+# Another threshold needs no closer look at the scan: maps are images of nibabel.
 strict = result.anomaly_map.get_fdata() > 2 * result.qc["Threshold"]
 sys.stdout.write(f"{strict.sum()} voxels above twice the threshold\n")
 

@@ -14,7 +14,7 @@ from uadbids.bids.files import read_tsv
 from uadbids.bids.query import find_scans
 from uadbids.bids.tables import write_tables
 
-SUMMARY = {"LesionVolumeMl": 1.5, "LesionCount": 2, "BrainVolumeMl": 1300.0}
+SUMMARY = {"FindingVolumeMl": 1.5, "FindingCount": 2, "BrainVolumeMl": 1300.0}
 FACTS = {"UadbidsVersion": "0.1.0", "Threshold": 0.1, "Warnings": []}
 LABELS = [f"{number:02d}" for number in range(8)]
 

@@ -18,8 +18,8 @@ from uadbids.bids.query import find_scans
 from uadbids.errors import UsageError
 
 SUMMARY = {
-    "LesionVolumeMl": 1.5,
-    "LesionCount": 2,
+    "FindingVolumeMl": 1.5,
+    "FindingCount": 2,
     "BrainVolumeMl": 1300.0,
     "ExaminedBrainFraction": 0.9,
 }
@@ -121,7 +121,7 @@ def test_a_second_run_on_others_keeps_the_first(
         {"participant_id": "sub-02", "age": "n/a"},
     ]
     rows = read_tsv(out / "sub-01/ses-1/sub-01_ses-1_scans.tsv")
-    assert [row["lesion_volume_ml"] for row in rows] == ["1.5", "1.5"]
+    assert [row["finding_volume_ml"] for row in rows] == ["1.5", "1.5"]
     assert all((out / "sub-01/ses-1" / row["filename"]).is_file() for row in rows)
     assert (out / "sub-02/ses-1/sub-02_ses-1_scans.json").is_file()
     finished = find_scans(raw, participant_label=["02"])[0]

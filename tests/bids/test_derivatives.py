@@ -35,7 +35,7 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 def write(out: Path, scan: Scan, files: Mapping[str, Path], **more) -> list[Path]:
-    return write_scan(out, scan, files, facts={"Model": "m"}, summary={"LesionCount": 1}, **more)
+    return write_scan(out, scan, files, facts={"Model": "m"}, summary={"FindingCount": 1}, **more)
 
 
 def test_writes_every_kind_with_its_sidecar(
@@ -125,7 +125,7 @@ def test_finished_scans_are_found_again(
     assert [scan.entities for scan in found] == [scan.entities for scan in scans]
     for again, scan in zip(found, scans, strict=True):
         assert again.path == out / derivative_path(scan, "native_lesions")
-        assert again.metadata["LesionCount"] == 1
+        assert again.metadata["FindingCount"] == 1
         for key in DERIVATIVES:
             assert derivative_path(again, key) == derivative_path(scan, key)
         assert figure_path(again, "x") == figure_path(scan, "x")

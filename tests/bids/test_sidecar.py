@@ -23,7 +23,7 @@ def content(key: str, written=tuple(DERIVATIVES), facts=None, summary=None) -> d
 
 @pytest.mark.parametrize("key", sorted(DERIVATIVES))
 def test_fields_that_bids_asks_for(key: str) -> None:
-    found = content(key, facts={"Model": "dense3d"}, summary={"LesionCount": 2})
+    found = content(key, facts={"Model": "dense3d"}, summary={"FindingCount": 2})
     entities = DERIVATIVES[key].entities
     reference = {"orig": "orig", "UADBIDS": TEMPLATE}.get(entities.get("space", ""))
     kinds = {"anomaly": "Lesion", "brain": "Brain"} if entities["suffix"] == "mask" else {}
@@ -32,7 +32,7 @@ def test_fields_that_bids_asks_for(key: str) -> None:
     assert found.get("Type") == kinds.get(entities.get("label", ""))
     assert found["Description"]
     assert found["Model"] == "dense3d"
-    assert found.get("LesionCount") == (2 if key == "native_lesions" else None)
+    assert found.get("FindingCount") == (2 if key == "native_lesions" else None)
 
 
 def test_sources_are_files_that_exist() -> None:

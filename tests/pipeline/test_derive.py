@@ -133,9 +133,9 @@ def test_the_summary_counts_in_voxels_of_the_scan(native, scan):
     rows, summary = native.findings, native.facts.values
     voxel_ml = abs(np.linalg.det(scan["affine"][:3, :3])) / 1000
     counted = np.asarray(nib.load(native.files["native_components"]).dataobj) > 0
-    assert summary["LesionVolumeMl"] == pytest.approx(counted.sum() * voxel_ml, abs=1e-3)
-    assert summary["LesionCount"] == 2
-    assert summary["LargestLesionMl"] == max(row["volume_ml"] for row in rows)
+    assert summary["FindingVolumeMl"] == pytest.approx(counted.sum() * voxel_ml, abs=1e-3)
+    assert summary["FindingCount"] == 2
+    assert summary["LargestFindingMl"] == max(row["volume_ml"] for row in rows)
 
 
 def test_every_image_repeats_the_geometry_of_the_scan_but_no_free_text(native, scan):
@@ -174,12 +174,12 @@ def test_a_component_that_falls_between_the_voxels_has_no_row(resampled_to, scan
     place = apply_affine(scan["move"] @ template.affine, lost)
     native = resampled_to({1: place, 3: CENTRES[1]}, {1: 0.5, 3: 8.0}, with_score=False)
     assert [row["index"] for row in native.findings] == [3]
-    assert native.facts.values["LesionCount"] == 1 and "native_score" not in native.files
+    assert native.facts.values["FindingCount"] == 1 and "native_score" not in native.files
 
 
 def test_without_components_everything_is_zero(resampled_to):
     native = resampled_to({}, {})
     assert native.findings == []
-    assert native.facts.values["LesionVolumeMl"] == native.facts.values["LargestLesionMl"] == 0
-    assert native.facts.values["LesionCount"] == 0
+    assert native.facts.values["FindingVolumeMl"] == native.facts.values["LargestFindingMl"] == 0
+    assert native.facts.values["FindingCount"] == 0
     assert not np.asarray(nib.load(native.files["native_lesions"]).dataobj).any()

@@ -18,7 +18,7 @@ SOUND = {
     "OrientationRatio": 1.2,
     "BrainVolumeMl": 1300.0,
     "FieldOfViewCut": [],
-    "LesionRimFraction": 0.1,
+    "FindingBoundaryFraction": 0.1,
     "SourceVoxelSizeMm": [0.9, 0.9, 3.0],
 }
 # The first value is at the limit and passes, the second does not.
@@ -32,7 +32,7 @@ CASES = [
     ("brain-volume", "BrainVolumeMl", 800.0, 799.4, "holds 799 ml"),
     ("brain-volume", "BrainVolumeMl", 2000.0, 2001.0, "holds 2001 ml"),
     ("field-of-view-cut", "FieldOfViewCut", [], ["above", "left"], "(above, left)"),
-    ("mask-boundary", "LesionRimFraction", 0.3, 0.41, "41 % of what was found"),
+    ("mask-boundary", "FindingBoundaryFraction", 0.3, 0.41, "41 % of what was found"),
     ("thick-slices", "SourceVoxelSizeMm", [1, 3.0, 1], [1.0, 1.0, 4.4], "4.4 mm thick"),
 ]
 

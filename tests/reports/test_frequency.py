@@ -1,4 +1,4 @@
-"""The map of lesion frequency."""
+"""The map of finding frequency."""
 
 import base64
 import io
@@ -55,7 +55,7 @@ def test_patients_right_is_on_the_left_of_the_picture(draw):
     columns = colourful_columns(svg, 6)
     assert columns.size and columns.max() < 0.5
     assert ">R</text>" in svg and ">L</text>" in svg and "5 cm" in svg
-    assert "0.4  share of participants with a lesion here" in svg
+    assert "0.4  share of participants with a finding here" in svg
     assert svg == draw(share)
 
 

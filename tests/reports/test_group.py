@@ -33,9 +33,9 @@ def made_up(n, **odd):
     for k in range(n):
         volume = round(draw.lognormvariate(1, 1.3), 4)
         facts = {
-            "LesionVolumeMl": volume,
-            "LesionCount": k,
-            "LargestLesionMl": round(volume / 2, 4),
+            "FindingVolumeMl": volume,
+            "FindingCount": k,
+            "LargestFindingMl": round(volume / 2, 4),
             "BrainVolumeMl": round(draw.gauss(1350, 100), 1),
             "ExaminedBrainFraction": round(draw.gauss(0.78, 0.02), 4),
             "RegistrationOverlap": round(draw.gauss(0.87, 0.02), 3),
@@ -114,11 +114,11 @@ def test_page_is_quiet_linked_and_fits(page, view, width):
 
 def test_pointing_at_a_point_names_the_scan_and_a_click_opens_its_report(page, view):
     seen = view(page, height=TALL)
-    box = strip(seen, "Lesions").bounding_box()
+    box = strip(seen, "Findings").bounding_box()
     # The last scan has the most lesions: its point stands alone at the right end.
     seen.page.mouse.move(box["x"] + box["width"] - 14, box["y"] + 28)
     tip = seen.page.locator("#tip")
-    assert "sub-0059_ses-2" in tip.inner_text() and "Lesions: 119" in tip.inner_text()
+    assert "sub-0059_ses-2" in tip.inner_text() and "Findings: 119" in tip.inner_text()
     rings = seen.page.locator(".ring[visibility=visible]")
     assert rings.count() == seen.page.locator(".strip svg").count()
     with seen.page.context.expect_page() as opened:
@@ -132,7 +132,7 @@ def test_pointing_at_a_point_names_the_scan_and_a_click_opens_its_report(page, v
 
 def test_keyboard_reaches_every_scan_of_a_plot(page, view):
     seen = view(page, height=TALL)
-    strip(seen, "Lesions").focus()
+    strip(seen, "Findings").focus()
     seen.page.keyboard.press("End")
     seen.page.keyboard.press("ArrowLeft")
     tip = seen.page.locator("#tip")
@@ -146,14 +146,14 @@ def test_keyboard_reaches_every_scan_of_a_plot(page, view):
 
 
 def test_table_sorts_by_any_column_with_missing_values_last(tmp_path, view):
-    scans = made_up(3, LesionCount=None)
+    scans = made_up(3, FindingCount=None)
     seen = view(write(tmp_path, scans))
     names = ["sub-0000_ses-1", "sub-0000_ses-2", "sub-0001_ses-1"]
     assert first_column(seen) == names
-    button = seen.page.get_by_role("button", name="Lesions", exact=True)
+    button = seen.page.get_by_role("button", name="Findings", exact=True)
     button.click()
     assert first_column(seen) == [names[2], names[0], names[1]]
-    seen.page.get_by_role("button", name="Lesions ▼").click()
+    seen.page.get_by_role("button", name="Findings ▼").click()
     assert first_column(seen) == [names[0], names[2], names[1]]
     heads = seen.page.locator("#table th[aria-sort]")
     assert heads.count() == 1 and heads.get_attribute("aria-sort") == "ascending"
@@ -178,7 +178,7 @@ def test_pages_of_the_table_and_choices(page, view):
 
 def test_flagged_scans_have_another_shape(page, view):
     seen = view(page)
-    marks, dots = (strip(seen, "Lesions").locator(f".{kind}") for kind in ("marks", "dots"))
+    marks, dots = (strip(seen, "Findings").locator(f".{kind}") for kind in ("marks", "dots"))
     assert marks.get_attribute("d").count("M") == 12
     assert dots.get_attribute("d").count("M") == 108
 
@@ -259,7 +259,7 @@ def test_thousands_of_scans(tmp_path, view):
     # Half a second on an idle machine; this one may have others at work.
     assert timing < 5000 and seen.is_quiet
     assert seen.page.evaluate("document.querySelectorAll('*').length") < 3000
-    assert strip(seen, "Lesions").locator(".dots").get_attribute("d").count("M") == 4500
+    assert strip(seen, "Findings").locator(".dots").get_attribute("d").count("M") == 4500
 
 
 def test_data_of_the_script_is_json_without_markup(page):

@@ -11,12 +11,12 @@ from uadbids.bids.scan import Scan
 from uadbids.reports.group_table import COLUMNS, SETTINGS, group_rows, group_tables, settings_of
 
 FACTS = {
-    "LesionVolumeMl": 2.0,
-    "LesionCount": 3,
-    "LargestLesionMl": 1.25,
+    "FindingVolumeMl": 2.0,
+    "FindingCount": 3,
+    "LargestFindingMl": 1.25,
     "BrainVolumeMl": 1000.0,
     "ExaminedBrainFraction": 0.78,
-    "LesionRimFraction": 0.1,
+    "FindingBoundaryFraction": 0.1,
     "ReconstructionError": 0.05,
     "ReconstructionErrorPercentile": 42.0,
     "RegistrationOverlap": 0.9,
@@ -61,13 +61,13 @@ def test_row_holds_every_fact_of_the_sidecar():
         "scan": "sub-01_ses-2",
         "flags": "thick-slices,domain-shift",
         "warnings": 2,
-        "lesion_volume_ml": 2.0,
-        "lesion_count": 3,
-        "largest_lesion_ml": 1.25,
-        "lesion_brain_fraction": 0.002,
+        "finding_volume_ml": 2.0,
+        "finding_count": 3,
+        "largest_finding_ml": 1.25,
+        "finding_brain_fraction": 0.002,
         "brain_volume_ml": 1000.0,
         "examined_brain_fraction": 0.78,
-        "lesion_rim_fraction": 0.1,
+        "finding_boundary_fraction": 0.1,
         "reconstruction_error": 0.05,
         "reconstruction_error_percentile": 42.0,
         "registration_overlap": 0.9,
@@ -100,8 +100,8 @@ def test_what_is_missing_or_no_number_is_not_available():
     empty = Scan(Path("x.nii.gz"), {"subject": "02"})
     odd = scan(
         "03",
-        LesionVolumeMl="many",
-        LesionCount=True,
+        FindingVolumeMl="many",
+        FindingCount=True,
         BrainVolumeMl=float("nan"),
         SourceVoxelSizeMm=[1.0, None, 1.0],
         BiasFieldRange=[],
@@ -116,15 +116,15 @@ def test_what_is_missing_or_no_number_is_not_available():
     assert told.pop("settings") in ("1", "2")
     assert told == {"participant_id": "sub-02", "scan": "sub-02", "warnings": "0"}
     unknown = {name for name, value in second.items() if value == "n/a"}
-    assert unknown >= {"lesion_volume_ml", "lesion_count", "brain_volume_ml", "voxel_i_mm"}
-    assert unknown >= {"lesion_brain_fraction", "largest_voxel_edge_mm", "bias_field_ratio"}
+    assert unknown >= {"finding_volume_ml", "finding_count", "brain_volume_ml", "voxel_i_mm"}
+    assert unknown >= {"finding_brain_fraction", "largest_voxel_edge_mm", "bias_field_ratio"}
     assert unknown >= {"seconds", "flags"}
     assert second["model_sha256"] == "a b c"
 
 
 def test_no_lesion_is_nothing_and_not_unknown():
-    (row,) = table(group_rows([scan(LesionVolumeMl=0.0, LesionCount=0)]))
-    assert row["lesion_volume_ml"] == row["lesion_count"] == row["lesion_brain_fraction"] == "0"
+    (row,) = table(group_rows([scan(FindingVolumeMl=0.0, FindingCount=0)]))
+    assert row["finding_volume_ml"] == row["finding_count"] == row["finding_brain_fraction"] == "0"
 
 
 @pytest.mark.parametrize(
@@ -156,6 +156,6 @@ def test_every_column_is_explained_once():
     meanings = json.loads(group_tables(rows)["group_FLAIR.json"])
     assert list(table(rows)[0]) == [column.name for column in COLUMNS]
     assert set(meanings) - {"Description"} == {column.name for column in COLUMNS}
-    assert meanings["lesion_volume_ml"]["Units"] == "mL"
+    assert meanings["finding_volume_ml"]["Units"] == "mL"
     assert "thick-slices" in meanings["flags"]["Levels"]
     assert all(meanings[column.name]["Description"] for column in COLUMNS)

@@ -235,7 +235,7 @@ def test_no_lesion_is_said_and_slices_spread_over_the_brain(tmp_path: Path) -> N
     case = make_case(tmp_path, (80, 80, 80), (2, 2, 2), lesion=None)
     draw_detection(case.flair, case.anomaly, case.lesions, case.out, brain_mask=case.brain)
     text = case.out.read_text(encoding="utf-8")
-    assert "no lesion was found" in text
+    assert "nothing was found" in text
     heights = [int(h.replace("−", "-")) for h in re.findall(r">z (\S+) mm<", text)[:12]]
     assert heights == sorted(heights)
     assert heights[-1] - heights[0] > 60

@@ -28,8 +28,8 @@ FACTS = {
     "Warnings": ["trained with another mask", "said twice"],
 }
 SUMMARY = {
-    "LesionVolumeMl": 3.4821,
-    "LesionCount": 2,
+    "FindingVolumeMl": 3.4821,
+    "FindingCount": 2,
     "BrainVolumeMl": 1432.2,
     "ExaminedBrainFraction": 0.713,
     "RegistrationOverlap": None,
@@ -120,7 +120,7 @@ def test_results_provenance_and_model_are_told(tmp_path: Path) -> None:
     words = write(tmp_path).words
     for piece in (
         "Not a medical device. For research use only.",
-        "Lesion volume (ml) 3.48",
+        "Volume found (ml) 3.48",
         "Brain examined 71 %",
         "Overlap with template (Dice) not available",
         "Voxel size (mm) 0.5, 0.5, 4",

@@ -15,14 +15,14 @@ import pytest
 from uadbids.bids.names import TEMPLATE_MASK, TEMPLATE_T1W
 from uadbids.cli import main
 
-FACTS = {"LesionVolumeMl": 1.5, "LesionCount": 2, "BrainVolumeMl": 900.0, "Warnings": []}
+FACTS = {"FindingVolumeMl": 1.5, "FindingCount": 2, "BrainVolumeMl": 900.0, "Warnings": []}
 WRITTEN = {
     "group_FLAIR.html",
     "group_FLAIR.json",
     "group_FLAIR.tsv",
-    "group_FLAIR_lesionfrequency.json",
-    "group_FLAIR_lesionfrequency.nii.gz",
-    "group_FLAIR_lesionfrequency.svg",
+    "group_FLAIR_findingfrequency.json",
+    "group_FLAIR_findingfrequency.nii.gz",
+    "group_FLAIR_findingfrequency.svg",
 }
 
 
@@ -95,14 +95,14 @@ def test_table_map_and_page_of_a_study(run, raw, out, study):
     assert "warning" not in done.stderr
     assert written(out) == WRITTEN
     assert [row["scan"] for row in rows(out)] == [f"sub-{label}" for label in study.labels]
-    assert {row["lesion_volume_ml"] for row in rows(out)} == {"1.5"}
-    share = study.voxels(out / "group_FLAIR_lesionfrequency.nii.gz")
+    assert {row["finding_volume_ml"] for row in rows(out)} == {"1.5"}
+    share = study.voxels(out / "group_FLAIR_findingfrequency.nii.gz")
     masks = [study.voxels(template_mask(out, label)) > 0 for label in study.labels]
     assert np.any(masks) and np.allclose(share, np.mean(masks, axis=0))
-    told = json.loads((out / "group_FLAIR_lesionfrequency.json").read_text())
+    told = json.loads((out / "group_FLAIR_findingfrequency.json").read_text())
     assert (told["NumberOfParticipants"], told["NumberOfScans"]) == (4, 4)
     html = (out / "group_FLAIR.html").read_text()
-    assert 'src="group_FLAIR_lesionfrequency.svg"' in html and "Not a medical device" in html
+    assert 'src="group_FLAIR_findingfrequency.svg"' in html and "Not a medical device" in html
 
 
 def test_second_run_writes_the_same_bytes(run, raw, out):
@@ -165,23 +165,23 @@ def test_without_masks_on_the_template_there_is_no_map_and_an_old_one_goes(run, 
     done = run(raw, out, "group")
     assert done.returncode == 0, done.stderr
     assert written(out) == {"group_FLAIR.html", "group_FLAIR.json", "group_FLAIR.tsv"}
-    assert "4 of 4 scans have no lesion mask on the template grid" in done.stderr
+    assert "4 of 4 scans have no mask of findings on the template grid" in done.stderr
 
 
 def test_without_the_template_there_is_no_map(run, raw, out):
     (out / TEMPLATE_T1W).unlink()
     done = run(raw, out, "group")
     assert done.returncode == 0 and "tpl-UADBIDS_T1w.nii.gz is missing" in done.stderr
-    assert "group_FLAIR_lesionfrequency.svg" not in written(out)
+    assert "group_FLAIR_findingfrequency.svg" not in written(out)
 
 
 def test_damaged_mask_does_not_stop_the_others(run, raw, out):
     template_mask(out, "01").write_bytes(b"no image")
     done = run(raw, out, "group")
     assert done.returncode == 1
-    assert "sub-01: its lesion mask on the template grid cannot be used" in done.stderr
+    assert "sub-01: its mask on the template grid cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
-    told = json.loads((out / "group_FLAIR_lesionfrequency.json").read_text())
+    told = json.loads((out / "group_FLAIR_findingfrequency.json").read_text())
     assert (told["NumberOfParticipants"], told["LeftOut"]) == (3, ["sub-01"])
     assert len(rows(out)) == 4
 
@@ -227,7 +227,7 @@ def test_study_of_the_example(example_dataset, tmp_path, view):
     assert {name: row[name] for name in known if name != "filename"} == {
         name: value for name, value in known.items() if name != "filename"
     }
-    image = nib.load(out / "group_FLAIR_lesionfrequency.nii.gz")
+    image = nib.load(out / "group_FLAIR_findingfrequency.nii.gz")
     assert np.array_equal(image.affine, nib.load(out / TEMPLATE_T1W).affine)
     assert set(np.unique(image.dataobj)) == {0.0, 1.0}
 

@@ -216,7 +216,7 @@ def test_what_earlier_versions_found_in_the_example_is_found(example_run):
     assert told["RegistrationAngleDegrees"] == pytest.approx(18.72, abs=0.2)
     assert told["IntensityTop"] == pytest.approx(179.7, rel=0.01)
     assert told["ReconstructionError"] == pytest.approx(0.0566, rel=0.02)
-    assert told["LesionVolumeMl"] == pytest.approx(0.6511, rel=0.05)
+    assert told["FindingVolumeMl"] == pytest.approx(0.6511, rel=0.05)
 
 
 def test_second_run_redoes_nothing(example_run, example_dataset):

@@ -20,7 +20,7 @@ _README = """# {name}: anomalies on FLAIR
 
 Made by {name} {version} from the dataset that `DatasetLinks` in `dataset_description.json` calls
 `raw` (`{link}`). A model of healthy brains reconstructed every FLAIR; what it could not
-reconstruct is the anomaly map, what lies above a threshold is the lesion mask.
+reconstruct is the anomaly map, what lies above a threshold is the mask of findings.
 
 **Not a medical device.** The maps are for research. They contain errors of both kinds, and nobody
 may be diagnosed or treated on their account.
@@ -35,7 +35,7 @@ The whole card is `{card}`.
 - `group_FLAIR.html`: all scans on one page, once `uadbids ... group` was run.
 - `sub-*/[ses-*/]anat/*_space-orig_*`: maps and masks in the grid of the scan.
 - `sub-*/[ses-*/]anat/*_space-{space}_*`: the same on the template grid (`tpl-{space}`).
-- `sub-*/[ses-*/]*_scans.tsv`: lesion volumes.
+- `sub-*/[ses-*/]*_scans.tsv`: volumes found.
 - The JSON beside an image: threshold, where it came from, brain mask, seed, seconds, warnings.
 """
 

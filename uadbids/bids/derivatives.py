@@ -168,7 +168,7 @@ def finished_scans(output_dir: Path, subject: str | None = None) -> list[Scan]:
     Returns
     -------
     list of Scan
-        Sorted by name. `Scan.path` is the lesion mask in the scan's space, `Scan.metadata` its
+        Sorted by name. `Scan.path` is the mask of findings in native space, `Scan.metadata` its
         sidecar (provenance and summary), `Scan.entities` are those of the scan itself, so that
         `derivative_path` and `figure_path` lead to all of its outputs.
     """
@@ -211,7 +211,7 @@ def _source_path(bids_dir: Path, scan: Scan) -> Path | None:
 
 
 def _source_entities(path: Path) -> dict[str, str]:
-    """Return the entities of the scan from the name of its lesion mask."""
+    """Return the entities of the scan from the name of its mask of findings."""
     ours = DERIVATIVES[_MARKER].entities
     entities = parse_entities(path.name.rpartition("_")[0])
     return {key: value for key, value in entities.items() if key not in ours}

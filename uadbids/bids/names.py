@@ -86,11 +86,11 @@ _PREPROC = (
 )
 _RECON = "What the healthy-brain model makes of its input, in the same units"
 _SCORE = "Anomaly score calibrated on held-out healthy scans, from 0 to 1; 0 outside the brain"
-_LESIONS = "Voxels found anomalous: 1; all others: 0"
+_FOUND = "Voxels found anomalous: 1; all others: 0"
 _BRAIN = "Voxels of the brain: 1; all others: 0"
 _COMPONENTS = (
-    "26-connected components of the lesion mask, numbered as in the index column of the table in "
-    "the space of the scan; 0 is background"
+    "Findings, 26-connected components, numbered as in the index column of the table in the space "
+    "of the scan; 0 is background"
 )
 _TO_NATIVE = ", resampled to native space, the grid of the scan"
 
@@ -104,7 +104,7 @@ DERIVATIVES: Mapping[str, Derivative] = {
     ),
     "template_score": _image(_T, "probseg", _SCORE, "template_anomaly", label="anomaly"),
     "template_lesions": _image(
-        _T, "mask", _LESIONS, "template_anomaly template_brain", label="anomaly"
+        _T, "mask", _FOUND, "template_anomaly template_brain", label="anomaly"
     ),
     "template_components": _image(
         _T, "dseg", _COMPONENTS, "template_lesions", segmentation="anomaly"
@@ -127,7 +127,7 @@ DERIVATIVES: Mapping[str, Derivative] = {
     ),
     # Last: its sidecar is the mark of a finished scan (see derivatives.py).
     "native_lesions": _image(
-        "orig", "mask", _LESIONS + _TO_NATIVE, "raw template_lesions xfm", label="anomaly"
+        "orig", "mask", _FOUND + _TO_NATIVE, "raw template_lesions xfm", label="anomaly"
     ),
 }
 

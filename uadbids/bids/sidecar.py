@@ -48,7 +48,7 @@ def sidecar(
     facts : Mapping[str, Any]
         Provenance in CamelCase keys (``UadbidsVersion``, ``ModelSHA256``, ``Threshold``, ...).
     summary : Mapping[str, Any]
-        Results of the scan (``LesionVolumeMl``, ...), written beside ``native_lesions`` alone.
+        Results of the scan (``FindingVolumeMl``, ...), written beside ``native_lesions`` alone.
 
     Returns
     -------

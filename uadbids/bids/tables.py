@@ -109,7 +109,9 @@ def _scans_tables(output_dir: Path, subject: str | None) -> dict[Path, bytes]:
 
     Read from the sidecars in the tree, so scans of earlier runs keep their rows.
     """
-    meanings: dict[str, Any] = {"filename": {"Description": "Lesion mask in the space of the scan"}}
+    meanings: dict[str, Any] = {
+        "filename": {"Description": "Mask of findings in the space of the scan"}
+    }
     meanings |= {fact.column: fact.meaning for fact in _SCAN_FACTS}
 
     def place(scan: Scan) -> tuple[str, str]:

@@ -48,7 +48,7 @@ class Confusion(NamedTuple):
         return _ratio(self.tp, self.tp + self.fp)
 
 
-class LesionCounts(NamedTuple):
+class FindingCounts(NamedTuple):
     """26-connected components, and how many of them share a voxel with the other mask.
 
     Attributes
@@ -158,9 +158,9 @@ def prevalence(truth: Bools, within: Bools) -> float:
     return _ratio(int(np.count_nonzero(truth & within)), int(np.count_nonzero(within)))
 
 
-def lesion_wise(found: Bools, truth: Bools) -> LesionCounts:
+def lesion_wise(found: Bools, truth: Bools) -> FindingCounts:
     """Count lesions and findings instead of voxels: any shared voxel is a hit, 26-connected."""
-    return LesionCounts(*_touched(truth, found), *_touched(found, truth))
+    return FindingCounts(*_touched(truth, found), *_touched(found, truth))
 
 
 def hausdorff95(found: Bools, truth: Bools, spacing: Spacing) -> float:

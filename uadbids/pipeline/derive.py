@@ -111,9 +111,9 @@ def to_native_space(scan: Preprocessed, found: Detected, folder: Path) -> Native
         write_like_source(np.asarray(nib.load(scan.brain).dataobj), scan.source, files["brain"])
         findings = _measure(components, files["anomaly"], scan, found.files["components"])
     values = {
-        "LesionVolumeMl": round(sum(row["volume_ml"] for row in findings), 4),
-        "LesionCount": len(findings),
-        "LargestLesionMl": max((row["volume_ml"] for row in findings), default=0.0),
+        "FindingVolumeMl": round(sum(row["volume_ml"] for row in findings), 4),
+        "FindingCount": len(findings),
+        "LargestFindingMl": max((row["volume_ml"] for row in findings), default=0.0),
     }
     named = {f"native_{kind}": path for kind, path in files.items()}
     return Native(named, findings, Facts(values, seconds=seconds))

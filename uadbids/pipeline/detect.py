@@ -86,7 +86,7 @@ def _trust(
     near = np.count_nonzero(found.lesions.astype(bool) & ~deep) / number if number else 0.0
     percentile = 100 * float(np.mean(np.asarray(cohort) < error)) if cohort else None
     return {
-        "LesionRimFraction": round(near, 4),
+        "FindingBoundaryFraction": round(near, 4),
         "ReconstructionError": round(error, 5),
         "ReconstructionErrorPercentile": None if percentile is None else round(percentile, 1),
     }

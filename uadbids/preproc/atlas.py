@@ -47,7 +47,7 @@ _MOST_POINTS = 2000
 
 
 class Place(NamedTuple):
-    """Where a lesion lies.
+    """Where a finding lies.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Atlas:
         return _tissues(self.path)
 
     def locate(self, points: np.ndarray) -> Place:
-        """Put the place of a lesion into words.
+        """Put the place of a finding into words.
 
         Of ``points``, the centres of its voxels in millimetres of MNI152 space (RAS), shape
         (N, 3), most lie there; white matter counts to the nearest lobe.

@@ -47,7 +47,7 @@ class Facts:
         return replace(self, flags=flags, warnings=warnings)
 
     def for_sidecars(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the facts for every sidecar, and the results for that of the lesion mask alone."""
+        """Return the facts for every sidecar, and the results for that of the mask."""
         shown = {key: value for key, value in self.values.items() if key not in RESULTS}
         shown |= {
             "Flags": list(self.flags),

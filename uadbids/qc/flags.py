@@ -107,7 +107,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(
         "mask-boundary",
         "Much of what was found lies at the boundary of the brain mask",
-        _above("LesionRimFraction", BOUNDARY_FRACTION),
+        _above("FindingBoundaryFraction", BOUNDARY_FRACTION),
         "{BoundaryPercent} % of what was found lies within 4 mm of the boundary of the brain mask, "
         "where skull, dura and vessels are taken for lesions: look at the mask there",
     ),
@@ -185,7 +185,7 @@ def _derived(facts: Facts) -> dict[str, Any]:
         seen["SliceThicknessMm"] = max(sizes)
     if (percentile := facts.get("ReconstructionErrorPercentile")) is not None:
         seen["Worse"] = f"{100 - percentile:.0f}"
-    if (share := facts.get("LesionRimFraction")) is not None:
+    if (share := facts.get("FindingBoundaryFraction")) is not None:
         seen["BoundaryPercent"] = round(100 * share)
     return seen
 

@@ -1,4 +1,4 @@
-"""The lesion-frequency map of a study over the template, as one sheet."""
+"""The finding-frequency map of a study over the template, as one sheet."""
 
 from pathlib import Path
 
@@ -31,12 +31,12 @@ def draw_frequency(
     *,
     examined: slice | None = None,
 ) -> Path:
-    """Draw how often lesions lie where.
+    """Draw how often findings lie where.
 
     Parameters
     ----------
     template, template_mask, frequency : Path
-        Template, its brain mask, and the share of participants with a lesion at each voxel (0 to
+        Template, its brain mask, and the share of participants with a finding at each voxel (0 to
         1), all on one grid.
     out : Path
         SVG file to write.
@@ -68,7 +68,7 @@ def draw_frequency(
         (axis, index) for axis, n in ((CORONAL, 4), (SAGITTAL, 3)) for index in spread(box[axis], n)
     ]
     views = {
-        "Lesion frequency over the template, axial": axial[:COUNT],
+        "Finding frequency over the template, axial": axial[:COUNT],
         "Axial, further up": axial[COUNT:],
         "Coronal and sagittal": others,
     }
@@ -78,9 +78,9 @@ def draw_frequency(
         if places
     )
     sheet = Sheet(
-        title="Lesion frequency in template space",
+        title="Finding frequency in template space",
         rows=rows,
-        colour_bar=ColourBar("share of participants with a lesion here", maximum),
+        colour_bar=ColourBar("share of participants with a finding here", maximum),
         keys=((LESION, f"{level:.2g} and more"),),
         note=CONVENTION,
     )

@@ -153,5 +153,5 @@ def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         "Scans": len(rows),
         "Participants": len({row["participant_id"] for row in rows}),
         "With a flag or warning": sum(map(is_marked, rows)),
-        "Without any lesion": sum(row["lesion_count"] == 0 for row in rows),
+        "Without any finding": sum(row["finding_count"] == 0 for row in rows),
     }

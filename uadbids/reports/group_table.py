@@ -88,9 +88,9 @@ def _bias_ratio(scan: Scan) -> float | None:
     return max(found) / min(found) if found and min(found) > 0 else None
 
 
-def _lesion_share(scan: Scan) -> float | None:
-    lesion, brain = (_number(scan.metadata.get(f"{of}VolumeMl")) for of in ("Lesion", "Brain"))
-    return lesion / brain if lesion is not None and brain else None
+def _finding_share(scan: Scan) -> float | None:
+    found, brain = (_number(scan.metadata.get(f"{of}VolumeMl")) for of in ("Finding", "Brain"))
+    return found / brain if found is not None and brain else None
 
 
 def _seconds(scan: Scan) -> float | None:
@@ -127,10 +127,10 @@ _HEAD = (
 )  # fmt: skip
 # Made of facts, by the fact that they follow.
 _MADE = {
-    "LargestLesionMl": (
-        Column("lesion_brain_fraction", _lesion_share,
-               "Lesion volume divided by brain volume, from 0 to 1", "",
-               "Lesion share of the brain", is_skewed=True),
+    "LargestFindingMl": (
+        Column("finding_brain_fraction", _finding_share,
+               "Volume found divided by brain volume, from 0 to 1", "",
+               "Found share of the brain", is_skewed=True),
     ),
     "SourceVoxelSizeMm": (
         Column("largest_voxel_edge_mm", _largest_edge,

@@ -25,7 +25,7 @@ def draw_histogram(
     values : ndarray of float32, shape (N,)
         Anomaly map at the examined voxels of the 1 mm template grid.
     threshold : float
-        Of the lesion mask, in the unit of the map.
+        Of the mask of findings, in the unit of the map.
     calibration : Calibration or None
         Healthy residuals; None where the map is of another kind than the calibrated one.
     out : Path

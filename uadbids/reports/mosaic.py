@@ -54,7 +54,7 @@ def draw_detection(
     brain_mask: Image | None = None,
     threshold: float | None = None,
 ) -> Path:
-    """Draw the scan, and over it the anomaly map and the outlines of the lesions.
+    """Draw the scan, and over it the anomaly map and the outlines of the findings.
 
     What lies over the axial slices is hidden by the fragment `svg.UNDER`; the other planes stand
     in both ways side by side.
@@ -62,14 +62,14 @@ def draw_detection(
     Parameters
     ----------
     flair, anomaly, lesions : Path or Volume
-        Scan, anomaly map (residual, on the scale of intensities in [0, 1]) and lesion mask on one
-        grid, that of the scan.
+        Scan, anomaly map (residual, on the scale of intensities in [0, 1]) and mask of findings on
+        one grid, that of the scan.
     out : Path
         SVG file to write.
     brain_mask : Path or Volume, optional
         Brain mask on the same grid; frames the pictures. Without it the head is framed.
     threshold : float, optional
-        Threshold of the lesion mask. It fixes the colours (0 to three times the threshold), so that
+        Threshold of the mask. It fixes the colours (0 to three times the threshold), so that
         figures of different scans compare; without it the scan's own 99.9th percentile does.
 
     Raises
@@ -93,7 +93,7 @@ def draw_detection(
     planes = [
         (axis, choose_slices(focus, axis, box[axis], 1)[0]) for axis in (SAGITTAL, CORONAL, AXIAL)
     ]
-    through = "the largest lesion" if found.any() else "the brain (no lesion was found)"
+    through = "the largest finding" if found.any() else "the brain (nothing was found)"
     rows = (
         *(
             Row(
@@ -110,10 +110,10 @@ def draw_detection(
         ),
     )
     sheet = Sheet(
-        title="FLAIR, anomaly map and lesions in the scan's own space",
+        title="FLAIR, anomaly map and findings in native space",
         rows=rows,
         colour_bar=ColourBar("anomaly map", maximum, threshold),
-        keys=((LESION, "lesion mask"),),
+        keys=((LESION, "mask of findings"),),
         note=CONVENTION,
     )
     return write_sheet(sheet, out)
@@ -205,7 +205,7 @@ def draw_reconstruction(
     *,
     threshold: float | None = None,
 ) -> Path:
-    """Draw input, reconstruction (over the input again), anomaly map and lesions.
+    """Draw input, reconstruction (over the input again), anomaly map and findings.
 
     Only slices that the model saw are drawn (those where the reconstruction is not zero); input and
     reconstruction share one grey scale.
@@ -244,13 +244,13 @@ def draw_reconstruction(
             panels(scan, box, views, grey(healthy, box, greys)),
         ),
         Row("Anomaly map", panels(scan, box, views, heat(unusual, box, maximum))),
-        Row("Lesion mask", panels(scan, box, views, plain, outline)),
+        Row("Mask of findings", panels(scan, box, views, plain, outline)),
     )
     sheet = Sheet(
         title="Reconstruction and anomaly map in template space",
         rows=rows,
         colour_bar=ColourBar("anomaly map", maximum, threshold),
-        keys=((LESION, "lesion mask"),),
+        keys=((LESION, "mask of findings"),),
         note=CONVENTION,
     )
     return write_sheet(sheet, out)

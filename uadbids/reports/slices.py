@@ -90,7 +90,7 @@ def load_like(path: Image, reference: Volume) -> Volume:
     Raises
     ------
     ScanError
-        If shape or affine differ (by more than 0.01 mm): a picture would then misplace lesions.
+        If shape or affine differ (by more than 0.01 mm): a picture would then misplace findings.
     """
     volume = load_volume(path)
     same = volume.data.shape == reference.data.shape and np.allclose(
@@ -139,16 +139,16 @@ def spread(extent: slice, count: int) -> list[int]:
 def choose_slices(
     lesions: BoolArray, axis: int, extent: slice, count: int, *, gap: int = 1
 ) -> list[int]:
-    """Pick the slices that show the lesions best.
+    """Pick the slices that show the findings best.
 
-    First the fewest slices that show every lesion well, by most new lesion area; then slices at
-    quantiles of lesion area; then slices spread evenly over the brain. The later ones keep apart
+    First the fewest slices that show every finding well, by most new area; then slices at
+    quantiles of their area; then slices spread evenly over the brain. The later ones keep apart
     from those already taken, since neighbours look the same.
 
     Parameters
     ----------
     lesions : ndarray of bool, shape (X, Y, Z)
-        Lesion mask; may be empty.
+        Mask of findings; may be empty.
     axis : int
         Axis to slice along.
     extent : slice
@@ -205,7 +205,7 @@ def _label(mask: BoolArray) -> tuple[NDArray[np.int32], int]:
 
 
 def _area_quantiles(lesions: BoolArray, axis: int, count: int) -> list[int]:
-    """Slices at evenly spaced quantiles of lesion area, from the middle outwards."""
+    """Slices at evenly spaced quantiles of their area, from the middle outwards."""
     areas = lesions.sum(axis=tuple(other for other in range(3) if other != axis))
     if not areas.any():
         return []

@@ -96,7 +96,7 @@ def draw_reconstructions(
     affine : ndarray, shape (4, 4)
         Of their grid.
     threshold : float
-        Of the lesion mask: fixes the colours.
+        Of the mask of findings: fixes the colours.
     out : Path
         SVG file to write.
     """

@@ -1,4 +1,4 @@
-"""Gather the finished scans of a study: a table, a page, a map of where lesions lie."""
+"""Gather the finished scans of a study: a table, a page, a map of where findings lie."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from uadbids.reports.frequency import draw_frequency
 from uadbids.reports.group import GroupReport, write_group_page
 from uadbids.reports.group_table import group_rows, group_tables, settings_of
 from uadbids.reports.page import Failure
-from uadbids.run.lesion_frequency import LesionFrequency, lesion_frequency
+from uadbids.run.finding_frequency import FindingFrequency, finding_frequency
 from uadbids.run.runlog import NO_REQUEST, Request, run_log, say
 
 PAGE = "group_FLAIR.html"
-MAP = "group_FLAIR_lesionfrequency"
+MAP = "group_FLAIR_findingfrequency"
 # Names that a line on the terminal holds.
 SHOWN = 5
 
@@ -66,7 +66,7 @@ def group(options: GroupOptions) -> int:
     Returns
     -------
     int
-        Exit status: 0, or 1 when the lesion mask of a scan could not be read.
+        Exit status: 0, or 1 when the mask of a scan could not be read.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def _unfinished(scan: Scan, output_dir: Path) -> Failure:
 def _map(
     output_dir: Path, scans: Sequence[Scan], card: Mapping[str, Any], console: Console
 ) -> tuple[dict[str, Any] | None, list[str], bool]:
-    """Make the lesion-frequency map: what the page needs of it, notes, whether masks are broken."""
+    """Make the map of frequency: what the page needs of it, notes, whether masks are broken."""
     image, text, figure = (output_dir / f"{MAP}{end}" for end in (".nii.gz", ".json", ".svg"))
     with_mask = [
         s for s in scans if (output_dir / derivative_path(s, "template_lesions")).is_file()
@@ -193,18 +193,18 @@ def _map(
     notes = []
     if len(with_mask) < len(scans):
         notes.append(
-            f"{len(scans) - len(with_mask)} of {len(scans)} scans have no lesion mask on the "
-            "template grid and are not in the map of lesion frequency; they were made without "
+            f"{len(scans) - len(with_mask)} of {len(scans)} scans have no mask of findings on the "
+            "template grid and are not in the map of finding frequency; they were made without "
             "--output-spaces template."
         )
     template = output_dir / TEMPLATE_T1W
     found = None
     if with_mask and not template.is_file():
-        notes.append(f"There is no map of lesion frequency: {TEMPLATE_T1W} is missing.")
+        notes.append(f"There is no map of finding frequency: {TEMPLATE_T1W} is missing.")
     elif with_mask:
-        found = lesion_frequency(output_dir, with_mask, template, lambda s: _follow(s, console))
+        found = finding_frequency(output_dir, with_mask, template, lambda s: _follow(s, console))
         notes += [
-            f"{name}: its lesion mask on the template grid cannot be used: {reason}"
+            f"{name}: its mask on the template grid cannot be used: {reason}"
             for name, reason in found.unreadable.items()
         ]
     if found is None or not found.scans:
@@ -227,16 +227,16 @@ def _map(
 def _follow(scans: Sequence[Scan], console: Console) -> Iterable[Scan]:
     return track(
         scans,
-        description="lesion masks",
+        description="masks",
         console=console,
         transient=True,
         disable=not console.is_terminal,
     )
 
 
-def _map_text(found: LesionFrequency) -> dict[str, Any]:
+def _map_text(found: FindingFrequency) -> dict[str, Any]:
     return {
-        "Description": "Share of participants with a lesion at each voxel of the template, from 0 "
+        "Description": "Share of participants with a finding at each voxel of the template, from 0 "
         "to 1: mean over participants of the mean over their sessions of the mean over the scans "
         "of a session; 0 also where the model does not look",
         "SpatialReference": f"bids::{TEMPLATE_T1W}",

@@ -1,4 +1,4 @@
-"""Where lesions lie in a study: small masks whose average is known."""
+"""Where findings lie in a study: small masks whose average is known."""
 
 import nibabel as nib
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 from uadbids.bids.names import derivative_path
 from uadbids.bids.scan import Scan
-from uadbids.run.lesion_frequency import lesion_frequency
+from uadbids.run.finding_frequency import finding_frequency
 
 SHAPE = (6, 5, 4)
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -43,7 +43,7 @@ def test_every_participant_counts_once_and_every_session_of_one_alike(tmp_path, 
         add(tmp_path, "01_2_1", c),
         add(tmp_path, "03"),
     ]
-    found = lesion_frequency(tmp_path, scans, template)
+    found = finding_frequency(tmp_path, scans, template)
     assert (found.participants, found.scans, found.unreadable) == (3, 5, {})
     assert found.share[a] == pytest.approx(1 / 2 / 3)
     assert found.share[b] == pytest.approx((1 / 4 + 1) / 3)
@@ -59,7 +59,7 @@ def test_order_of_the_scans_changes_no_bit(tmp_path, template):
         for s in (1, 2, 3)
     ]
     for name, order in (("a", scans), ("b", scans[::-1])):
-        lesion_frequency(tmp_path, order, template).save(tmp_path / f"{name}.nii.gz")
+        finding_frequency(tmp_path, order, template).save(tmp_path / f"{name}.nii.gz")
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
     image = nib.load(tmp_path / "a.nii.gz")
     assert image.get_data_dtype() == np.float32 and np.allclose(image.affine, AFFINE)
@@ -73,14 +73,14 @@ def test_damaged_masks_and_those_of_another_grid_are_left_out_and_told(tmp_path,
     path.write_bytes(path.read_bytes()[:40])
     moved = add(tmp_path, "02", voxel, affine=AFFINE + np.eye(4)[:, ::-1])
     small = add(tmp_path, "03", voxel, shape=(5, 5, 4))
-    found = lesion_frequency(tmp_path, [good, damaged, moved, small], template)
+    found = finding_frequency(tmp_path, [good, damaged, moved, small], template)
     assert set(found.unreadable) == {"sub-01_ses-2", "sub-02", "sub-03"}
     assert (found.participants, found.scans) == (1, 1)
-    # The session that cannot be read does not count as one without a lesion.
+    # The session that cannot be read does not count as one without a finding.
     assert found.share[voxel] == 1
 
 
 def test_nothing_readable_is_nothing_found(tmp_path, template):
     scan = add(tmp_path, "01", (1, 1, 1), shape=(2, 2, 2))
-    found = lesion_frequency(tmp_path, [scan], template)
+    found = finding_frequency(tmp_path, [scan], template)
     assert found.scans == 0 and not found.share.any()

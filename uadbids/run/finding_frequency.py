@@ -1,4 +1,4 @@
-"""How often lesions lie at each place of the template, one mask in memory at a time."""
+"""How often findings lie at each place of the template, one mask in memory at a time."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Follow = Callable[[Sequence[Scan]], Iterable[Scan]]
 
 
 @dataclass(frozen=True)
-class LesionFrequency:
-    """Share of the participants that have a lesion at each voxel.
+class FindingFrequency:
+    """Share of the participants that have a finding at each voxel.
 
     Attributes
     ----------
@@ -51,10 +51,10 @@ class LesionFrequency:
         write_bytes(out, gzip.compress(image.to_bytes(), mtime=0))
 
 
-def lesion_frequency(
+def finding_frequency(
     output_dir: Path, scans: Sequence[Scan], template: Path, follow: Follow = iter
-) -> LesionFrequency:
-    """Average the lesion masks of a study on the template grid.
+) -> FindingFrequency:
+    """Average the masks of a study on the template grid.
 
     Every participant counts once, however many scans there are of them: it is the mean over the
     participants of the mean over their sessions of the mean over the scans of a session.
@@ -72,7 +72,7 @@ def lesion_frequency(
 
     Returns
     -------
-    LesionFrequency
+    FindingFrequency
         Zero everywhere when no mask could be read.
     """
     grid = nib.load(template)
@@ -94,7 +94,7 @@ def lesion_frequency(
         if waiting and waiting[-1][0].subject != scan.subject:
             settle()
         try:
-            voxels = _lesion_voxels(output_dir / derivative_path(scan, "template_lesions"), grid)
+            voxels = _finding_voxels(output_dir / derivative_path(scan, "template_lesions"), grid)
         except READ_ERRORS as error:
             unreadable[scan.name] = str(error)
             continue
@@ -103,10 +103,10 @@ def lesion_frequency(
         waiting.append((scan, voxels))
     settle()
     share = (share / max(participants, 1)).reshape(grid.shape)
-    return LesionFrequency(share, np.asarray(grid.affine), participants, read, unreadable)
+    return FindingFrequency(share, np.asarray(grid.affine), participants, read, unreadable)
 
 
-def _lesion_voxels(path: Path, grid: nib.Nifti1Image) -> NDArray[np.int64]:
+def _finding_voxels(path: Path, grid: nib.Nifti1Image) -> NDArray[np.int64]:
     """Flat indices of the voxels of a mask; ValueError where its grid is another."""
     image = nib.load(path)
     if image.shape != grid.shape or not np.allclose(image.affine, grid.affine, atol=1e-3):
