@@ -3,17 +3,18 @@ import numpy as np
 import pytest
 
 from uadbids.errors import ScanError
-from uadbids.evaluation.images import Image, Way, read_image, read_mask
+from uadbids.evaluation.images import Way, read_mask
 from uadbids.preproc.transform import read_transform
+from uadbids.preproc.volume import Volume, read_canonical
 
 NOTHING = frozenset()
 
 
 @pytest.fixture
 def grid(study):
-    """The scan's grid, its axes in RAS order as `read_image` gives them."""
+    """The scan's grid, its axes in RAS order as `read_canonical` gives them."""
     image = nib.as_closest_canonical(nib.Nifti1Image(np.zeros(study.native_shape), study.native))
-    return Image(np.asarray(image.dataobj), image.affine)
+    return Volume(np.asarray(image.dataobj), image.affine)
 
 
 @pytest.fixture
@@ -111,17 +112,17 @@ def test_a_mask_that_lies_elsewhere_is_not_resampled_to_nothing(study, grid, les
 
 def test_files_that_cannot_be_read_are_told(study, tmp_path):
     with pytest.raises(ScanError, match="is not there"):
-        read_image(tmp_path / "nothing.nii.gz")
+        read_canonical(tmp_path / "nothing.nii.gz")
     (tmp_path / "text.nii.gz").write_text("no image")
     with pytest.raises(ScanError, match="no readable NIfTI"):
-        read_image(tmp_path / "text.nii.gz")
+        read_canonical(tmp_path / "text.nii.gz")
     whole = study.save(np.ones((9, 9, 9)), np.eye(4), tmp_path / "whole.nii.gz").read_bytes()
     (tmp_path / "half.nii.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ScanError, match="no readable NIfTI"):
-        read_image(tmp_path / "half.nii.gz")
+        read_canonical(tmp_path / "half.nii.gz")
     path = study.save(np.ones((9, 9, 9, 2)), np.eye(4), tmp_path / "series.nii.gz")
     with pytest.raises(ScanError, match="4 dimensions"):
-        read_image(path)
+        read_canonical(path)
 
 
 def test_the_way_home_is_that_of_the_product(study, tmp_path):
@@ -129,13 +130,13 @@ def test_the_way_home_is_that_of_the_product(study, tmp_path):
     root = tmp_path / "maps"
     study.make_scan(root, tmp_path / "work", "01", [((6, 0, 2), 5), ((-8, 5, 6), 3)])
     anat = root / "sub-01" / "anat"
-    scan = read_image(anat / "sub-01_space-orig_label-anomaly_mask.nii.gz")
-    lesions = read_image(anat / "sub-01_space-UADBIDS_label-anomaly_mask.nii.gz")
+    scan = read_canonical(anat / "sub-01_space-orig_label-anomaly_mask.nii.gz")
+    lesions = read_canonical(anat / "sub-01_space-UADBIDS_label-anomaly_mask.nii.gz")
     way = Way(anat / "sub-01_from-orig_to-UADBIDS_mode-image_xfm.txt", scan, lesions)
     np.testing.assert_array_equal(way.labels(lesions.data > 0), scan.data > 0)
     assert scan.data.sum() > 100
-    theirs = read_image(anat / "sub-01_space-orig_desc-anomaly_FLAIR.nii.gz")
-    ours = way.values(read_image(anat / "sub-01_space-UADBIDS_desc-anomaly_FLAIR.nii.gz").data)
+    theirs = read_canonical(anat / "sub-01_space-orig_desc-anomaly_FLAIR.nii.gz")
+    ours = way.values(read_canonical(anat / "sub-01_space-UADBIDS_desc-anomaly_FLAIR.nii.gz").data)
     np.testing.assert_allclose(ours, theirs.data, atol=1e-4)
     back = way.lesions_to_template(scan.data > 0)
     overlap = 2 * (back & (lesions.data > 0)).sum() / (back.sum() + lesions.data.sum())
@@ -145,8 +146,8 @@ def test_the_way_home_is_that_of_the_product(study, tmp_path):
 def test_nothing_comes_from_outside_the_template(study, tmp_path):
     xfm = tmp_path / "xfm.txt"
     xfm.write_text("Parameters: 1 0 0 0 1 0 0 0 1 0 0 0\nFixedParameters: 0 0 0\n")
-    scan = Image(np.zeros((30, 30, 30)), np.eye(4))
-    template = Image(np.zeros((10, 10, 10)), np.eye(4))
+    scan = Volume(np.zeros((30, 30, 30)), np.eye(4))
+    template = Volume(np.zeros((10, 10, 10)), np.eye(4))
     moved = Way(xfm, scan, template).labels(np.ones((10, 10, 10), dtype=bool))
     assert moved.sum() == 1000 and moved[:10, :10, :10].all()
 

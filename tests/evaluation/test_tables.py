@@ -48,3 +48,15 @@ def test_files_on_two_grids_are_refused(tmp_path):
     mask = save(TRUTH.astype(np.uint8), tmp_path / "mask.nii.gz", 0.5)
     with pytest.raises(ScanError, match="does not lie on the grid"):
         measure_pairs([(scores, mask)])
+
+
+def test_images_in_memory_are_measured_as_files_are(tmp_path):
+    scores = save(SCORES, tmp_path / "map.nii.gz")
+    mask = save(TRUTH.astype(np.uint8), tmp_path / "mask.nii.gz")
+    files = measure_pairs([(scores, mask)], threshold=0.8).drop(columns=["map", "mask"])
+    images = measure_pairs([(nib.load(scores), nib.load(mask))], threshold=0.8)
+    assert images["map"].tolist() == [0]
+    assert images.drop(columns=["map", "mask"]).equals(files)
+    wrong = nib.Nifti1Image(SCORES, np.eye(4))
+    with pytest.raises(ScanError, match="an image in memory: .*probabilities"):
+        measure_pairs([(wrong, wrong)])

@@ -347,5 +347,5 @@ def test_damaged_compression_is_named(tmp_path: Path) -> None:
 
 def test_several_volumes_in_one_file_are_refused(tmp_path: Path) -> None:
     several = save(np.zeros((8, 8, 8, 2), np.float32), np.eye(4), tmp_path / "several.nii")
-    with pytest.raises(ScanError, match="one 3D image"):
+    with pytest.raises(ScanError, match="one 3D volume"):
         draw_brain_mask(several, several, tmp_path / "out.svg")

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nst
 from scipy import ndimage
 
+from uadbids.detection.postprocess import label_components
 from uadbids.reports.slices import (
     AXIAL,
     CORONAL,
     SAGITTAL,
     Volume,
-    _label,
     bounding_box,
     choose_slices,
     cut,
@@ -98,11 +98,15 @@ def test_largest_component() -> None:
 
 
 @given(nst.arrays(bool, (5, 6, 4)))
-def test_parts_have_the_numbers_that_a_search_of_the_whole_image_gives(mask) -> None:
-    labels, count = _label(mask)
+def test_parts_are_those_of_scipy_and_the_largest_is_the_first_of_them(mask) -> None:
+    labels = label_components(mask)
     expected, number = ndimage.label(mask, structure=np.ones((3, 3, 3)))
-    assert count == number
-    np.testing.assert_array_equal(labels, expected)
+    assert labels.max() == number
+    assert len(set(zip(labels[mask].tolist(), expected[mask].tolist(), strict=True))) == number
+    sizes = np.bincount(expected.ravel())
+    sizes[0] = 0
+    first = (expected == np.argmax(sizes)) & mask
+    np.testing.assert_array_equal(largest_component(mask), first)
 
 
 def test_position_is_a_scanner_coordinate() -> None:

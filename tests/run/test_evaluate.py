@@ -60,15 +60,16 @@ def test_average_precision_agrees_with_scikit_learn(data, done, study):
     """Where nobody looks, a map counts as lowest; here that is set by hand."""
     from uadbids.bids.derivatives import finished_scans
     from uadbids.evaluation.cases import read_detection, read_template_side
-    from uadbids.evaluation.images import Way, read_image
+    from uadbids.evaluation.images import Way
+    from uadbids.preproc.volume import read_canonical
 
     scan = finished_scans(data / "maps", "01")[0]
     side = read_template_side(scan, data / "maps", read_detection(data / "maps"))
     anat = data / "maps" / "sub-01" / "anat" / "sub-01"
-    template = read_image(f"{anat}_space-UADBIDS_desc-anomaly_FLAIR.nii.gz")
-    anomaly = read_image(f"{anat}_space-orig_desc-anomaly_FLAIR.nii.gz")
-    brain = read_image(f"{anat}_space-orig_label-brain_mask.nii.gz").data > 0
-    truth = read_image(study.mask_path(data / "masks", "01")).data > 0
+    template = read_canonical(Path(f"{anat}_space-UADBIDS_desc-anomaly_FLAIR.nii.gz"))
+    anomaly = read_canonical(Path(f"{anat}_space-orig_desc-anomaly_FLAIR.nii.gz"))
+    brain = read_canonical(Path(f"{anat}_space-orig_label-brain_mask.nii.gz")).data > 0
+    truth = read_canonical(study.mask_path(data / "masks", "01")).data > 0
     xfm = anat.with_name("sub-01_from-orig_to-UADBIDS_mode-image_xfm.txt")
     way = Way(xfm, anomaly, template)
     scores = np.where(way.labels(side.examined), anomaly.data, -1)

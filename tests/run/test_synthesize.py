@@ -184,7 +184,7 @@ BAD = {
     "not a number": (np.where(head() == 4, np.nan, head()), LIA, "values that are no labels"),
     "unknown": (np.where(head() == 4, np.int16(999), head()), LIA, "unknown labels (999)"),
     "coarse": (head(), np.diag([2.0, 2, 2, 1]), "2.00 x 2.00 x 2.00 mm"),
-    "a series": (np.stack([head()] * 2, -1), LIA, "three axes"),
+    "a series": (np.stack([head()] * 2, -1), LIA, "one 3D volume"),
     "no brain": (np.full((20, 20, 20), 515, np.int16), LIA, "no brain"),
 }
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cc3d
 import numpy as np
@@ -133,7 +134,7 @@ def segment(
     return lesions
 
 
-def label_components(lesions: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+def label_components(lesions: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     """Give the 26-connected components numbers, 1 for the largest.
 
     Parameters

@@ -16,10 +16,11 @@ from uadbids.bids.scan import Scan
 from uadbids.detection.postprocess import Spacing, erode, segment
 from uadbids.detection.residuals import residual_of
 from uadbids.errors import ScanError, UsageError
-from uadbids.evaluation.images import Image, Way, read_image, read_mask
+from uadbids.evaluation.images import Way, read_mask
 from uadbids.evaluation.metrics import confusion
 from uadbids.evaluation.pairs import Pair
 from uadbids.model.grid import Crop
+from uadbids.preproc.volume import Volume, read_canonical
 
 _ISOTROPIC = (1.0, 1.0, 1.0)
 # Below this share inside the brain, a mask is more likely another person's.
@@ -175,7 +176,7 @@ def read_case(pair: Pair, how: Reading) -> Case:
     threshold = scan.metadata.get("Threshold")
     if not isinstance(threshold, int | float):
         raise ScanError(f"{scan.path}: its sidecar has no Threshold; run the scan again")
-    found = read_image(scan.path)
+    found = read_canonical(scan.path)
     drawn: dict[str, np.ndarray] = {}
     notes: list[str] = []
     for name, path in pair.masks.items():
@@ -185,7 +186,7 @@ def read_case(pair: Pair, how: Reading) -> Case:
     way = None
     if side is not None:
         xfm = how.maps_dir / derivative_path(scan, "xfm")
-        way = Way(xfm, found, Image(side.volume, side.affine))
+        way = Way(xfm, found, Volume(side.volume, side.affine))
     on_template = {n: way.lesions_to_template(mask) for n, mask in drawn.items()} if way else {}
     if how.space == "orig":
         case = Case(
@@ -211,7 +212,7 @@ def read_template_side(scan: Scan, maps_dir: Path, detection: Detection) -> Temp
     paths = [maps_dir / derivative_path(scan, f"template_{key}") for key in keys]
     if not all(path.is_file() for path in paths):
         return None
-    volume, recon, anomaly, brain = (read_image(path) for path in paths)
+    volume, recon, anomaly, brain = (read_canonical(path) for path in paths)
     mask = brain.data > 0
     x, y, z = mask.shape
     crop = detection.crop.mask((x, y, z))
@@ -227,8 +228,8 @@ def read_template_side(scan: Scan, maps_dir: Path, detection: Detection) -> Temp
     )
 
 
-def _read(maps_dir: Path, scan: Scan, key: str) -> Image:
-    return read_image(maps_dir / derivative_path(scan, key))
+def _read(maps_dir: Path, scan: Scan, key: str) -> Volume:
+    return read_canonical(maps_dir / derivative_path(scan, key))
 
 
 def _doubts(case: Case) -> list[str]:

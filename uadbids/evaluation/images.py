@@ -2,62 +2,36 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
-from nibabel.affines import apply_affine, voxel_sizes
-from nibabel.filebasedimages import ImageFileError
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
-from uadbids.detection.postprocess import Spacing
 from uadbids.errors import ScanError
 from uadbids.preproc.conform import MASK_TOLERANCE_MM
 from uadbids.preproc.transform import read_transform
+from uadbids.preproc.volume import Volume, read_canonical
 
 # What a scale factor in a header leaves of a whole number.
 _ROUNDING = 1e-3
 
 
-class Image(NamedTuple):
-    """A volume in RAS order and its voxel-to-millimetre matrix, shape (4, 4)."""
-
-    data: np.ndarray
-    affine: np.ndarray
-
-    @property
-    def spacing(self) -> Spacing:
-        """Voxel sizes in mm."""
-        x, y, z = map(float, voxel_sizes(self.affine))
-        return x, y, z
-
-
-def read_image(path: Path) -> Image:
-    """Read a 3D image, axes turned to RAS, nothing interpolated; ScanError if it is none."""
-    try:
-        image = nib.as_closest_canonical(nib.squeeze_image(nib.load(path)))
-        data = np.asarray(image.dataobj)
-    except FileNotFoundError as error:
-        raise ScanError(f"{path}: the file is not there") from error
-    except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
-        raise ScanError(f"{path}: this is no readable NIfTI image ({error})") from error
-    if data.ndim != 3:
-        raise ScanError(f"{path}: one 3D volume is needed, this has {data.ndim} dimensions")
-    return Image(data, np.asarray(image.affine, dtype=float))
-
-
 def read_mask(
-    path: Path, grid: Image, values: frozenset[int], *, resample: bool
+    path: Path | nib.Nifti1Image,
+    grid: Volume,
+    values: frozenset[int] = frozenset(),
+    *,
+    resample: bool = False,
 ) -> tuple[np.ndarray, list[str]]:
     """Read a lesion mask that lies on the grid of its scan.
 
     Parameters
     ----------
-    path : Path
-        Image of whole numbers.
-    grid : Image
+    path : Path or Nifti1Image
+        Volume of whole numbers.
+    grid : Volume
         The scan's; orders of axes may differ between the two files.
     values : frozenset of int
         Those that are lesion; all above 0 if empty.
@@ -76,7 +50,8 @@ def read_mask(
     ScanError
         If the image is no mask, or lies elsewhere.
     """
-    image = read_image(path)
+    image = read_canonical(path)
+    path = path if isinstance(path, Path) else "an image in memory"
     numbers = _whole_numbers(image.data, path)
     notes = []
     present = [int(value) for value in np.unique(numbers) if value > 0]
@@ -102,7 +77,7 @@ def read_mask(
 class Way:
     """The way between the grid of a scan and that of the template, by the transform of a run."""
 
-    def __init__(self, xfm: Path, scan: Image, template: Image) -> None:
+    def __init__(self, xfm: Path, scan: Volume, template: Volume) -> None:
         self._scan_shape, self._template_shape = scan.data.shape, template.data.shape
         there = np.linalg.inv(scan.affine) @ read_transform(xfm) @ template.affine
         self._to_scan, self._to_template = there, np.linalg.inv(there)
@@ -127,7 +102,7 @@ class Way:
         return _majority(mask, self._to_scan, self._template_shape)
 
 
-def _whole_numbers(data: np.ndarray, path: Path) -> np.ndarray:
+def _whole_numbers(data: np.ndarray, path: Path | str) -> np.ndarray:
     numbers = np.round(data) if data.dtype.kind == "f" else data
     with np.errstate(invalid="ignore"):
         apart = np.abs(data - numbers) if data.dtype.kind == "f" else np.zeros(1)
@@ -139,7 +114,7 @@ def _whole_numbers(data: np.ndarray, path: Path) -> np.ndarray:
     return numbers
 
 
-def _gap(first: Image, second: Image) -> float:
+def _gap(first: Volume, second: Volume) -> float:
     """Largest distance in mm between the corners of two images."""
     corners = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, -1).T
     places = [
@@ -149,12 +124,12 @@ def _gap(first: Image, second: Image) -> float:
     return float(np.linalg.norm(places[0] - places[1], axis=1).max())
 
 
-def _size(image: Image) -> str:
+def _size(image: Volume) -> str:
     voxels = "x".join(map(str, image.data.shape))
     return f"{voxels} voxels of {'x'.join(f'{size:.3g}' for size in image.spacing)} mm"
 
 
-def _resampled(mask: np.ndarray, image: Image, grid: Image, path: Path) -> np.ndarray:
+def _resampled(mask: np.ndarray, image: Volume, grid: Volume, path: Path | str) -> np.ndarray:
     """Resample in scanner coordinates."""
     moved = _majority(mask, np.linalg.inv(image.affine) @ grid.affine, grid.data.shape)
     if mask.any() and not moved.any():

@@ -6,6 +6,7 @@ import math
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +16,11 @@ import pandas as pd
 from uadbids.detection.residuals import mean_absolute_error
 from uadbids.evaluation.baselines import Method
 from uadbids.evaluation.cases import Case
-from uadbids.evaluation.images import read_image, read_mask
+from uadbids.evaluation.images import read_mask
 from uadbids.evaluation.metrics import map_figures, mask_figures
 from uadbids.evaluation.protocol import HALVES, KINDS, LABEL_FREE, PAPER, Plan
 from uadbids.evaluation.statistics import bootstrap_interval, correlation, paired_test, tertiles
+from uadbids.preproc.volume import read_canonical
 
 DRAWN = "by hand"
 THIRDS = ("small", "medium", "large")
@@ -71,19 +73,19 @@ def measure_pairs(
     Parameters
     ----------
     pairs : iterable of (map, mask)
-        Two NIfTI files on one grid, or two arrays of one shape. A map is larger where more
-        abnormal; a mask of findings will do. All of an expert mask above 0 is lesion.
+        Two NIfTI files or nibabel images on one grid, or two arrays of one shape. A map is larger
+        where more abnormal; a mask of findings will do. All of a mask above 0 is lesion.
     threshold : float
         Voxels of the map above it count as found.
     spacing : tuple of float
-        Voxel sizes of arrays in mm; files have their own.
+        Voxel sizes of arrays in mm; images have their own.
     within : ndarray of bool, optional
         Brain, for specificity and average precision; the whole image if None.
 
     Returns
     -------
     DataFrame
-        One row a pair: ``map`` and ``mask`` (names of the files, or the number of the pair), and
+        One row a pair: ``map`` and ``mask`` (names of files, else the number of the pair), and
         figures with the names of `COLUMNS`.
 
     Raises
@@ -93,12 +95,12 @@ def measure_pairs(
     """
     rows = []
     for number, (scores, mask) in enumerate(pairs):
-        names: Row = {"map": number, "mask": number}
-        mm = spacing
+        both = [Path(x) if isinstance(x, str | PathLike) else x for x in (scores, mask)]
+        shown = [x.name if isinstance(x, Path) else number for x in both]
+        names, mm = dict(zip(("map", "mask"), shown, strict=True)), spacing
         if not isinstance(scores, np.ndarray):
-            names = {"map": Path(scores).name, "mask": Path(mask).name}
-            image = read_image(Path(scores))
-            mask, _ = read_mask(Path(mask), image, frozenset(), resample=False)
+            image = read_canonical(both[0])
+            mask, _ = read_mask(both[1], image)
             scores, mm = image.data, image.spacing
         truth = np.asarray(mask) > 0
         brain = np.ones(truth.shape, dtype=bool) if within is None else within

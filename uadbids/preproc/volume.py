@@ -1,7 +1,8 @@
-"""The one reader of NIfTI files whose content is known to be sound: our own, and packaged ones."""
+"""The readers of NIfTI files: of our own and packaged ones, and of those that may be anybody's."""
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,13 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from nibabel.affines import voxel_sizes
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from uadbids.errors import ScanError
+
+READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)
+"""What nibabel raises for files that are missing, cut short, damaged or of another kind."""
 
 
 class Volume(NamedTuple):
@@ -36,3 +44,24 @@ def read_volume(path: Path) -> Volume:
     """Read an image as it lies in its file."""
     image = nib.load(path)
     return Volume(np.asarray(image.dataobj), np.asarray(image.affine))
+
+
+def read_canonical(source: Path | nib.Nifti1Image) -> Volume:
+    """Read one 3D image that may be anybody's, its axes turned to RAS; nothing is interpolated.
+
+    Raises
+    ------
+    ScanError
+        If the file is missing, damaged or not one volume.
+    """
+    try:
+        image = nib.load(source) if isinstance(source, Path) else source
+        image = nib.as_closest_canonical(nib.squeeze_image(image))
+        data = np.asarray(image.dataobj)
+    except FileNotFoundError as error:
+        raise ScanError(f"{source}: the file is not there") from error
+    except READ_ERRORS as error:
+        raise ScanError(f"{source}: this is no readable NIfTI image ({error})") from error
+    if data.ndim != 3:
+        raise ScanError(f"{source}: one 3D volume is needed, this has {data.ndim} dimensions")
+    return Volume(data, np.asarray(image.affine, dtype=float))

@@ -31,7 +31,7 @@ def draw_frequency(
     *,
     examined: slice | None = None,
 ) -> Path:
-    """Draw how often findings lie where.
+    """Draw how often findings lie where; ScanError if a file cannot be read or grids differ.
 
     Parameters
     ----------
@@ -42,11 +42,6 @@ def draw_frequency(
         SVG file to write.
     examined : slice, optional
         Axial slices that the model looks at; only these are drawn.
-
-    Raises
-    ------
-    ScanError
-        If a file cannot be read or the grids differ.
     """
     brain = load_volume(template)
     inside = load_like(template_mask, brain).data > 0

@@ -1,7 +1,8 @@
 """The four figures of a report: what was found, and the three steps that it rests on.
 
-Every function takes NIfTI paths and writes one SVG. Pictures are in radiological convention (the
-patient's left is on the right of the picture) and in true proportions.
+Every function takes NIfTI paths, writes one SVG, returns its path, and raises `ScanError` if a file
+cannot be read or the grids differ. Pictures are in radiological convention (the patient's left is
+on the right of the picture) and in true proportions.
 """
 
 import math
@@ -71,11 +72,6 @@ def draw_detection(
     threshold : float, optional
         Threshold of the mask. It fixes the colours (0 to three times the threshold), so that
         figures of different scans compare; without it the scan's own 99.9th percentile does.
-
-    Raises
-    ------
-    ScanError
-        If a file cannot be read or the grids differ.
     """
     scan = load_volume(flair)
     unusual = load_like(anomaly, scan)
@@ -128,11 +124,6 @@ def draw_brain_mask(flair: Image, brain_mask: Image, out: Path) -> Path:
         Scan and brain mask on one grid.
     out : Path
         SVG file to write.
-
-    Raises
-    ------
-    ScanError
-        If a file cannot be read or the grids differ.
     """
     scan = load_volume(flair)
     brain = load_like(brain_mask, scan).data > 0
@@ -164,11 +155,6 @@ def draw_registration(template: Image, template_mask: Image, volume: Image, out:
         Template (T1-weighted), its brain mask, and the scan resampled to it, all on one grid.
     out : Path
         SVG file to write.
-
-    Raises
-    ------
-    ScanError
-        If a file cannot be read or the grids differ.
     """
     fixed = load_volume(template)
     inside = load_like(template_mask, fixed).data > 0
@@ -218,11 +204,6 @@ def draw_reconstruction(
         SVG file to write.
     threshold : float, optional
         As for `draw_detection`.
-
-    Raises
-    ------
-    ScanError
-        If a file cannot be read or the grids differ.
     """
     scan = load_volume(volume)
     healthy, unusual = load_like(reconstruction, scan), load_like(anomaly, scan)

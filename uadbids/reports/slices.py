@@ -1,55 +1,24 @@
 """NIfTI files to display planes: canonical loading, choice of slices, cutting."""
 
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from nibabel.affines import apply_affine, voxel_sizes
-from nibabel.filebasedimages import ImageFileError
+from nibabel.affines import apply_affine
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from uadbids.detection.postprocess import label_components
 from uadbids.errors import ScanError
+from uadbids.preproc.volume import Volume, read_canonical
 
 SAGITTAL, CORONAL, AXIAL = 0, 1, 2
 AXIS_NAMES = ("x", "y", "z")
 # Letters at the left and right edge of a picture made by `cut`, per axis that is sliced away.
 EDGE_LETTERS = (("A", "P"), ("R", "L"), ("R", "L"))
 
-# What nibabel raises for files that are missing, cut short, damaged or of another kind.
-READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, ImageFileError)
-
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 Box = tuple[slice, slice, slice]
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A 3D image whose voxel axes run towards Right, Anterior and Superior.
-
-    Attributes
-    ----------
-    data : ndarray, shape (X, Y, Z), float32
-        Finite intensities (NaN and infinities are stored as 0).
-    affine : ndarray, shape (4, 4)
-        Voxel index to scanner coordinates in mm; may be oblique.
-    name : str
-        What errors call it.
-    """
-
-    data: FloatArray
-    affine: NDArray[np.float64]
-    name: str = ""
-
-    @property
-    def spacing(self) -> tuple[float, float, float]:
-        """Voxel size along each axis, in mm."""
-        x, y, z = voxel_sizes(self.affine)
-        return float(x), float(y), float(z)
 
 
 Image = Path | Volume
@@ -57,9 +26,10 @@ Image = Path | Volume
 
 
 def load_volume(path: Image) -> Volume:
-    """Read a NIfTI image in the axis order closest to RAS; one that was read is taken as it is.
+    """Read a NIfTI image as float32, axes closest to RAS; one that was read is taken as it is.
 
     No resampling: an oblique scan keeps its own planes, so that what is drawn is what was acquired.
+    What is not finite becomes 0.
 
     Raises
     ------
@@ -68,20 +38,10 @@ def load_volume(path: Image) -> Volume:
     """
     if isinstance(path, Volume):
         return path
-    try:
-        image = nib.as_closest_canonical(nib.load(path))
-        data = np.asanyarray(image.dataobj)
-    except READ_ERRORS as error:
-        raise ScanError(
-            f"Cannot draw {path}: it is not a readable NIfTI image ({error})."
-        ) from error
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
-    if data.ndim != 3:
-        raise ScanError(f"Cannot draw {path}: expected one 3D image, found shape {data.shape}.")
-    data = data.astype(np.float32)
+    found = read_canonical(path)
+    data = found.data.astype(np.float32)
     data[~np.isfinite(data)] = 0.0
-    return Volume(data, np.asarray(image.affine, dtype=np.float64), str(path))
+    return Volume(data, found.affine)
 
 
 def load_like(path: Image, reference: Volume) -> Volume:
@@ -98,7 +58,8 @@ def load_like(path: Image, reference: Volume) -> Volume:
     )
     if not same:
         raise ScanError(
-            f"Cannot draw {volume.name}: its grid differs from that of the scan it belongs to."
+            f"Cannot draw {path if isinstance(path, Path) else 'an image'}: its grid differs from "
+            "that of the scan it belongs to."
         )
     return volume
 
@@ -175,7 +136,7 @@ def choose_slices(
 
 def _cover(lesions: BoolArray, axis: int, count: int) -> list[int]:
     """Greedy choice of slices until each component is cut at half its largest area or more."""
-    labels, number = _label(lesions)
+    labels = label_components(lesions)
     where = np.nonzero(labels)
     length = lesions.shape[axis]
     # One entry per (component, slice) pair that occurs, with the component's area there.
@@ -183,9 +144,9 @@ def _cover(lesions: BoolArray, axis: int, count: int) -> list[int]:
         labels[where].astype(np.int64) * length + where[axis], return_counts=True
     )
     component, index = pairs // length, pairs % length
-    largest = np.zeros(number + 1, dtype=np.int64)
+    largest = np.zeros(int(labels.max()) + 1, dtype=np.int64)
     np.maximum.at(largest, component, area)
-    shown = np.zeros(number + 1, dtype=bool)
+    shown = np.zeros(int(labels.max()) + 1, dtype=bool)
     chosen: list[int] = []
     while len(chosen) < count and not shown[component].all():
         new_area = np.bincount(index, weights=area * ~shown[component], minlength=length)
@@ -193,15 +154,6 @@ def _cover(lesions: BoolArray, axis: int, count: int) -> list[int]:
         chosen.append(best)
         shown[component[(index == best) & (2 * area >= largest[component])]] = True
     return chosen
-
-
-def _label(mask: BoolArray) -> tuple[NDArray[np.int32], int]:
-    """Give the 26-connected parts of a mask numbers; only the box that holds them is searched."""
-    labels = np.zeros(mask.shape, dtype=np.int32)
-    box = ndimage.find_objects(mask.astype(np.uint8), max_label=1)[0]
-    if box is None:
-        return labels, 0
-    return labels, ndimage.label(mask[box], structure=np.ones((3, 3, 3)), output=labels[box])
 
 
 def _area_quantiles(lesions: BoolArray, axis: int, count: int) -> list[int]:
@@ -216,12 +168,7 @@ def _area_quantiles(lesions: BoolArray, axis: int, count: int) -> list[int]:
 
 def largest_component(mask: BoolArray) -> BoolArray:
     """Keep the largest 26-connected part of a mask (nothing if the mask is empty)."""
-    labels, count = _label(mask)
-    if count == 0:
-        return np.zeros(mask.shape, dtype=bool)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray(labels == np.argmax(sizes))
+    return np.asarray(label_components(mask) == 1)
 
 
 def cut(data: NDArray[np.generic], axis: int, index: int, box: Box) -> NDArray[np.generic]:

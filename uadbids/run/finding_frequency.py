@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from uadbids.bids.files import write_bytes
 from uadbids.bids.names import derivative_path
 from uadbids.bids.scan import Scan
-from uadbids.reports.slices import READ_ERRORS
+from uadbids.preproc.volume import READ_ERRORS
 
 Follow = Callable[[Sequence[Scan]], Iterable[Scan]]
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import torch
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
-from uadbids.errors import UsageError
+from uadbids.errors import ScanError, UsageError
+from uadbids.preproc.volume import read_canonical
 from uadbids.synthesis.tissues import unknown_labels
 
 VOXEL_TOLERANCE_MM = 0.05
@@ -40,14 +37,10 @@ def read_labels(path: Path) -> torch.Tensor:
         When the file is no label map of 1 mm, or has labels that are not known.
     """
     try:
-        image = nib.as_closest_canonical(nib.load(path))
-        data = np.asarray(image.dataobj)
-    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError) as error:
-        raise UsageError(f"{path}: this is no readable NIfTI image ({error})") from error
-    data = data.squeeze()
-    if data.ndim != 3:
-        raise UsageError(f"{path}: a label map has three axes, this image has {data.ndim}")
-    sizes = np.asarray(image.header.get_zooms()[:3])
+        image = read_canonical(path)
+    except ScanError as error:
+        raise UsageError(str(error)) from error
+    data, sizes = image.data, np.asarray(image.spacing)
     if np.abs(sizes - 1).max() > VOXEL_TOLERANCE_MM:
         given = " x ".join(f"{size:.2f}" for size in sizes)
         raise UsageError(
