@@ -11,6 +11,7 @@ import ants
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
+from scipy.spatial.transform import Rotation
 
 from uadbids.errors import ScanError
 from uadbids.preproc.config import PreprocConfig
@@ -179,9 +180,7 @@ def _nearest_rigid(affine: ants.ANTsTransform, template: Template) -> tuple[np.n
     points = _points(template)
     moved = np.array([affine.apply_to_point(point) for point in points])
     centre, moved_centre = points.mean(axis=0), moved.mean(axis=0)
-    u, _, vt = np.linalg.svd((points - centre).T @ (moved - moved_centre))
-    # The sign keeps a mirror image from passing as a rotation.
-    rotation = vt.T @ np.diag([1, 1, np.linalg.det(vt.T @ u.T)]) @ u.T
+    rotation = Rotation.align_vectors(moved - moved_centre, points - centre)[0].as_matrix()
     return rotation, moved_centre - rotation @ centre
 
 
