@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -73,7 +73,11 @@ def take_part(folder):
         if not world.leads:  # Weights of the first process count.
             torch.nn.init.zeros_(next(model.parameters()))
         history = fit(model, train, val, CONFIG, device="cpu", on_epoch=seen.append)
-        result = {"history": history.to_dict(), "weights": model.state_dict(), "told": len(seen)}
+        result = {
+            "history": asdict(history) | {"collapsed": history.collapsed},
+            "weights": model.state_dict(),
+            "told": len(seen),
+        }
         torch.save(result, folder / f"rank-{world.rank}.pt")
         # A process reads two of the four scans of a step: the sixth is of the third step.
         train = train if world.leads else Stopping(train, 6)

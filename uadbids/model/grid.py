@@ -46,37 +46,14 @@ class Crop:
         return cls(start=(x, y, z), shape=shape)
 
     def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Cut the box out of an array, zeros where it hangs over.
-
-        Parameters
-        ----------
-        array : ndarray, shape (X, Y, Z)
-            Values on the larger grid.
-
-        Returns
-        -------
-        ndarray, shape ``self.shape``
-            A new array of the same type.
-        """
+        """Cut the box out of an array (X, Y, Z), zeros where it hangs over: a new array."""
         cut = np.zeros(self.shape, dtype=array.dtype)
         outer, inner = self._overlap(array.shape)
         cut[inner] = array[outer]
         return cut
 
     def restore(self, array: npt.NDArray[Any], full_shape: Triple) -> npt.NDArray[Any]:
-        """Put a cut box back where it was, zeros outside.
-
-        Parameters
-        ----------
-        array : ndarray, shape ``self.shape``
-            Values in the box.
-        full_shape : tuple of int
-            Shape of the larger grid.
-
-        Returns
-        -------
-        ndarray, shape ``full_shape``
-            A new array of the same type.
+        """Put a cut box back where it was, zeros outside: a new array of the larger grid.
 
         Raises
         ------

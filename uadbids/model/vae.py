@@ -153,18 +153,5 @@ def _dense_head(config: VAEConfig) -> Sequence[nn.Module]:
 
 
 def as_images(config: VAEConfig, x: Tensor) -> Tensor:
-    """Volumes as a model wants them: whole in 3D, all axial slices as the batch in 2D.
-
-    Parameters
-    ----------
-    config : VAEConfig
-        The model's.
-    x : Tensor, shape (B, 1, X, Y, Z)
-        Volumes.
-
-    Returns
-    -------
-    Tensor, shape (B, 1, X, Y, Z) or (B * Z, 1, X, Y)
-        A view where possible.
-    """
+    """Volumes (B, 1, X, Y, Z) as a model wants them: whole in 3D, slices (B * Z, 1, X, Y) in 2D."""
     return x if config.dims == 3 else x.movedim(-1, 1).flatten(0, 1)

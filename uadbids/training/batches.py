@@ -45,10 +45,8 @@ def draw_batch(
         To choose from.
     step : int
         Optimiser steps made so far.
-    config : TrainConfig
-        Size of the batch, seed, augmentation and corruption.
-    world : World
-        Which part of the batch to return.
+    config, world
+        Size of the batch, seed, augmentation and corruption; which part to return.
 
     Returns
     -------

@@ -15,16 +15,9 @@ from uadbids.training.memory import memory_advice
 
 
 def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any]) -> None:
-    """Write a checkpoint under a temporary name, then rename it.
+    """Write tensors and plain values under a temporary name, then rename the file.
 
-    Parameters
-    ----------
-    path : Path
-        The file; its folder is made.
-    identity : dict
-        Plain values that a run must share to continue from it.
-    state : dict
-        Tensors and plain values.
+    ``identity`` are the plain values that a run must share to continue from it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -99,10 +92,7 @@ class StopFlag:
 def stop_requests() -> Iterator[StopFlag]:
     """Turn SIGTERM and SIGINT into a flag, so that a step can finish and be saved.
 
-    Yields
-    ------
-    StopFlag
-        Becomes true at the first signal. Outside the main thread it never does.
+    Outside the main thread the flag stays false.
     """
     flag = StopFlag()
     if threading.current_thread() is not threading.main_thread():

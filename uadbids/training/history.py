@@ -1,7 +1,6 @@
 """The course of a training."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,3 @@ class History:
     def collapsed(self) -> bool:
         """Whether the kept model's code carries nothing (docs/method.md, 1)."""
         return self.epochs[self.best].active_units == 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for a report or a card."""
-        return asdict(self) | {"collapsed": self.collapsed}

@@ -15,18 +15,7 @@ ACTIVE_NATS = 0.01
 
 
 def kl_per_unit(mean: Tensor, logvar: Tensor) -> Tensor:
-    """KL divergence from N(0, 1) of every latent unit, in nats, averaged over the batch.
-
-    Parameters
-    ----------
-    mean, logvar : Tensor, shape (B, ...)
-        Parameters of the code.
-
-    Returns
-    -------
-    Tensor, shape (...)
-        Not negative.
-    """
+    """KL divergence from N(0, 1) of every latent unit, in nats, (...) of a code (B, ...)."""
     mean, logvar = mean.float(), logvar.float()
     return 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean(dim=0)
 
@@ -35,19 +24,8 @@ def kl_divergence(mean: Tensor, logvar: Tensor, reduction: Reduction = "mean") -
     """KL divergence of the code from the standard normal prior (equation 1), in nats.
 
     The paper does not name the reduction. With L1 / Sigma the data term is one number near 1;
-    a KL summed over hundreds of units would outweigh it and collapse the code, hence ``mean``.
-
-    Parameters
-    ----------
-    mean, logvar : Tensor, shape (B, ...)
-        Parameters of the code.
-    reduction : {'mean', 'sum'}
-        Over the latent units; the batch is always averaged.
-
-    Returns
-    -------
-    Tensor, scalar
-        Not negative.
+    a KL summed over hundreds of units would outweigh it and collapse the code, hence ``mean`` over
+    the latent units; the batch is always averaged.
     """
     per_unit = kl_per_unit(mean, logvar)
     return per_unit.mean() if reduction == "mean" else per_unit.sum()
@@ -56,29 +34,13 @@ def kl_divergence(mean: Tensor, logvar: Tensor, reduction: Reduction = "mean") -
 def cyclical_beta(iteration: int, period: int = 50) -> float:
     """Weight of the KL term: 2t/T on the first half of a cycle, 1 on the second (equation 2).
 
-    Parameters
-    ----------
-    iteration : int
-        Optimiser steps made so far, from 0.
-    period : int
-        Cycle length T in steps.
-
-    Returns
-    -------
-    float
-        In [0, 1].
+    ``iteration`` t counts optimiser steps from 0; ``period`` is T.
     """
     return min(1.0, 2.0 * (iteration % period) / period)
 
 
 class MovingMean:
-    """Mean of the last values, the present one included: Sigma of equation 2.
-
-    Parameters
-    ----------
-    length : int
-        Number of values kept, L in the paper.
-    """
+    """Mean of the last L values, the present one included: Sigma of equation 2."""
 
     def __init__(self, length: int = 10) -> None:
         self._values: deque[float] = deque(maxlen=length)

@@ -13,18 +13,7 @@ _CPU_WORDS = ("can't allocate memory", "not enough memory")
 
 @contextmanager
 def memory_advice(device: torch.device) -> Iterator[None]:
-    """Turn every kind of out-of-memory error of a training into one with advice.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where the training runs.
-
-    Raises
-    ------
-    UsageError
-        When memory ran out inside the block.
-    """
+    """Turn every kind of out-of-memory error of a training into a UsageError with advice."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -40,20 +40,7 @@ def fingerprint(samples: Sequence[Sample]) -> str:
 
 
 def stack(samples: Sequence[Sample], device: torch.device) -> Batch:
-    """One float batch of several samples, on a device; background set to 0.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-        At least one, all of the same shape and type.
-    device : torch.device
-        Where the tensors go.
-
-    Returns
-    -------
-    Batch
-        Tensors of shape (B, 1, X, Y, Z).
-    """
+    """One float batch (B, 1, X, Y, Z) of samples of one shape and type; background set to 0."""
 
     def stacked(tensors: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(tensors)).unsqueeze(1).to(device).float()
