@@ -86,21 +86,10 @@ def write_dataset(
 ) -> None:
     """Write everything in an output dataset that belongs to no single scan.
 
-    Participants and volumes are read from the outputs which are there, so this can be called at
-    any time, again, and by several runs into the same folder at once.
-
-    Parameters
-    ----------
-    output_dir, raw_dir : Path
-        Roots of the output and of the raw dataset.
-    version, card
-        Of uadbids; of the model, ready for JSON.
-    template_t1w, template_mask : Path
-        Brain-extracted template and its brain mask, ``.nii.gz``, on the template grid.
-    container : Mapping[str, str], optional
-        See `container_from_environment`.
-    subjects : iterable of str, optional
-        Labels of the participants whose tables of scans are written; by default of all.
+    Participants and volumes are read from the outputs which are there, so this can be called at any
+    time, again, and by several runs into the same folder at once. The card is that of the model,
+    template and mask are ``.nii.gz`` on the template grid, and ``subjects`` are the participants
+    whose tables of scans are written, by default all.
 
     Raises
     ------

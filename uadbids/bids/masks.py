@@ -13,20 +13,12 @@ _ADDED = frozenset({"space", "label", "desc", "seg", "res", "den"})
 
 
 def find_mask(root: Path, scan: Scan, labels: frozenset[str]) -> Path | None:
-    """Find the mask of a scan in its own space.
+    """Find the mask of a scan in its own space; None where there is none.
 
-    Looked for in ``anat`` of the same subject and session, in the dataset itself and in its
-    ``derivatives/*``. The entities that name the scan must agree; a mask without ``space-`` or
-    with ``space-orig`` lies on the scan's own grid.
-
-    Parameters
-    ----------
-    root : Path
-        Raw or derivative dataset.
-    scan : Scan
-        The scan.
-    labels : frozenset of str
-        Values of ``label-`` or ``desc-`` that count.
+    Looked for in ``anat`` of the same subject and session, in the dataset, raw or derivative,
+    and in its ``derivatives/*``. The entities that name the scan must agree; a mask without
+    ``space-`` or with ``space-orig`` lies on the scan's own grid. Those with a ``label-`` or
+    ``desc-`` of ``labels`` count.
 
     Raises
     ------

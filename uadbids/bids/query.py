@@ -30,12 +30,10 @@ def find_scans(
     filters: Mapping[str, Any] | None = None,
     database_dir: Path | None = None,
 ) -> list[Scan]:
-    """Find every FLAIR of a dataset.
+    """Find every FLAIR of a raw BIDS dataset.
 
     Parameters
     ----------
-    bids_dir : Path
-        Root of a raw BIDS dataset.
     participant_label, session_label : sequence of str, optional
         Labels to keep, with or without ``sub-`` and ``ses-``; all when empty or ``None``.
     filters : Mapping, optional

@@ -45,21 +45,15 @@ def sidecar(
         metadata is copied: sidecars of clinical scans may hold dates and names.
     written : collection of str
         Keys of all outputs of this run; ``Sources`` names no file that is not there.
-    facts : Mapping[str, Any]
-        Provenance in CamelCase keys (``UadbidsVersion``, ``ModelSHA256``, ``Threshold``, ...).
-    summary : Mapping[str, Any]
-        Results of the scan (``FindingVolumeMl``, ...), written beside ``native_lesions`` alone.
+    facts, summary : Mapping[str, Any]
+        Provenance in CamelCase keys (``UadbidsVersion``, ``ModelSHA256``, ...), and results of the
+        scan (``FindingVolumeMl``, ...), written beside ``native_lesions`` alone.
 
     Returns
     -------
     dict
         Ready for `json.dumps`. Of absolute paths in `facts` only the last name is kept, since
         derivatives are shared with people to whom the folders of this computer mean nothing.
-
-    Raises
-    ------
-    KeyError
-        If there is no such kind of output.
     """
     derivative = DERIVATIVES[key]
     content: dict[str, Any] = {

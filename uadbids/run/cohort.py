@@ -92,13 +92,6 @@ def plan_cohort(
 ) -> dict[Member, tuple[Step, Step]]:
     """Find the masks of every scan, and where its result is or will be.
 
-    Parameters
-    ----------
-    scans : sequence of Scan
-        What `find_cohort` found.
-    options, preproc, run
-        What decides on the result.
-
     Returns
     -------
     dict of Member to two nodes

@@ -25,25 +25,14 @@ check_version = false
 def prepare_environment(
     work_dir: Path, *, random_seed: int, threads: int, verbose: bool = False
 ) -> None:
-    """Set variables that worker processes inherit.
+    """Set variables that worker processes inherit; ``threads`` are OpenMP's in one process.
 
-    - nipype reads its settings from the work directory, not from ``$HOME``, which may
-      not exist or not be writable, and never sends anything;
+    - nipype reads its settings from the work directory, which must exist, not from ``$HOME``, which
+      may not be there or not be writable, never sends anything, and logs every step if ``verbose``;
     - ITK uses one thread and one seed, else registration and N4 differ from run to run;
     - caches of libraries go to the work directory where ``$HOME`` cannot be written;
     - processes import nothing from the folder that the command happens to be run in;
     - the user has a name, by which nipype calls the jobs of a cluster: one of a container may not.
-
-    Parameters
-    ----------
-    work_dir : Path
-        Existing work directory.
-    random_seed : int
-        Seed of ITK's samplers.
-    threads : int
-        Threads of OpenMP in one process.
-    verbose : bool
-        Let nipype log every step.
     """
     folder = work_dir / ".nipype"
     folder.mkdir(exist_ok=True)

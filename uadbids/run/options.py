@@ -24,26 +24,18 @@ class RunOptions:
         Where intermediate results are kept, so that a second run goes on from them.
     skull_strip : str
         ``auto``, ``hd-bet``, ``deepbet``, ``mask`` or ``none``.
-    hd_bet_weights : Path or None
-        Folder with HD-BET's weights.
-    hd_bet_sha256 : str
-        Hash of those weights; others make other masks.
+    hd_bet_weights, hd_bet_sha256 : Path or None, and str
+        Folder with HD-BET's weights, and their hash; others make other masks.
     device : str
         Where networks run: ``cpu`` or ``cuda[:N]``, already resolved.
-    nprocs : int
-        Steps that run at the same time.
-    omp_nthreads : int
-        CPU threads of one step.
-    mem_mb : int or None
-        Memory that all steps together may plan with.
+    nprocs, omp_nthreads, mem_mb : int
+        Steps that run at the same time, CPU threads of one, memory that all may plan with.
     use_plugin : Path or None
         nipype plugin file (YAML) for a cluster.
     random_seed : int
         Seed of ITK's samplers.
-    stop_on_first_crash : bool
-        End the run at the first failure.
-    write_graph : bool
-        Write the graph of steps into the work directory.
+    stop_on_first_crash, write_graph : bool
+        End at the first failure; write the graph of steps into the work directory.
     run_uuid : str
         Names the run: the folder of its log, and those of crash files.
     """

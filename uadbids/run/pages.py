@@ -31,20 +31,7 @@ def write_pages(
     failures: Mapping[str, Sequence[Failure]],
     started: datetime,
 ) -> list[Path]:
-    """Write ``sub-XX.html`` for each subject.
-
-    Parameters
-    ----------
-    output_dir : Path
-        Output dataset.
-    card : Card
-        The model's.
-    subjects : sequence of str
-        Labels without ``sub-``.
-    failures : mapping
-        Scans of a subject that failed.
-    started : datetime
-        When the run began.
+    """Write ``sub-XX.html`` for each subject; ``failures`` are its scans that failed.
 
     Returns
     -------
@@ -68,20 +55,7 @@ def write_pages(
 
 
 def write_methods(output_dir: Path, card: Card) -> MethodsText:
-    """Write the methods text of all finished scans: ``logs/CITATION.md``, ``.html``, ``.bib``.
-
-    Parameters
-    ----------
-    output_dir : Path
-        Output dataset.
-    card : Card
-        The model's.
-
-    Returns
-    -------
-    MethodsText
-        The text.
-    """
+    """Write the methods text of all finished scans: ``logs/CITATION.md``, ``.html``, ``.bib``."""
     scans = [scan.metadata for scan in finished_scans(output_dir)]
     methods = describe_methods(__version__, card.to_dict(), scans)
     for ending, text in (

@@ -77,11 +77,6 @@ class SynthesizeOptions:
 def synthesize_dataset(options: SynthesizeOptions) -> int:
     """Write synthetic scans; those that are there already, from the same settings, are kept.
 
-    Parameters
-    ----------
-    options : SynthesizeOptions
-        From what, how many, where.
-
     Returns
     -------
     int

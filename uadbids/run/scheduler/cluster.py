@@ -23,21 +23,9 @@ _LOST = (
 def cluster_plugin(
     kind: type[SGELikeBatchManagerBase], arguments: dict[str, Any]
 ) -> SGELikeBatchManagerBase:
-    """Make a plugin for which a job that the cluster ended is a failed step.
+    """Make one of nipype's plugins for clusters, for which a job that the cluster ended has failed.
 
     nipype's own stumbles over such a job when it writes the crash file, and the run is over.
-
-    Parameters
-    ----------
-    kind : type
-        nipype's plugin: SLURM, SGE, PBS and the like.
-    arguments : dict
-        Its ``plugin_args``.
-
-    Returns
-    -------
-    SGELikeBatchManagerBase
-        A plugin to run a graph with.
     """
 
     class Patient(kind):
