@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from uadbids.detection.postprocess import erode, segment
+from uadbids.detection.postprocess import examined_part, segment
 from uadbids.detection.residuals import RESIDUALS, mean_absolute_error
 from uadbids.detection.residuals import residual as take_residual
 from uadbids.detection.threshold import choose_threshold
 from uadbids.errors import ScanError
 from uadbids.model.bundle import Bundle, DetectionConfig
 from uadbids.model.config import ResidualKind
-from uadbids.model.grid import Crop
+from uadbids.model.grid import TEMPLATE_SHAPE, Crop
 from uadbids.model.inference import reconstruct, resolve_device
 from uadbids.model.vae import VAE
-from uadbids.preproc.template import SHAPE, Template
+from uadbids.preproc.template import Template
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -202,9 +202,9 @@ def examine(
     seen = crop.apply(np.where(brain, volume, 0.0).astype(np.float32))
     inside = crop.apply(brain)
     rebuilt = reconstruct(model, seen, device) * inside
-    examined = erode(brain, settings.erosion_mm, SPACING) & crop.mask(shape)
+    examined = examined_part(brain, settings.erosion_mm, crop)
     kind = kind or settings.residual
-    knows_place = RESIDUALS[kind].needs_place and shape == SHAPE
+    knows_place = RESIDUALS[kind].needs_place and shape == TEMPLATE_SHAPE
     difference = take_residual(
         seen,
         rebuilt,

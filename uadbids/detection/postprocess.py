@@ -10,6 +10,8 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.measure import regionprops_table
 
+from uadbids.model.grid import Crop
+
 Bools = npt.NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
@@ -77,6 +79,15 @@ def erode(mask: Bools, mm: float, spacing: Spacing) -> Bools:
     eroded = np.zeros_like(mask)
     eroded[box] = ndimage.binary_erosion(mask[box], distances <= mm)
     return eroded
+
+
+def examined_part(brain: Bools, erosion_mm: float, crop: Crop) -> Bools:
+    """Part of a brain on a 1 mm grid, (X, Y, Z), where findings are looked for.
+
+    It is eroded, and lies in what the model sees.
+    """
+    x, y, z = brain.shape
+    return erode(brain, erosion_mm, (1.0, 1.0, 1.0)) & crop.mask((x, y, z))
 
 
 def segment(

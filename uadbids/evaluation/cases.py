@@ -13,7 +13,7 @@ from uadbids.bids.dataset import MODEL_CARD
 from uadbids.bids.files import read_json
 from uadbids.bids.names import derivative_path
 from uadbids.bids.scan import Scan
-from uadbids.detection.postprocess import Spacing, erode, segment
+from uadbids.detection.postprocess import Spacing, examined_part, segment
 from uadbids.detection.residuals import residual_of
 from uadbids.errors import ScanError, UsageError
 from uadbids.evaluation.images import Way, read_mask
@@ -215,14 +215,13 @@ def read_template_side(scan: Scan, maps_dir: Path, detection: Detection) -> Temp
     volume, recon, anomaly, brain = (read_canonical(path) for path in paths)
     mask = brain.data > 0
     x, y, z = mask.shape
-    crop = detection.crop.mask((x, y, z))
     return TemplateSide(
         volume.data.astype(np.float32),
         recon.data.astype(np.float32),
         anomaly.data.astype(np.float32),
         mask,
-        mask & crop,
-        erode(mask, detection.erosion_mm, _ISOTROPIC) & crop,
+        mask & detection.crop.mask((x, y, z)),
+        examined_part(mask, detection.erosion_mm, detection.crop),
         volume.affine,
         float(scan.metadata.get("MinVolumeMm3", detection.min_volume_mm3)),
     )

@@ -10,9 +10,6 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-SHAPE = (170, 204, 170)
-"""Voxels of the template along right, anterior and superior (Lambert et al. 2021, section 3)."""
-
 
 @dataclass(frozen=True)
 class Template:

@@ -7,7 +7,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from uadbids.detection.postprocess import erode
+from uadbids.detection.postprocess import examined_part
 from uadbids.model.bundle import read_card
 from uadbids.model.calibration import Calibration
 from uadbids.preproc.template import Template
@@ -64,8 +64,7 @@ def draw_figures(
     threshold, template = float(facts["Threshold"]), Template.packaged()
     card = read_card(bundle)
     brain = np.asarray(nib.load(mask).dataobj) > 0
-    x, y, z = brain.shape
-    examined = erode(brain, card.detection.erosion_mm, (1.0, 1.0, 1.0)) & card.crop.mask((x, y, z))
+    examined = examined_part(brain, card.detection.erosion_mm, card.crop)
     calibrated = facts["ResidualKind"] == card.detection.residual
     # What two figures show is read once.
     scan, native_brain = load_volume(source), load_volume(native["native_brain"])
