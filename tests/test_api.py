@@ -16,6 +16,8 @@ import pytest
 import uadbids
 from uadbids.errors import BundleError, ScanError, UsageError
 
+# Of deepbet.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
 DOCS = Path(__file__).parents[1] / "docs"
 
 
