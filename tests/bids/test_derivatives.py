@@ -124,7 +124,7 @@ def test_finished_scans_are_found_again(
     found = finished_scans(out)
     assert [scan.entities for scan in found] == [scan.entities for scan in scans]
     for again, scan in zip(found, scans, strict=True):
-        assert again.path == out / derivative_path(scan, "native_lesions")
+        assert again.mask == out / derivative_path(scan, "native_lesions")
         assert again.metadata["FindingCount"] == 1
         for key in DERIVATIVES:
             assert derivative_path(again, key) == derivative_path(scan, key)

@@ -14,7 +14,7 @@ from uadbids.bids.files import (
     tsv_bytes,
 )
 from uadbids.bids.names import DERIVATIVES, derivative_path, figure_path
-from uadbids.bids.scan import Scan, parse_entities
+from uadbids.bids.scan import FinishedScan, NamedScan, Scan, parse_entities
 from uadbids.bids.sidecar import COMPONENT_COLUMNS, sidecar
 
 _MARKER = "native_lesions"
@@ -102,7 +102,7 @@ def _sha256(content: Path | bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def verify_scan(output_dir: Path, scan: Scan, source: Path | None = None) -> list[str]:
+def verify_scan(output_dir: Path, scan: NamedScan, source: Path | None = None) -> list[str]:
     """Compare the outputs of a scan with the hashes that were written with them.
 
     Of the scan its entities alone count; ``source`` is its image, to check that the outputs belong
@@ -134,12 +134,12 @@ def verify_scan(output_dir: Path, scan: Scan, source: Path | None = None) -> lis
     return found
 
 
-def marker_path(output_dir: Path, scan: Scan) -> Path:
+def marker_path(output_dir: Path, scan: NamedScan) -> Path:
     """Return the file whose presence says that a scan is finished."""
     return output_dir / derivative_path(scan, _MARKER, ".json")
 
 
-def is_finished(output_dir: Path, scan: Scan) -> bool:
+def is_finished(output_dir: Path, scan: NamedScan) -> bool:
     """Return whether the outputs of a scan are in place; `verify_scan` looks into them."""
     record = read_json(marker_path(output_dir, scan))
     return isinstance(record, dict) and _complete(output_dir, record)
@@ -151,7 +151,7 @@ def _complete(output_dir: Path, record: Mapping[str, Any]) -> bool:
     return not isinstance(hashes, dict) or all((output_dir / name).is_file() for name in hashes)
 
 
-def scan_files(output_dir: Path, scan: Scan) -> list[Path]:
+def scan_files(output_dir: Path, scan: NamedScan) -> list[Path]:
     """List the outputs of a scan which exist: images, sidecars, tables and figures."""
     named = [
         output_dir / derivative_path(scan, key, extension)
@@ -162,15 +162,13 @@ def scan_files(output_dir: Path, scan: Scan) -> list[Path]:
     return [path for path in named if path.is_file()] + sorted(pattern.parent.glob(pattern.name))
 
 
-def finished_scans(output_dir: Path, subject: str | None = None) -> list[Scan]:
+def finished_scans(output_dir: Path, subject: str | None = None) -> list[FinishedScan]:
     """Find the scans which are finished in an output dataset, all or those of one participant.
 
     Returns
     -------
-    list of Scan
-        Sorted by name. `Scan.path` is the mask of findings in native space, `Scan.metadata` its
-        sidecar (provenance and summary), `Scan.entities` are those of the scan itself, so that
-        `derivative_path` and `figure_path` lead to all of its outputs.
+    list of FinishedScan
+        Sorted by name.
     """
     marked = _marked_scans(output_dir, subject)
     return [scan for scan, record in marked if _complete(output_dir, record)]
@@ -186,7 +184,7 @@ def verify_outputs(output_dir: Path, bids_dir: Path) -> dict[str, list[str]]:
 
 def _marked_scans(
     output_dir: Path, subject: str | None = None
-) -> list[tuple[Scan, dict[str, Any]]]:
+) -> list[tuple[FinishedScan, dict[str, Any]]]:
     """Find the scans that have a marker, each with what the marker records."""
     folder = f"sub-{subject or '*'}"
     found = []
@@ -197,11 +195,11 @@ def _marked_scans(
             if isinstance(record, dict):
                 image = path.with_name(path.name.replace(".json", ".nii.gz"))
                 facts = {key: value for key, value in record.items() if key != HASHES}
-                found.append((Scan(image, _source_entities(path), facts), record))
+                found.append((FinishedScan(image, _source_entities(path), facts), record))
     return sorted(found, key=lambda pair: pair[0].name)
 
 
-def _source_path(bids_dir: Path, scan: Scan) -> Path | None:
+def _source_path(bids_dir: Path, scan: FinishedScan) -> Path | None:
     """Return the image that a finished scan says it was made from, in the raw dataset."""
     sources = scan.metadata.get("Sources")
     uris = sources if isinstance(sources, list) else []

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from bids.layout.writing import build_path
 
-from uadbids.bids.scan import Scan
+from uadbids.bids.scan import NamedScan
 from uadbids.errors import ScanError
 
 TEMPLATE_SPACE = "UADBIDS"
@@ -132,7 +132,7 @@ DERIVATIVES: Mapping[str, Derivative] = {
 }
 
 
-def derivative_path(scan: Scan, key: str, extension: str | None = None) -> PurePosixPath:
+def derivative_path(scan: NamedScan, key: str, extension: str | None = None) -> PurePosixPath:
     """Return where one output of a scan lies.
 
     The path starts at the root of the output dataset; ``extension`` is another one of this kind,
@@ -153,13 +153,13 @@ def derivative_path(scan: Scan, key: str, extension: str | None = None) -> PureP
     clash = scan.entities.keys() & DERIVATIVES[key].entities.keys()
     if not isinstance(path, str) or clash:
         raise ScanError(
-            f"{scan.path.name} has an entity that cannot stand in the name of a derivative; "
+            f"{scan.file_name} has an entity that cannot stand in the name of a derivative; "
             "rename the file by the rules of BIDS for FLAIR images."
         )
     return PurePosixPath(path)
 
 
-def figure_path(scan: Scan, kind: str) -> PurePosixPath:
+def figure_path(scan: NamedScan, kind: str) -> PurePosixPath:
     """Return where a figure of a scan lies: ``sub-01/figures/<name>_desc-<kind>_FLAIR.svg``."""
     return PurePosixPath(f"sub-{scan.subject}/figures/{scan.name}_desc-{kind}_FLAIR.svg")
 

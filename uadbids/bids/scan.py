@@ -19,9 +19,36 @@ _INDICES = frozenset({"run", "echo", "chunk"})
 _NOT_MAGNITUDE = frozenset({"phase", "real", "imag"})
 
 
+class NamedScan:
+    """What the name of a scan's file says of it, raw or finished."""
+
+    entities: Mapping[str, str]
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file that has these entities."""
+        raise NotImplementedError
+
+    @property
+    def subject(self) -> str:
+        """Label of the participant, without ``sub-``."""
+        return self.entities["subject"]
+
+    @property
+    def session(self) -> str | None:
+        """Label of the session, without ``ses-``; ``None`` where there is none."""
+        return self.entities.get("session")
+
+    @property
+    def name(self) -> str:
+        """All entities, in the order of BIDS: ``sub-01_ses-1_run-01``."""
+        held = {key: self.entities.get(name) for key, name in ENTITIES.items()}
+        return "_".join(f"{key}-{value}" for key, value in held.items() if value is not None)
+
+
 @dataclass(frozen=True)
-class Scan:
-    """One FLAIR image of a dataset.
+class Scan(NamedScan):
+    """One raw FLAIR image of a dataset.
 
     Attributes
     ----------
@@ -46,26 +73,39 @@ class Scan:
     is_refused: bool = False
 
     @property
-    def subject(self) -> str:
-        """Label of the participant, without ``sub-``."""
-        return self.entities["subject"]
-
-    @property
-    def session(self) -> str | None:
-        """Label of the session, without ``ses-``; ``None`` where there is none."""
-        return self.entities.get("session")
-
-    @property
-    def name(self) -> str:
-        """All entities, in the order of BIDS: ``sub-01_ses-1_run-01``."""
-        held = {key: self.entities.get(name) for key, name in ENTITIES.items()}
-        return "_".join(f"{key}-{value}" for key, value in held.items() if value is not None)
+    def file_name(self) -> str:
+        """Name of the image."""
+        return self.path.name
 
     @property
     def relative_path(self) -> str:
         """The image from the root of its dataset, with forward slashes."""
         session = f"ses-{self.session}/" if self.session else ""
         return f"sub-{self.subject}/{session}anat/{self.path.name}"
+
+
+@dataclass(frozen=True)
+class FinishedScan(NamedScan):
+    """One scan whose outputs are in place.
+
+    Attributes
+    ----------
+    mask : Path
+        Mask of its findings, in the space of the scan.
+    entities : Mapping[str, str]
+        Those of the scan itself: `names.derivative_path` and `figure_path` lead to all its outputs.
+    metadata : Mapping[str, Any]
+        Sidecar of the mask: all facts of the scan.
+    """
+
+    mask: Path
+    entities: Mapping[str, str]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def file_name(self) -> str:
+        """Name of the mask."""
+        return self.mask.name
 
 
 def parse_entities(stem: str) -> dict[str, str]:

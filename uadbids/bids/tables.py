@@ -9,7 +9,7 @@ from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.facts import FACTS
 from uadbids.bids.files import json_bytes, read_json, read_tsv, tsv_bytes, write_bytes
 from uadbids.bids.names import scans_table_path
-from uadbids.bids.scan import Scan
+from uadbids.bids.scan import FinishedScan
 
 _DESCRIPTIONS = {
     "anomaly": "Error of the reconstruction by the model of healthy brains",
@@ -114,7 +114,7 @@ def _scans_tables(output_dir: Path, subject: str | None) -> dict[Path, bytes]:
     }
     meanings |= {fact.column: fact.meaning for fact in _SCAN_FACTS}
 
-    def place(scan: Scan) -> tuple[str, str]:
+    def place(scan: FinishedScan) -> tuple[str, str]:
         return scan.subject, scan.session or ""
 
     tables: dict[Path, bytes] = {}
@@ -130,10 +130,10 @@ def _column_json(description: str, columns: Mapping[str, Any]) -> bytes:
     return json_bytes({"Description": f"{description}.", **columns})
 
 
-def _scan_rows(scans: Iterable[Scan]) -> list[dict[str, Any]]:
+def _scan_rows(scans: Iterable[FinishedScan]) -> list[dict[str, Any]]:
     return [
         {
-            "filename": f"anat/{scan.path.name}",
+            "filename": f"anat/{scan.mask.name}",
             **{fact.column: scan.metadata.get(fact.key) for fact in _SCAN_FACTS},
         }
         for scan in scans

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uadbids.bids.derivatives import finished_scans
-from uadbids.bids.scan import Scan
+from uadbids.bids.scan import FinishedScan
 from uadbids.detection.hyperintensity import robust_z
 from uadbids.detection.residuals import INTENSITY, residual, residual_of
 from uadbids.errors import UsageError
@@ -58,7 +58,7 @@ class Method:
     boundary: float = 0.0
 
 
-def model_of(scans: Sequence[Scan]) -> Method:
+def model_of(scans: Sequence[FinishedScan]) -> Method:
     """Return the model that made the maps.
 
     Raises
@@ -185,7 +185,7 @@ def baselines(maps_dir: Path, healthy_dir: Path | None, detection: Detection) ->
     ]
 
 
-def _healthy_scans(maps_dir: Path, healthy_dir: Path) -> list[Scan]:
+def _healthy_scans(maps_dir: Path, healthy_dir: Path) -> list[FinishedScan]:
     if healthy_dir.resolve() == maps_dir.resolve():
         raise UsageError("--healthy-maps: give other scans than those that are evaluated")
     healthy = finished_scans(healthy_dir)
@@ -204,13 +204,13 @@ def _healthy_scans(maps_dir: Path, healthy_dir: Path) -> list[Scan]:
     return healthy
 
 
-def _made_by(scan: Scan) -> tuple[object, object]:
+def _made_by(scan: FinishedScan) -> tuple[object, object]:
     return scan.metadata.get("ModelSHA256"), scan.metadata.get("ResidualKind")
 
 
 def _sides(
-    healthy: Sequence[Scan], healthy_dir: Path, detection: Detection
-) -> Iterator[tuple[Scan, TemplateSide]]:
+    healthy: Sequence[FinishedScan], healthy_dir: Path, detection: Detection
+) -> Iterator[tuple[FinishedScan, TemplateSide]]:
     """Read one scan after the other: a cohort does not fit into memory."""
     for scan in healthy:
         side = read_template_side(scan, healthy_dir, detection)

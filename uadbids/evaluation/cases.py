@@ -12,7 +12,7 @@ import numpy as np
 from uadbids.bids.dataset import MODEL_CARD
 from uadbids.bids.files import read_json
 from uadbids.bids.names import derivative_path
-from uadbids.bids.scan import Scan
+from uadbids.bids.scan import FinishedScan
 from uadbids.detection.postprocess import Spacing, examined_part, segment
 from uadbids.detection.residuals import residual_of
 from uadbids.errors import ScanError, UsageError
@@ -108,7 +108,7 @@ class Case:
 
     Attributes
     ----------
-    scan : Scan
+    scan : FinishedScan
         Entities and sidecar.
     references : mapping of str to ndarray of bool
         Lesions, by the name of who drew them.
@@ -130,7 +130,7 @@ class Case:
         What a reader should know.
     """
 
-    scan: Scan
+    scan: FinishedScan
     references: Mapping[str, np.ndarray]
     on_template: Mapping[str, np.ndarray]
     found: np.ndarray
@@ -175,8 +175,8 @@ def read_case(pair: Pair, how: Reading) -> Case:
     scan, read = pair.scan, partial(_read, how.maps_dir, pair.scan)
     threshold = scan.metadata.get("Threshold")
     if not isinstance(threshold, int | float):
-        raise ScanError(f"{scan.path}: its sidecar has no Threshold; run the scan again")
-    found = read_canonical(scan.path)
+        raise ScanError(f"{scan.mask}: its sidecar has no Threshold; run the scan again")
+    found = read_canonical(scan.mask)
     drawn: dict[str, np.ndarray] = {}
     notes: list[str] = []
     for name, path in pair.masks.items():
@@ -206,7 +206,9 @@ def read_case(pair: Pair, how: Reading) -> Case:
     return replace(case, notes=(*notes, *_doubts(case)))
 
 
-def read_template_side(scan: Scan, maps_dir: Path, detection: Detection) -> TemplateSide | None:
+def read_template_side(
+    scan: FinishedScan, maps_dir: Path, detection: Detection
+) -> TemplateSide | None:
     """Read the outputs of a scan on the template grid; None where they were not written."""
     keys = ("preproc", "recon", "anomaly", "brain")
     paths = [maps_dir / derivative_path(scan, f"template_{key}") for key in keys]
@@ -227,7 +229,7 @@ def read_template_side(scan: Scan, maps_dir: Path, detection: Detection) -> Temp
     )
 
 
-def _read(maps_dir: Path, scan: Scan, key: str) -> Volume:
+def _read(maps_dir: Path, scan: FinishedScan, key: str) -> Volume:
     return read_canonical(maps_dir / derivative_path(scan, key))
 
 

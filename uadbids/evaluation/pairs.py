@@ -7,7 +7,7 @@ from pathlib import Path
 
 from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.masks import LESIONS
-from uadbids.bids.scan import ENTITIES, Scan, parse_entities
+from uadbids.bids.scan import ENTITIES, FinishedScan, parse_entities
 from uadbids.errors import UsageError
 
 Filters = Mapping[str, frozenset[str]]
@@ -26,14 +26,14 @@ class Pair:
 
     Attributes
     ----------
-    scan : Scan
+    scan : FinishedScan
         See `derivatives.finished_scans`.
     masks : mapping of str to Path
         Name of the reference, such as ``label-lesion_desc-rater1``, -> image in the space of
         the scan.
     """
 
-    scan: Scan
+    scan: FinishedScan
     masks: Mapping[str, Path]
 
 
@@ -158,8 +158,8 @@ def _entities(path: Path) -> dict[str, str]:
 
 
 def _owner(
-    path: Path, entities: Mapping[str, str], scans: Sequence[Scan], filters: Filters
-) -> tuple[str, Scan | None]:
+    path: Path, entities: Mapping[str, str], scans: Sequence[FinishedScan], filters: Filters
+) -> tuple[str, FinishedScan | None]:
     """Return the scan of a mask, or why it has none."""
     reason = _unwanted(entities, filters)
     if reason:
@@ -188,7 +188,7 @@ def _unwanted(entities: Mapping[str, str], filters: Filters) -> str:
     return ""
 
 
-def _fits(entities: Mapping[str, str], scan: Scan) -> bool:
+def _fits(entities: Mapping[str, str], scan: FinishedScan) -> bool:
     if entities.get("session") != scan.session:
         return False
     named = {key: value for key, value in entities.items() if key not in _ADDED}

@@ -8,7 +8,7 @@ from typing import Any
 
 from uadbids.bids.facts import FACTS, Fact
 from uadbids.bids.files import json_bytes, tsv_bytes
-from uadbids.bids.scan import Scan
+from uadbids.bids.scan import FinishedScan
 from uadbids.qc.flags import flag_meanings
 
 Row = dict[str, Any]
@@ -40,7 +40,7 @@ class Column:
     """
 
     name: str
-    source: str | Callable[[Scan], Any]
+    source: str | Callable[[FinishedScan], Any]
     description: str
     units: str = ""
     title: str = ""
@@ -48,7 +48,7 @@ class Column:
     is_skewed: bool = False
     levels: Mapping[str, str] = field(default_factory=dict)
 
-    def value(self, scan: Scan) -> Any:
+    def value(self, scan: FinishedScan) -> Any:
         """Value of a scan; ``None`` where it is missing."""
         found = (
             scan.metadata.get(self.source) if isinstance(self.source, str) else self.source(scan)
@@ -64,56 +64,56 @@ def _number(value: Any) -> float | int | None:
     return value if is_number and math.isfinite(value) else None
 
 
-def _numbers(scan: Scan, field: str) -> list[float]:
+def _numbers(scan: FinishedScan, field: str) -> list[float]:
     """Numbers of a field that holds a list; none where one of them is missing."""
     values = scan.metadata.get(field)
     found = [_number(value) for value in values] if isinstance(values, list) else []
     return [value for value in found if value is not None] if None not in found else []
 
 
-def _item(field: str, place: int) -> Callable[[Scan], float | None]:
-    def value(scan: Scan) -> float | None:
+def _item(field: str, place: int) -> Callable[[FinishedScan], float | None]:
+    def value(scan: FinishedScan) -> float | None:
         found = _numbers(scan, field)
         return found[place] if place < len(found) else None
 
     return value
 
 
-def _largest_edge(scan: Scan) -> float | None:
+def _largest_edge(scan: FinishedScan) -> float | None:
     return max(_numbers(scan, "SourceVoxelSizeMm"), default=None)
 
 
-def _bias_ratio(scan: Scan) -> float | None:
+def _bias_ratio(scan: FinishedScan) -> float | None:
     found = _numbers(scan, "BiasFieldRange")
     return max(found) / min(found) if found and min(found) > 0 else None
 
 
-def _finding_share(scan: Scan) -> float | None:
+def _finding_share(scan: FinishedScan) -> float | None:
     found, brain = (_number(scan.metadata.get(f"{of}VolumeMl")) for of in ("Finding", "Brain"))
     return found / brain if found is not None and brain else None
 
 
-def _seconds(scan: Scan) -> float | None:
+def _seconds(scan: FinishedScan) -> float | None:
     stages = scan.metadata.get("StageSeconds")
     found = [_number(value) for value in stages.values()] if isinstance(stages, Mapping) else []
     known = [value for value in found if value is not None]
     return round(sum(known), 2) if known else None
 
 
-def _texts(scan: Scan, field: str) -> list[str]:
+def _texts(scan: FinishedScan, field: str) -> list[str]:
     values = scan.metadata.get(field)
     return [str(value) for value in values] if isinstance(values, list) else []
 
 
-def _joined(name: str) -> Callable[[Scan], str | None]:
+def _joined(name: str) -> Callable[[FinishedScan], str | None]:
     return lambda scan: ",".join(dict.fromkeys(_texts(scan, name))) or None
 
 
-def _warnings(scan: Scan) -> int:
+def _warnings(scan: FinishedScan) -> int:
     return len(dict.fromkeys(_texts(scan, "Warnings")))
 
 
-def _text(name: str, source: str | Callable[[Scan], Any], description: str) -> Column:
+def _text(name: str, source: str | Callable[[FinishedScan], Any], description: str) -> Column:
     return Column(name, source, description, is_number=False)
 
 
@@ -176,12 +176,12 @@ SETTINGS = (
 )
 
 
-def group_rows(scans: Sequence[Scan]) -> list[Row]:
+def group_rows(scans: Sequence[FinishedScan]) -> list[Row]:
     """Make the rows of a study.
 
     Parameters
     ----------
-    scans : sequence of Scan
+    scans : sequence of FinishedScan
         What `derivatives.finished_scans` gives.
 
     Returns

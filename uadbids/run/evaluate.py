@@ -15,7 +15,7 @@ from uadbids.bids.dataset import MODEL_CARD
 from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.files import file_sha256, json_bytes, read_json, tsv_bytes, write_bytes
 from uadbids.bids.names import derivative_path
-from uadbids.bids.scan import Scan
+from uadbids.bids.scan import FinishedScan
 from uadbids.errors import ScanError, UsageError
 from uadbids.evaluation.baselines import Method, baselines, model_of, plain_residual
 from uadbids.evaluation.cases import Case, Detection, Reading, read_case, read_detection
@@ -227,7 +227,9 @@ def _mean_curves(curves: Sequence[Curve]) -> dict[tuple[str, str], np.ndarray]:
     return {key: np.mean(several, axis=0) for key, several in grouped.items()}
 
 
-def _facts(scan: Scan, reading: Reading, healthy_dir: Path | None, seed: int) -> dict[str, Any]:
+def _facts(
+    scan: FinishedScan, reading: Reading, healthy_dir: Path | None, seed: int
+) -> dict[str, Any]:
     """Gather what fixes the figures besides the images: CamelCase keys, for page and record."""
     healthy = {"HealthyScans": len(finished_scans(healthy_dir))} if healthy_dir else {}
     of_model = ("Model", "ModelSHA256", "ResidualKind", "ThresholdSource")

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from uadbids.bids.files import write_bytes
 from uadbids.bids.names import derivative_path
-from uadbids.bids.scan import Scan
+from uadbids.bids.scan import FinishedScan
 from uadbids.preproc.volume import READ_ERRORS
 
-Follow = Callable[[Sequence[Scan]], Iterable[Scan]]
+Follow = Callable[[Sequence[FinishedScan]], Iterable[FinishedScan]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class FindingFrequency:
 
 
 def finding_frequency(
-    output_dir: Path, scans: Sequence[Scan], template: Path, follow: Follow = iter
+    output_dir: Path, scans: Sequence[FinishedScan], template: Path, follow: Follow = iter
 ) -> FindingFrequency:
     """Average the masks of a study on the template grid.
 
@@ -63,7 +63,7 @@ def finding_frequency(
     ----------
     output_dir : Path
         Root of the output dataset.
-    scans : sequence of Scan
+    scans : sequence of FinishedScan
         Finished scans that have a mask on the template grid.
     template : Path
         An image on that grid.
@@ -80,7 +80,7 @@ def finding_frequency(
     # voxels are kept by participant (a few thousand each), and added when the participant is whole.
     share = np.zeros(int(np.prod(grid.shape)))
     unreadable: dict[str, str] = {}
-    waiting: list[tuple[Scan, NDArray[np.int64]]] = []
+    waiting: list[tuple[FinishedScan, NDArray[np.int64]]] = []
     participants = read = 0
 
     def settle() -> None:

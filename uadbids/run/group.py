@@ -22,6 +22,7 @@ from uadbids.bids.names import (
     report_path,
 )
 from uadbids.bids.query import Scan, find_scans, read_filters
+from uadbids.bids.scan import FinishedScan
 from uadbids.bids.sidecar import without_folders
 from uadbids.errors import ScanError, UsageError
 from uadbids.reports.frequency import draw_frequency
@@ -81,7 +82,7 @@ def group(options: GroupOptions) -> int:
 
 
 def _group(
-    options: GroupOptions, scans: list[Scan], missing: list[Scan], unexpected: list[str]
+    options: GroupOptions, scans: list[FinishedScan], missing: list[Scan], unexpected: list[str]
 ) -> int:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     rows = group_rows(scans)
@@ -114,7 +115,7 @@ def _group(
     return 1 if broken else 0
 
 
-def _select(options: GroupOptions) -> tuple[list[Scan], list[Scan], list[str]]:
+def _select(options: GroupOptions) -> tuple[list[FinishedScan], list[Scan], list[str]]:
     """Finished scans, scans of the dataset that are not, and finished ones it does not hold."""
     if not options.output_dir.is_dir():
         raise UsageError(
@@ -146,7 +147,7 @@ def _select(options: GroupOptions) -> tuple[list[Scan], list[Scan], list[str]]:
     return finished, missing, sorted(done - names)
 
 
-def _is_wanted(scan: Scan, options: GroupOptions) -> bool:
+def _is_wanted(scan: FinishedScan, options: GroupOptions) -> bool:
     participants = {label.removeprefix("sub-") for label in options.participant_labels}
     sessions = {label.removeprefix("ses-") for label in options.session_labels}
     return (not participants or scan.subject in participants) and (
@@ -159,7 +160,7 @@ def _card(output_dir: Path) -> Mapping[str, Any]:
     return card if isinstance(card, dict) else {}
 
 
-def _without_page(output_dir: Path, scans: Iterable[Scan]) -> frozenset[str]:
+def _without_page(output_dir: Path, scans: Iterable[FinishedScan]) -> frozenset[str]:
     subjects = {scan.subject for scan in scans}
     return frozenset(f"sub-{s}" for s in subjects if not (output_dir / report_path(s)).is_file())
 
@@ -183,7 +184,7 @@ def _unfinished(scan: Scan, output_dir: Path) -> Failure:
 
 
 def _map(
-    output_dir: Path, scans: Sequence[Scan], card: Mapping[str, Any], console: Console
+    output_dir: Path, scans: Sequence[FinishedScan], card: Mapping[str, Any], console: Console
 ) -> tuple[dict[str, Any] | None, list[str], bool]:
     """Make the map of frequency: what the page needs of it, notes, whether masks are broken."""
     image, text, figure = (output_dir / f"{MAP}{end}" for end in (".nii.gz", ".json", ".svg"))
@@ -224,7 +225,7 @@ def _map(
     return shown | numbers, notes, bool(found.unreadable)
 
 
-def _follow(scans: Sequence[Scan], console: Console) -> Iterable[Scan]:
+def _follow(scans: Sequence[FinishedScan], console: Console) -> Iterable[FinishedScan]:
     return track(
         scans,
         description="masks",
@@ -257,7 +258,7 @@ def _examined(card: Mapping[str, Any]) -> slice | None:
     return slice(max(start, 0), start + size)
 
 
-def _summary(scans: Sequence[Scan], report: GroupReport) -> list[str]:
+def _summary(scans: Sequence[FinishedScan], report: GroupReport) -> list[str]:
     """Say what a person at the terminal should know."""
     sentences = [f"scans: {len(scans)}, participants: {len({scan.subject for scan in scans})}"]
     if len(report.settings) > 1:

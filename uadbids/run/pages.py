@@ -14,7 +14,7 @@ from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.facts import RESULTS, results_of
 from uadbids.bids.files import write_bytes
 from uadbids.bids.names import derivative_path, figure_path, report_path
-from uadbids.bids.scan import Scan
+from uadbids.bids.scan import FinishedScan
 from uadbids.bids.sidecar import without_folders
 from uadbids.model.bundle import Card
 from uadbids.reports.methods import MethodsText, describe_methods, methods_page
@@ -72,7 +72,7 @@ def _to_share(failure: Failure) -> Failure:
     return replace(failure, reason=without_folders(failure.reason))
 
 
-def _report(output_dir: Path, scan: Scan) -> ScanReport:
+def _report(output_dir: Path, scan: FinishedScan) -> ScanReport:
     record: Mapping[str, Any] = scan.metadata
     figures = {kind: figure_path(scan, kind) for kind in figure_texts()}
     return ScanReport(
