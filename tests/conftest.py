@@ -9,9 +9,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from balls import balls  # noqa: F401
 from hypothesis import settings
 
 import uadbids
+from runs import example_run, here, made_once  # noqa: F401
 
 # How long an example takes says more about the machine's load than about the code.
 settings.register_profile("uadbids", deadline=None)

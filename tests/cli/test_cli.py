@@ -7,13 +7,7 @@ import time
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "uadbids"]
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+from runs import uadbids
 
 
 def test_help_imports_nothing_heavy():
@@ -30,26 +24,26 @@ def test_help_imports_nothing_heavy():
 
 @pytest.mark.slow
 def test_help_comes_in_under_a_second():
-    run("--help")
+    uadbids("--help")
     started = time.monotonic()
-    assert run("--help").returncode == 0
+    assert uadbids("--help").returncode == 0
     assert time.monotonic() - started < 1.0
 
 
 def test_version():
-    assert run("--version").stdout.startswith("uadbids 0.")
+    assert uadbids("--version").stdout.startswith("uadbids 0.")
 
 
-def test_dry_run_shows_scans_and_writes_nothing(example_dataset, tmp_path):
-    done = run(example_dataset, tmp_path / "out", "participant", "--dry-run")
+def test_dry_run_shows_scans_and_writes_nothing(here, example_dataset, tmp_path):
+    done = here(example_dataset, tmp_path / "out", "participant", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "sub-20_ses-2" in done.stdout
     assert "1 of 1 scans would run" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
-def test_models_are_listed_and_shown():
-    listed = run("models")
+def test_models_are_listed_and_shown(here):
+    listed = here("models")
     lines = [line.split("\t")[:2] for line in listed.stdout.splitlines()]
     assert lines == [
         ["dense2d", "dense 2D"],
@@ -57,7 +51,7 @@ def test_models_are_listed_and_shown():
         ["spatial2d", "spatial 2D"],
         ["spatial3d", "spatial 3D"],
     ]
-    card = json.loads(run("models", "dense3d").stdout)
+    card = json.loads(here("models", "dense3d").stdout)
     assert card["config"]["bottleneck"] == "dense"
     assert card["training"]["sources"] and card["limits"] and card["results"]
 
@@ -111,9 +105,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), WRONG.values(), ids=WRONG.keys())
-def test_mistakes_end_in_one_sentence(arguments, sentence, example_dataset, tmp_path):
+def test_mistakes_end_in_one_sentence(here, arguments, sentence, example_dataset, tmp_path):
     typed = [text.format(tmp=tmp_path, data=example_dataset) for text in arguments]
-    done = run(*typed, *([] if "-w" in typed or "group" in typed else ["-w", tmp_path / "work"]))
+    done = here(*typed, *([] if "-w" in typed or "group" in typed else ["-w", tmp_path / "work"]))
     assert done.returncode == 2
     assert sentence in done.stderr
     assert done.stderr.startswith("uadbids: ")
@@ -122,50 +116,50 @@ def test_mistakes_end_in_one_sentence(arguments, sentence, example_dataset, tmp_
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
-def test_seeds_have_bounds(seed, example_dataset, tmp_path):
-    done = run("train", example_dataset, tmp_path / "out", "--random-seed", str(seed))
+def test_seeds_have_bounds(here, seed, example_dataset, tmp_path):
+    done = here("train", example_dataset, tmp_path / "out", "--random-seed", str(seed))
     assert done.returncode == 2
     assert "Invalid value for '--random-seed'" in done.stderr
 
 
-def test_config_file_gives_defaults_and_typed_flags_win(example_dataset, tmp_path):
+def test_config_file_gives_defaults_and_typed_flags_win(here, example_dataset, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text('dry-run = true\nmodel = "nowhere"\n')
     arguments = (example_dataset, tmp_path / "out", "participant", "--config-file", config)
-    assert "No model bundle 'nowhere'" in run(*arguments).stderr
-    assert run(*arguments, "--model", "dense3d").returncode == 0
+    assert "No model bundle 'nowhere'" in here(*arguments).stderr
+    assert here(*arguments, "--model", "dense3d").returncode == 0
 
 
-def test_config_file_with_an_unknown_flag_is_refused(example_dataset, tmp_path):
+def test_config_file_with_an_unknown_flag_is_refused(here, example_dataset, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text("nprocz = 2\n")
-    done = run(example_dataset, tmp_path / "out", "participant", "--config-file", config)
+    done = here(example_dataset, tmp_path / "out", "participant", "--config-file", config)
     assert done.returncode == 2
     assert "nprocz" in done.stderr
 
 
-def test_foreign_output_folder_is_refused(example_dataset, tmp_path):
+def test_foreign_output_folder_is_refused(here, example_dataset, tmp_path):
     about = {"Name": "x", "BIDSVersion": "1.10.0", "GeneratedBy": [{"Name": "fMRIPrep"}]}
     (tmp_path / "dataset_description.json").write_text(json.dumps(about))
-    done = run(example_dataset, tmp_path, "participant")
+    done = here(example_dataset, tmp_path, "participant")
     assert done.returncode == 2
     assert "did not make" in done.stderr
 
 
-def test_dataset_without_one_usable_scan_is_refused(tmp_path):
+def test_dataset_without_one_usable_scan_is_refused(here, tmp_path):
     anat = tmp_path / "raw" / "sub-01" / "anat"
     anat.mkdir(parents=True)
     (tmp_path / "raw" / "dataset_description.json").write_text('{"Name": "x"}')
     (anat / "sub-01_FLAIR.nii.gz").symlink_to("not-fetched")
-    done = run(tmp_path / "raw", tmp_path / "out", "participant", "-w", tmp_path / "work")
+    done = here(tmp_path / "raw", tmp_path / "out", "participant", "-w", tmp_path / "work")
     assert done.returncode == 2
     assert "fetch it" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
 
 
-def test_pages_made_again_tell_of_the_model_that_made_the_outputs(example_dataset, tmp_path):
-    card = json.loads(run("models", "dense3d").stdout) | {"name": "mine"}
+def test_pages_made_again_tell_of_the_model_that_made_the_outputs(here, example_dataset, tmp_path):
+    card = json.loads(here("models", "dense3d").stdout) | {"name": "mine"}
     del card["calibration"]["thresholds"]  # what is shown in place of the table
     card["calibration"] |= {"probabilities": [0, 1], "residuals": [0, 1]}
     told = tmp_path / "sub-20/ses-2/anat/sub-20_ses-2_space-orig_label-anomaly_mask.json"
@@ -175,7 +169,7 @@ def test_pages_made_again_tell_of_the_model_that_made_the_outputs(example_datase
     ):
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(content))
-    done = run(example_dataset, tmp_path, "participant", "--reports-only")
+    done = here(example_dataset, tmp_path, "participant", "--reports-only")
     assert done.returncode == 0, done.stderr
     assert "The model: mine" in (tmp_path / "sub-20.html").read_text()
     assert json.loads((tmp_path / "code/model/model_card.json").read_text())["name"] == "mine"

@@ -1,17 +1,19 @@
 """Each packaged model does the main job, and its card tells how well."""
 
 import json
-import subprocess
-import sys
+import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 
+from heads import BALL_MM
+from runs import examine
 from uadbids.model.bundle import find_bundle, load_bundle, read_card
 from uadbids.model.config import MODELS
 
-WHERE, RADIUS_MM, BRIGHT = (159, 140, 31), 6.0, 160  # white matter of the example scan has 69
 BASELINES = ("equalised intensity", "robust z of intensity")
 
 
@@ -41,38 +43,23 @@ def test_weights_are_those_of_the_card(name):
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory, example_flair):
-    """The example scan with one bright ball in white matter."""
-    root = tmp_path_factory.mktemp("ball") / "raw"
-    path = root / "sub-ball" / "anat" / "sub-ball_FLAIR.nii.gz"
-    path.parent.mkdir(parents=True)
-    about = {"Name": "ball", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
-    (root / "dataset_description.json").write_text(json.dumps(about))
-    image = nib.load(example_flair)
-    data = np.asarray(image.dataobj, dtype=np.float32)
-    data[ball(image)] = BRIGHT
-    nib.Nifti1Image(data.astype(np.int16), image.affine).to_filename(path)
-    return root
-
-
-def ball(image):
-    grid = np.stack(np.meshgrid(*map(np.arange, image.shape), indexing="ij"), axis=-1)
-    away = (grid - WHERE) * image.header.get_zooms()
-    return np.linalg.norm(away, axis=-1) < RADIUS_MM
+def work(tmp_path_factory, balls):
+    """What the scan with the ball is once prepared, for all models."""
+    return Path(shutil.copytree(balls.run.work, tmp_path_factory.mktemp("models") / "work"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-def test_each_model_finds_a_bright_ball(name, dataset):
-    out, work = dataset.parent / name, dataset.parent / "work"
-    command = [sys.executable, "-m", "uadbids", dataset, out, "participant", "--model", name]
-    done = subprocess.run(
-        [*map(str, command), "-w", str(work)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    mask_file = out / "sub-ball/anat/sub-ball_space-orig_label-anomaly_mask.nii.gz"
+def test_each_model_finds_a_bright_ball(name, balls, work):
+    out = work.parent / name
+    flags = ("--participant-label", "plain", "--model", name)
+    run = examine(balls.root, out, work, *flags)
+    assert run.status == 0, run.text
+    mask_file = out / "sub-plain/anat/sub-plain_space-orig_label-anomaly_mask.nii.gz"
     told = json.loads(mask_file.with_name(mask_file.name.replace("nii.gz", "json")).read_text())
     assert told["Model"] == name and told["ResidualKind"] == "tfce"
     image = nib.load(mask_file)
-    truth, found = ball(image), np.asarray(image.dataobj) > 0
+    grid = np.stack(np.meshgrid(*map(np.arange, image.shape), indexing="ij"), axis=-1)
+    away = np.linalg.norm(apply_affine(image.affine, grid) - balls.centre, axis=-1)
+    truth, found = away < BALL_MM, np.asarray(image.dataobj) > 0
     assert (truth & found).sum() / truth.sum() > 0.6

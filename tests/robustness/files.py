@@ -4,7 +4,8 @@ import gzip
 import os
 from pathlib import Path
 
-from robustness.making import Case, Head, bomb, flip_bit, link, raw_bytes, save, values
+from heads import Head, save
+from robustness.making import Case, bomb, flip_bit, link, raw_bytes, values
 
 DAMAGED = "FILE: the file ends before the image does, or is damaged (ERROR); copy it again"
 NAME = "its name is not a BIDS name that agrees with its folder: rename the file"

@@ -1,21 +1,19 @@
 """Cases whose header, grid, voxels or content are odd."""
 
-import json
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from heads import Head, save, stripped, without_skull
 from robustness.making import (
     Case,
-    Head,
     Write,
     claims,
     cut,
     fields,
     grid,
-    save,
     spot,
     turn,
     values,
@@ -126,23 +124,6 @@ def volumes(n: int, *, ball: bool) -> Write:
         return head if ball else None
 
     return write
-
-
-def without_skull(data: np.ndarray) -> np.ndarray:
-    """Cut the brain out: what stays connected when thin sheets are gone."""
-    core = ndimage.binary_erosion(data > 35, iterations=3)
-    labels, _ = ndimage.label(core)
-    largest = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
-    brain = ndimage.binary_closing(ndimage.binary_dilation(largest, iterations=4), iterations=3)
-    return np.where(brain, data, 0).astype(np.float32)
-
-
-def stripped(path: Path, head: Head) -> Head:
-    """A skull-stripped image whose sidecar says so."""
-    save(path, head, data=without_skull(head.data))
-    told = path.with_name(path.name.replace(".nii.gz", ".json"))
-    told.write_text(json.dumps({"SkullStripped": True}))
-    return head
 
 
 def phantom(data: np.ndarray) -> np.ndarray:

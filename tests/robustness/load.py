@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 import uadbids
+from heads import Head, save
 from robustness.kills import alive
-from robustness.making import Head, save
 from uadbids.bids.query import find_scans
 
 EXAMPLE = Path(uadbids.__file__).parent / "data/example/sub-20/ses-2/anat/sub-20_ses-2_FLAIR.nii.gz"

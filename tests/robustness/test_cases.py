@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from nibabel.affines import apply_affine
 
+from heads import BALL_MM, Head
 from robustness.cases import CASES
 from robustness.images import FORMS, GUESSED
-from robustness.making import BALL_MM, Case, Head, ordinary_user
+from robustness.making import Case, ordinary_user
 from uadbids.bids.derivatives import marker_path, verify_scan
 from uadbids.bids.query import find_scans
 from uadbids.bids.scan import Scan

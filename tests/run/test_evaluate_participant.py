@@ -3,24 +3,18 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
+
+from runs import uadbids
 
 pytestmark = pytest.mark.slow
 BASELINES = ("equalised intensity", "robust z of intensity")
 
 
-def uadbids(*words):
-    command = [sys.executable, "-m", "uadbids", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_a_mask_that_is_what_was_found_has_a_dice_of_one(example_dataset, tmp_path):
-    maps, masks, out = tmp_path / "maps", tmp_path / "masks", tmp_path / "out"
-    run = uadbids(example_dataset, maps, "participant", "-w", tmp_path / "work")
-    assert run.returncode == 0, run.stderr
+def test_a_mask_that_is_what_was_found_has_a_dice_of_one(example_run, tmp_path):
+    maps, masks, out = example_run.out, tmp_path / "masks", tmp_path / "out"
+    assert example_run.status == 0, example_run.text
     anat = "sub-20/ses-2/anat/sub-20_ses-2"
     (masks / anat).parent.mkdir(parents=True)
     shutil.copy(

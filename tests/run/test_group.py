@@ -6,14 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from runs import uadbids
 from uadbids.bids.names import TEMPLATE_MASK, TEMPLATE_T1W
-from uadbids.cli import main
 
 FACTS = {"FindingVolumeMl": 1.5, "FindingCount": 2, "BrainVolumeMl": 900.0, "Warnings": []}
 WRITTEN = {
@@ -26,23 +25,9 @@ WRITTEN = {
 }
 
 
-class Done(NamedTuple):
-    """How a command ended."""
-
-    returncode: int
-    stderr: str
-
-
 @pytest.fixture
-def run(capsys):
-    """Run the command line in this process, which saves the seconds of its imports."""
-
-    def run_main(*arguments) -> Done:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        return Done(end.value.code or 0, capsys.readouterr().err)
-
-    return run_main
+def run(here):
+    return here
 
 
 def rows(out):
@@ -213,12 +198,10 @@ def test_what_cannot_work_is_refused_in_a_sentence(run, raw, out, tmp_path):
 
 
 @pytest.mark.slow
-def test_study_of_the_example(example_dataset, tmp_path, view):
-    out = tmp_path / "out"
-    for level in (["participant", "-w", tmp_path / "work", "--nprocs", "1"], ["group"]):
-        command = [sys.executable, "-m", "uadbids", example_dataset, out, *level]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+def test_study_of_the_example(example_run, example_dataset, tmp_path, view):
+    out = Path(shutil.copytree(example_run.out, tmp_path / "out"))
+    done = uadbids(example_dataset, out, "group")
+    assert done.returncode == 0, done.stderr
     assert written(out) - {".bidsignore"} == WRITTEN
     (row,) = rows(out)
     (scans,) = out.rglob("*_scans.tsv")

@@ -6,45 +6,25 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree import ElementTree
 
 import nibabel as nib
 import numpy as np
 import pytest
+from balls import VARIANTS
 from PIL import Image
-from scipy.spatial.transform import Rotation
+
+from heads import BALL_MM, Head, new_dataset, place, save, stripped
+from runs import command, examine
 
 pytestmark = pytest.mark.slow
-
-# White matter of the example scan, found by eye; far from ventricles and cortex.
-BALL_VOXEL = (159, 140, 31)
-BALL_MM = 6.0
-BALL_VALUE = 160.0  # white matter has 69
-
-
-class Run(NamedTuple):
-    """A finished run of the command line."""
-
-    out: Path
-    work: Path
-    status: int
-    text: str
-
-
-def uadbids(dataset: Path, out: Path, work: Path, *flags: str) -> Run:
-    command = [sys.executable, "-m", "uadbids", str(dataset), str(out), "participant"]
-    done = subprocess.run(
-        [*command, "-w", str(work), *flags], capture_output=True, text=True, check=False
-    )
-    return Run(out, work, done.returncode, done.stdout + done.stderr)
 
 
 def validate(root: Path) -> dict[str, Any]:
@@ -61,69 +41,6 @@ def hashes(root: Path) -> dict[str, str]:
     }
 
 
-def new_dataset(root: Path) -> Path:
-    root.mkdir()
-    about = {"Name": "robustness", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
-    (root / "dataset_description.json").write_text(json.dumps(about))
-    return root
-
-
-def place(root: Path, label: str) -> Path:
-    path = root / f"sub-{label}" / "anat" / f"sub-{label}_FLAIR.nii.gz"
-    path.parent.mkdir(parents=True)
-    return path
-
-
-def save(path: Path, data: np.ndarray, sform: np.ndarray, qform: np.ndarray | None = None) -> None:
-    image = nib.Nifti1Image(data, None)
-    image.set_sform(sform, code=1)
-    image.set_qform(sform if qform is None else qform, code=1)
-    image.header.set_xyzt_units("mm")
-    image.to_filename(path)
-
-
-def turned(affine: np.ndarray, degrees: tuple[float, float, float], shift: float) -> np.ndarray:
-    move = np.eye(4)
-    move[:3, :3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
-    move[:3, 3] = shift
-    return move @ affine
-
-
-@pytest.fixture(scope="module")
-def balls(tmp_path_factory, example_flair):
-    """Scans with one bright ball at known millimetres, under all kinds of headers."""
-    root = new_dataset(tmp_path_factory.mktemp("balls") / "raw")
-    image = nib.load(example_flair)
-    data = np.asarray(image.dataobj, dtype=np.float32)
-    centre = nib.affines.apply_affine(image.affine, BALL_VOXEL)
-    grid = np.stack(np.meshgrid(*map(np.arange, data.shape), indexing="ij"), axis=-1)
-    distance = np.linalg.norm(nib.affines.apply_affine(image.affine, grid) - centre, axis=-1)
-    data[distance < BALL_MM] = BALL_VALUE
-    affine = image.affine
-
-    save(place(root, "plain"), data.astype(np.int16), affine)
-    save(place(root, "oblique"), data, turned(affine, (14, -9, 11), 25.0))
-    mirror = affine @ np.array(
-        [[-1, 0, 0, data.shape[0] - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=float
-    )
-    save(place(root, "flipped"), data[::-1].copy(), mirror)
-    # Every other slice: voxels of 0.9 x 0.9 x 6 mm.
-    thick = affine @ np.diag([1, 1, 2, 1]).astype(float)
-    thick[:3, 3] = nib.affines.apply_affine(affine, (0, 0, 1))
-    save(place(root, "thick"), data[:, :, 1::2].copy(), thick)
-    # Axes in the order superior, left, anterior: a sagittal acquisition's.
-    permuted = affine @ np.array(
-        [[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=float
-    )
-    save(place(root, "permuted"), np.ascontiguousarray(np.moveaxis(data, 2, 0)), permuted)
-    save(place(root, "twoforms"), data, affine, turned(affine, (0, 0, 20), 40.0))
-    run = uadbids(root, root.parent / "out", root.parent / "work")
-    return root, run, centre
-
-
-VARIANTS = ("plain", "oblique", "flipped", "thick", "permuted", "twoforms")
-
-
 def test_every_variant_finishes(balls):
     _, run, _ = balls
     assert run.status == 0, run.text
@@ -131,13 +48,12 @@ def test_every_variant_finishes(balls):
 
 @pytest.mark.parametrize("label", VARIANTS)
 def test_ball_comes_back_at_its_place(balls, label):
-    root, run, centre = balls
+    root, run, _ = balls
     source = nib.load(root / f"sub-{label}" / "anat" / f"sub-{label}_FLAIR.nii.gz")
     folder = run.out / f"sub-{label}" / "anat"
     labels = nib.load(folder / f"sub-{label}_space-orig_seg-anomaly_dseg.nii.gz")
     assert labels.shape == source.shape
-    if label == "oblique":
-        centre = turned(np.eye(4), (14, -9, 11), 25.0)[:3] @ [*centre, 1]
+    centre = balls.centre_of(label)
     found = np.asarray(labels.dataobj)
     voxel = tuple(
         np.round(nib.affines.apply_affine(np.linalg.inv(source.affine), centre)).astype(int)
@@ -177,12 +93,6 @@ def test_scan_whose_forms_differ_is_told(balls):
     assert any("sform and qform" in warning for warning in told["Warnings"])
 
 
-@pytest.fixture(scope="module")
-def example_run(tmp_path_factory, example_dataset):
-    folder = tmp_path_factory.mktemp("example")
-    return uadbids(example_dataset, folder / "out", folder / "work")
-
-
 def test_output_with_sessions_is_valid(example_run):
     assert example_run.status == 0, example_run.text
     assert validate(example_run.out)["issues"]["issues"] == []
@@ -219,57 +129,62 @@ def test_what_earlier_versions_found_in_the_example_is_found(example_run):
     assert told["FindingVolumeMl"] == pytest.approx(0.6511, rel=0.05)
 
 
-def test_second_run_redoes_nothing(example_run, example_dataset):
-    before = hashes(example_run.out)
-    started = time.monotonic()
-    again = uadbids(example_dataset, example_run.out, example_run.work)
-    seconds = time.monotonic() - started
-    assert again.status == 0, again.text
-    assert hashes(example_run.out) == before
-    results = sorted(example_run.work.glob("uadbids_*/**/result_*.pklz"))
-    redone = {path.name for path in results if path.stat().st_mtime > time.time() - seconds}
-    assert len(results) == 3
-    assert redone == set()
-
-
-def test_killed_run_goes_on_to_the_same_bytes(example_run, example_dataset, tmp_path):
-    command = [sys.executable, "-m", "uadbids", str(example_dataset), str(tmp_path / "out")]
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, balls):
+    """A run of the plain scan that is killed after its first node, and the one that goes on."""
+    folder = tmp_path_factory.mktemp("killed")
+    out, work = folder / "out", folder / "work"
+    flags = ("--participant-label", "plain", "--nprocs", 1)
     process = subprocess.Popen(
-        [*command, "participant", "-w", str(tmp_path / "work")],
+        command(balls.root, out, "participant", "-w", work, *flags),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     deadline = time.monotonic() + 240
-    while not list((tmp_path / "work").glob("uadbids_*/**/result_detect.pklz")):
+    while not list(work.glob("uadbids_*/**/result_preprocess.pklz")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    finished = (
-        list((tmp_path / "out").rglob("*label-anomaly_mask*"))
-        if (tmp_path / "out").exists()
-        else []
-    )
+    finished = list(out.rglob("*label-anomaly_mask*"))
+    return finished, examine(balls.root, out, work, *flags)
+
+
+def test_killed_run_goes_on_to_the_same_bytes(killed, balls):
+    finished, again = killed
     assert finished == []
-    again = uadbids(example_dataset, tmp_path / "out", tmp_path / "work")
     assert again.status == 0, again.text
     # Half of it computed anew in another folder: the same bytes as the undisturbed run.
-    assert hashes(tmp_path / "out") == hashes(example_run.out)
+    undisturbed = hashes(balls.run.out / "sub-plain")
+    assert undisturbed
+    assert hashes(again.out / "sub-plain") == undisturbed
+
+
+def test_second_run_redoes_nothing(killed, balls):
+    _, first = killed
+    before = hashes(first.out)
+    results = {path: path.stat().st_mtime_ns for path in first.work.rglob("result_*.pklz")}
+    again = examine(balls.root, first.out, first.work, "--participant-label", "plain")
+    assert again.status == 0, again.text
+    assert hashes(first.out) == before
+    assert {*first.work.rglob("result_*.pklz")} == {*results}
+    redone = {path.name for path in results if path.stat().st_mtime_ns != results[path]}
+    assert len(results) == 3
+    assert redone == set()
 
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory, example_flair):
     """One good scan among broken ones."""
     root = new_dataset(tmp_path_factory.mktemp("broken") / "raw")
-    image = nib.load(example_flair)
-    data = np.asarray(image.dataobj, dtype=np.float32)
-    shutil.copy(example_flair, place(root, "good"))
+    head = Head.read(example_flair)
+    stripped(place(root, "good"), head)
     place(root, "truncated").write_bytes(example_flair.read_bytes()[:400_000])
-    save(place(root, "fourd"), np.stack([data, data], axis=-1), image.affine)
-    save(place(root, "zeros"), np.zeros_like(data), image.affine)
-    save(place(root, "nan"), np.full_like(data, np.nan), image.affine)
-    return uadbids(root, root.parent / "out", root.parent / "work")
+    save(place(root, "fourd"), head, data=np.stack([head.data, head.data], axis=-1))
+    save(place(root, "zeros"), head, data=np.zeros_like(head.data))
+    save(place(root, "nan"), head, data=np.full_like(head.data, np.nan))
+    return examine(root, root.parent / "out", root.parent / "work")
 
 
 REASONS = {
