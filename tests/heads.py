@@ -90,9 +90,9 @@ def without_skull(data: np.ndarray) -> np.ndarray:
     return np.where(brain, data, 0).astype(data.dtype)
 
 
-def stripped(path: Path, head: Head, **forms: Any) -> Head:
+def stripped(path: Path, head: Head, **how: Any) -> Head:
     """Write a skull-stripped image whose sidecar says so: no brain mask has to be found."""
-    save(path, head, data=without_skull(head.data), **forms)
+    save(path, head, **{"data": without_skull(head.data), **how})
     told = path.with_name(path.name.replace(".nii.gz", ".json"))
     told.write_text(json.dumps({"SkullStripped": True}))
     return head
