@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 EXAMPLE := uadbids/data/example
+# Two files at a time, one thread each; conftest.py puts those that take longest first.
+TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 SHELL_SCRIPTS := containers/check containers/install containers/array.sbatch containers/lock/make \
   $(addprefix containers/machine/,docker apptainer slurm)
 
@@ -23,10 +25,10 @@ demo: $(VENV)/.run ## detect anomalies in the packaged example scan
 	@for page in demo/out/sub-*.html; do test -s "$$page" && echo "Report: $(CURDIR)/$$page"; done
 
 test: check ## what CI runs: all checks and all tests, the slow ones included
-	$(BIN)/python -m pytest -m "not robustness"
+	$(TESTS) -m "not robustness" --durations=25
 
 fast: install ## the quick tests
-	$(BIN)/python -m pytest -m "not slow and not robustness"
+	$(TESTS) -m "not slow and not robustness"
 
 robustness: install ## hostile inputs, faults, 50 kills, a load, fuzzing: an hour and more; writes the docs' table
 	$(BIN)/python -m pytest tests/robustness

@@ -20,6 +20,27 @@ settings.register_profile("uadbids", deadline=None)
 settings.load_profile("uadbids")
 
 
+# Files that take minutes begin before the others, so that no process is left alone with one.
+LONGEST = (
+    "test_participant.py",
+    "test_train.py",
+    "test_registration.py",
+    "test_packaged_models.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort whole files: those of `LONGEST`, others with a slow test, and the quick ones."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+
+    def turn(item: pytest.Item) -> int:
+        if item.path.name in LONGEST:
+            return LONGEST.index(item.path.name)
+        return len(LONGEST) + (item.path not in slow)
+
+    items.sort(key=turn)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Undo what a command that was tested before has set: sums depend on the number of threads."""

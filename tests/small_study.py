@@ -190,19 +190,24 @@ def study() -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
-def data(study, tmp_path_factory):
-    """Maps of four participants, one of them without lesions; two raters; healthy scans."""
-    root = tmp_path_factory.mktemp("study")
-    for label, balls in BALLS.items():
-        truth = study.make_scan(root / "maps", root / "work", label, balls)
-        study.save(truth.astype(np.uint8), study.native, mask_path(root / "masks", label))
-        for rater, drawn in (("anna", truth), ("ben", ndimage.binary_erosion(truth))):
-            name = f"label-lesion_desc-{rater}"
-            path = mask_path(root / "raters", label, name)
-            study.save(drawn.astype(np.uint8), study.native, path)
-    for label, balls in HEALTHY.items():
-        study.make_scan(root / "healthy", root / "work", label, balls)
-    return root
+def data(study, made_once):
+    """Maps of four participants, one of them without lesions; two raters; healthy scans.
+
+    Only to be looked at: `maps` and `masks` are copies.
+    """
+
+    def make(root: Path) -> None:
+        for label, balls in BALLS.items():
+            truth = study.make_scan(root / "maps", root / "work", label, balls)
+            study.save(truth.astype(np.uint8), study.native, mask_path(root / "masks", label))
+            for rater, drawn in (("anna", truth), ("ben", ndimage.binary_erosion(truth))):
+                name = f"label-lesion_desc-{rater}"
+                path = mask_path(root / "raters", label, name)
+                study.save(drawn.astype(np.uint8), study.native, path)
+        for label, balls in HEALTHY.items():
+            study.make_scan(root / "healthy", root / "work", label, balls)
+
+    return made_once("study", make)
 
 
 @pytest.fixture

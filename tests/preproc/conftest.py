@@ -1,5 +1,6 @@
 """Small scans with any header, and the packaged example scan, prepared once."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -88,11 +89,20 @@ def template() -> Template:
 
 
 @pytest.fixture(scope="session")
-def example(example_flair: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def example(made_once, example_flair: Path) -> dict[str, Any]:
     """The example scan conformed, its brain (deepbet) and its bias-corrected image."""
-    folder = tmp_path_factory.mktemp("example")
-    conformed, brain, corrected = (folder / f"{n}.nii.gz" for n in ("conformed", "brain", "n4"))
-    conform(example_flair, conformed)
-    facts = extract_brain(conformed, brain, method="deepbet")
-    correct_bias(conformed, brain, corrected, PreprocConfig())
-    return {"conformed": conformed, "brain": brain, "corrected": corrected, "brain_facts": facts}
+
+    def paths(folder: Path) -> tuple[Path, Path, Path]:
+        conformed, brain, corrected = (folder / f"{n}.nii.gz" for n in ("conformed", "brain", "n4"))
+        return conformed, brain, corrected
+
+    def make(folder: Path) -> dict[str, Any]:
+        conformed, brain, corrected = paths(folder)
+        conform(example_flair, conformed)
+        facts = extract_brain(conformed, brain, method="deepbet")
+        correct_bias(conformed, brain, corrected, PreprocConfig())
+        return facts
+
+    folder = made_once("preprocessed", make)
+    made = dict(zip(("conformed", "brain", "corrected"), paths(folder), strict=True))
+    return {**made, "brain_facts": json.loads((folder / "made.json").read_text())}
