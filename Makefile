@@ -31,8 +31,8 @@ fast: install ## the quick tests
 	$(TESTS) -m "not slow and not robustness"
 
 robustness: install ## hostile inputs, faults, 50 kills, a load, fuzzing: an hour and more; writes the docs' table
-	$(BIN)/python -m pytest tests/robustness
-	PYTHONPATH=tests $(BIN)/python -m robustness.kills robustness/kills --kills 50
+	$(TESTS) tests/robustness
+	PYTHONPATH=tests $(BIN)/python -m robustness.kills robustness/kills --kills 50 --workers 2
 	PYTHONPATH=tests $(BIN)/python -m robustness.load robustness/load --scans 300 --every 10
 	@if $(BIN)/python -c 'import atheris' 2> /dev/null; then for target in header bundle; do \
 	  PYTHONPATH=tests $(BIN)/python -m robustness.fuzz $$target robustness/fuzz-$$target --seconds 60 || exit 1; \

@@ -3,8 +3,10 @@
     PYTHONPATH=tests python -m robustness.kills FOLDER --kills 50
 
 What was done so far is kept in FOLDER/kills.json; the same command goes on from there. Every round
-kills one run of the packaged example a few times (the whole run, the parent alone or a worker
-alone, by SIGKILL), each time in a stage drawn at random, and then lets it come to its end.
+kills one run a few times (the whole run, the parent alone or a worker alone, by SIGKILL), each time
+in a stage drawn at random, and then lets it come to its end. What is examined is the packaged
+example at half its resolution, in one of four rounds with its skull: where it has none, no brain
+mask has to be found, which is half of the work.
 """
 
 import argparse
@@ -16,15 +18,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import uadbids
+from heads import Head, new_dataset, place, save, stripped
 from uadbids.bids.derivatives import finished_scans, verify_scan
 from uadbids.bids.files import write_bytes
 
-EXAMPLE = Path(uadbids.__file__).parent / "data" / "example"
+EXAMPLE = Path(uadbids.__file__).parent / "data/example/sub-20/ses-2/anat/sub-20_ses-2_FLAIR.nii.gz"
+# Every so many rounds have a scan with its skull.
+WITH_SKULL_EVERY = 4
 # Stage -> file in the folder of the scan that is there once it has begun, and seconds within which
 # it is killed, about as long as it takes.
 STAGES = {
@@ -43,8 +50,19 @@ NODES = ("preprocess", "detect", "derive")
 VICTIMS = ("run", "parent", "worker")
 
 
-def start(out: Path, work: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "uadbids", str(EXAMPLE), str(out), "participant"]
+def make_datasets(folder: Path) -> dict[str, Path]:
+    """One scan with its skull, and the same without."""
+    head = Head.read(EXAMPLE)
+    roots = {}
+    for kind, write in (("skull", save), ("stripped", stripped)):
+        roots[kind] = folder / "raw" / kind
+        if not roots[kind].exists():
+            write(place(new_dataset(roots[kind]), "01"), head)
+    return roots
+
+
+def start(raw: Path, out: Path, work: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "uadbids", str(raw), str(out), "participant"]
     return subprocess.Popen(
         [*command, "-w", str(work), "--nprocs", "1"],
         stdout=subprocess.DEVNULL,
@@ -117,12 +135,13 @@ def kill(process: subprocess.Popen[str], victim: str) -> bool:
     return True
 
 
-def disturb(out: Path, work: Path, draw: random.Random) -> dict[str, Any] | None:
+def disturb(raw: Path, out: Path, work: Path, draw: random.Random) -> dict[str, Any] | None:
     """Run once and kill; None where the run came to its end before."""
-    left_to_do = [stage for stage in STAGES if not is_done(work, stage)]
+    fleeting = "brain_mask" if raw.name == "stripped" else ""
+    left_to_do = [stage for stage in STAGES if stage != fleeting and not is_done(work, stage)]
     stage, victim = draw.choice(left_to_do), draw.choice(VICTIMS)
     delay = draw.uniform(0, STAGES[stage][1])
-    process = start(out, work)
+    process = start(raw, out, work)
     try:
         while process.poll() is None and not stage_is_on(work, stage):
             time.sleep(0.01)
@@ -151,16 +170,20 @@ def disturb(out: Path, work: Path, draw: random.Random) -> dict[str, Any] | None
     }
 
 
-def one_round(folder: Path, number: int, undisturbed: dict[str, str]) -> dict[str, Any]:
+def kind_of(number: int) -> str:
+    return "stripped" if number % WITH_SKULL_EVERY else "skull"
+
+
+def one_round(folder: Path, number: int, raw: Path, undisturbed: dict[str, str]) -> dict[str, Any]:
     draw = random.Random(number)
     out, work = folder / f"round-{number}" / "out", folder / f"round-{number}" / "work"
     shutil.rmtree(out.parent, ignore_errors=True)
     kills = []
     for _ in range(draw.randint(4, 8)):
-        kills.append(disturb(out, work, draw))
+        kills.append(disturb(raw, out, work, draw))
         if kills[-1] is None:
             break
-    process = start(out, work)
+    process = start(raw, out, work)
     text = process.communicate(timeout=1200)[1]
     found = contents(out)
     differing = sorted(
@@ -181,25 +204,54 @@ def one_round(folder: Path, number: int, undisturbed: dict[str, str]) -> dict[st
     }
 
 
+def undisturbed_run(raw: Path, folder: Path) -> dict[str, str]:
+    process = start(raw, folder / "out", folder / "work")
+    if process.communicate()[1] is None or process.returncode:
+        sys.exit("the undisturbed run failed")
+    return contents(folder / "out")
+
+
+def work_off(folder: Path, n_kills: int, state: dict[str, Any], lock: threading.Lock) -> None:
+    """Take one round after the other, beside others that do the same, until there are enough."""
+    roots = make_datasets(folder)
+    while True:
+        with lock:
+            if sum(len(one["kills"]) for one in state["rounds"]) >= n_kills:
+                return
+            number = state["next"]
+            state["next"] += 1
+        kind = kind_of(number)
+        done = one_round(folder, number, roots[kind], state["undisturbed"][kind])
+        with lock:
+            state["rounds"].append(done)
+            write_bytes(folder / "kills.json", json.dumps(state, indent=1).encode())
+            print(len(done["kills"]), "kills", done["status"], done["differing"], flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--workers", type=int, default=1, help="rounds at a time")
     options = parser.parse_args()
-    record = options.folder / "kills.json"
-    options.folder.mkdir(parents=True, exist_ok=True)
+    folder = options.folder
+    record = folder / "kills.json"
+    folder.mkdir(parents=True, exist_ok=True)
     state = json.loads(record.read_text()) if record.exists() else {"rounds": []}
-    if "undisturbed" not in state:
-        out = options.folder / "undisturbed"
-        process = start(out / "out", out / "work")
-        if process.communicate()[1] is None or process.returncode:
-            sys.exit("the undisturbed run failed")
-        state["undisturbed"] = contents(out / "out")
-    while sum(len(one["kills"]) for one in state["rounds"]) < options.kills:
-        done = one_round(options.folder, len(state["rounds"]), state["undisturbed"])
-        state["rounds"].append(done)
-        write_bytes(record, json.dumps(state, indent=1).encode())
-        print(len(done["kills"]), "kills", done["status"], done["differing"], flush=True)
+    # Rounds that were not finished are begun again under other numbers.
+    state["next"] = max((one["round"] + 1 for one in state["rounds"]), default=0)
+    roots, lock = make_datasets(folder), threading.Lock()
+    with ThreadPoolExecutor(options.workers) as pool:
+        if "undisturbed" not in state:
+            places = [folder / "undisturbed" / kind for kind in roots]
+            found = pool.map(undisturbed_run, roots.values(), places)
+            state["undisturbed"] = dict(zip(roots, found, strict=True))
+        jobs = [
+            pool.submit(work_off, folder, options.kills, state, lock)
+            for _ in range(options.workers)
+        ]
+        for job in jobs:
+            job.result()
 
 
 if __name__ == "__main__":

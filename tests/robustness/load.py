@@ -3,8 +3,9 @@
     PYTHONPATH=tests python -m robustness.load FOLDER --scans 300 [--sources DIR] [--every N]
 
 The scans are links under made-up subjects: to the FLAIR images of the BIDS dataset ``--sources``
-in turn, or to one small scan (the example at half its resolution). With ``--every N`` all but each
-N-th are empty files, which are refused: so the command's own growth shows without hours of work.
+in turn, or to one small scan (the example at half its resolution, without skull). With
+``--every N`` all but each N-th are empty files, which are refused: so the command's own growth
+shows without hours of work.
 Prints the measurements and what each grows by, and keeps them in FOLDER/load.json.
 """
 
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import uadbids
-from heads import Head, save
+from heads import Head, stripped
 from robustness.kills import alive
 from uadbids.bids.query import find_scans
 
@@ -32,7 +33,7 @@ def sources(folder: Path, dataset: Path | None) -> list[Path]:
     """Images to examine."""
     if dataset is not None:
         return [scan.path for scan in find_scans(dataset) if scan.skip_reason is None]
-    save(small := folder / "small.nii.gz", Head.read(EXAMPLE))
+    stripped(small := folder / "small.nii.gz", Head.read(EXAMPLE))
     return [small]
 
 

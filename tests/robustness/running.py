@@ -1,4 +1,4 @@
-"""Runs of the packaged example, and what they leave."""
+"""Runs of one scan, and what they leave."""
 
 import signal
 import subprocess

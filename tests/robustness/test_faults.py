@@ -100,11 +100,11 @@ def test_a_read_only_output_folder_is_refused(well, tmp_path):
     assert f"uadbids: the output folder {out} cannot be written (Read-only file system" in text
 
 
-def test_too_little_memory_is_told(raw, tmp_path):
+def test_too_little_memory_is_told(whole, tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (1_700_000_000, 1_700_000_000))
 
-    status, text = run(raw, tmp_path / "out", tmp_path / "work", preexec_fn=limit)
+    status, text = run(whole, tmp_path / "out", tmp_path / "work", preexec_fn=limit)
     assert status == 1
     line = next(line for line in text.splitlines() if line.startswith(f"{NAME}: failed:"))
     assert re.search("not enough memory|want of memory", line), line
@@ -163,8 +163,8 @@ def test_two_runs_that_write_one_scan_do_not_mix(well, tmp_path):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
-def test_no_process_outlives_its_run(raw, tmp_path, sent):
-    process = begin(raw, tmp_path / "out", tmp_path / "work")
+def test_no_process_outlives_its_run(whole, tmp_path, sent):
+    process = begin(whole, tmp_path / "out", tmp_path / "work")
     wait_for(process, tmp_path / "work", "brain_mask")
     os.kill(process.pid, sent)
     text = process.communicate(timeout=120)[0]
