@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,12 +62,14 @@ def here(capsys, monkeypatch) -> Callable[..., Done]:
 
 
 @pytest.fixture(scope="session")
-def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+def made_once(tmp_path_factory) -> Iterator[Callable[[str, Callable[[Path], object]], Path]]:
     """Let one of pytest's processes fill a folder that tests of all of them look at.
 
     ``made_once(name, make)`` gives the folder, and ``make(folder)`` is called for the first who
-    asks. What it returns is kept as JSON in ``made.json``. No test may write there.
+    asks. What it returns is kept as JSON in ``made.json``. No test may write there, and in the end
+    it is checked that none did.
     """
+    given = set()
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
@@ -78,9 +80,13 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Pat
             if not (folder / "made.json").exists():
                 folder.mkdir()
                 (folder / "made.json").write_text(json.dumps(make(folder)))
+        given.add(folder)
         return folder
 
-    return folder_of
+    yield folder_of
+    for folder in given:
+        made = (folder / "made.json").stat().st_mtime_ns
+        assert [path for path in folder.rglob("*") if path.lstat().st_mtime_ns > made] == []
 
 
 def examined_once(made_once, name: str, dataset: Callable[[Path], Path], *flags: object) -> Run:

@@ -34,6 +34,13 @@ def test_version():
     assert uadbids("--version").stdout.startswith("uadbids 0.")
 
 
+def test_commands_without_a_whole_run_in_the_tests_start_as_a_program(tmp_path):
+    assert json.loads(uadbids("models", "dense3d").stdout)["name"] == "dense3d"
+    done = uadbids("synthesize", tmp_path / "none", tmp_path / "out", "--count", 1)
+    assert done.returncode == 2
+    assert done.stderr.startswith("uadbids: ") and "Traceback" not in done.stderr
+
+
 def test_dry_run_shows_scans_and_writes_nothing(here, example_dataset, tmp_path):
     done = here(example_dataset, tmp_path / "out", "participant", "--dry-run")
     assert done.returncode == 0, done.stderr
