@@ -16,7 +16,7 @@ from runs import command, uadbids
 
 LABELS = "abcd"
 WITH_SKULL = "a"
-SMALL = ("--channels", 2, 2, 4, 4, "--latent", 8, "--epoch-steps", 4, "--exclude-hyperintense")
+SMALL = ("--channels", 2, 2, 4, 4, "--latent", 8, "--epoch-steps", 50, "--exclude-hyperintense")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def call(cohort, work) -> tuple[object, ...]:
     """Everything on."""
     flags = ("--name", "tiny", "--select", "group == 'control'", "--validation-label", "c", "d")
     place = ("train", cohort, cohort.parent / "bundles", "-w", work, "--nprocs", 2)
-    return *place, *flags, *SMALL, "--steps", 12, "--patience", 9, "--checkpoint-steps", 4
+    return *place, *flags, *SMALL, "--steps", 100, "--patience", 9, "--checkpoint-steps", 50
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def stopped(call) -> tuple[int, list[str]]:
 
 def until_stopped(process: subprocess.Popen[str]) -> Iterator[str]:
     for line in process.stderr or ():
-        if "step 4/12" in line:
+        if "step 50/100" in line:
             process.send_signal(signal.SIGINT)
         yield line
 
@@ -89,8 +89,8 @@ def test_same_command_goes_on_at_once(trained, cohort):
     assert folder == cohort.parent / "bundles" / "tiny"
     assert "4 of 4 scans ready from before" in done.stderr
     assert "goes on from" in done.stderr
-    assert "step 12/12" in done.stderr
-    assert "step 4/12" not in done.stderr
+    assert "step 100/100" in done.stderr
+    assert "step 50/100" not in done.stderr
     assert "registration" not in done.stderr
 
 
@@ -102,7 +102,7 @@ def test_bundle_says_what_it_was_trained_on(trained):
     assert (training["n_scans"], training["n_held_out_subjects"]) == (2, 2)
     assert training["select"] == "group == 'control'"
     assert training["brain_mask_methods"] == ["deepbet", "given"]
-    assert training["config"]["steps"] == 12
+    assert training["config"]["steps"] == 100
     assert card["config"]["channels"] == [2, 2, 4, 4]
     assert card["calibration"]["n_voxels"] > 100_000
     thresholds = training["thresholds"]
@@ -124,7 +124,7 @@ def test_report_lies_beside_the_bundle(trained):
     assert {path.name for path in report.iterdir()} == names
     with (report / "history.tsv").open() as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
-    assert [row["step"] for row in rows] == ["4", "8", "12"]
+    assert [row["step"] for row in rows] == ["50", "100"]
     assert sum(int(row["kept"]) for row in rows) == 1
     assert set(json.loads((report / "history.json").read_text())) == set(rows[0])
     figure = (report / "reconstructions.svg").read_text()
@@ -143,21 +143,21 @@ def test_bundle_runs(trained, cohort, tmp_path):
 
 @pytest.mark.slow
 def test_folds_calibrate_on_everybody(trained, cohort, work):
-    flags = ("--name", "folded", "--folds", 2, "--no-augment", "--steps", 4, *SMALL)
+    flags = ("--name", "folded", "--folds", 2, "--no-augment", "--steps", 50, *SMALL)
     done = uadbids("train", cohort, cohort.parent / "bundles", "-w", work, "--nprocs", 2, *flags)
     assert done.returncode == 0, done.stderr
     assert "4 of 4 scans ready from before" in done.stderr
     card = json.loads((cohort.parent / "bundles" / "folded" / "card.json").read_text())
     assert card["training"]["n_scans"] == card["training"]["n_held_out_scans"] == 4
     assert card["calibration"]["n_subjects"] == 4
-    assert [fold["best_step"] for fold in card["training"]["folds"]] == [4, 4]
+    assert [fold["best_step"] for fold in card["training"]["folds"]] == [50, 50]
     checkpoints = {"folded.pt", "folded_fold-1-of-2.pt", "folded_fold-2-of-2.pt"}
     assert checkpoints == {path.name for path in work.glob("folded*.pt")}
 
 
 @pytest.mark.slow
 def test_two_processes_write_one_bundle(trained, cohort, work):
-    flags = ("--name", "both", "--no-augment", "--steps", 4, "--batch-size", 2, *SMALL)
+    flags = ("--name", "both", "--no-augment", "--steps", 50, "--batch-size", 2, *SMALL)
     place = ("train", cohort, cohort.parent / "bundles", "-w", work, "--device", "cpu")
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     several = [sys.executable, *launch, *command(*place, *flags)[1:]]
@@ -165,16 +165,16 @@ def test_two_processes_write_one_bundle(trained, cohort, work):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(cohort.parent / "bundles" / "both")
     assert done.stderr.count("4 of 4 scans ready from before") == 1
-    assert done.stderr.count("step 4/4") == 1
+    assert done.stderr.count("step 50/50") == 1
 
 
 @pytest.mark.slow
 def test_starting_over_is_said(trained, cohort, work):
-    flags = ("--name", "tiny", "--no-resume", "--no-augment", "--steps", 4, *SMALL)
+    flags = ("--name", "tiny", "--no-resume", "--no-augment", "--steps", 50, *SMALL)
     done = uadbids("train", cohort, cohort.parent / "bundles", "-w", work, *flags)
     assert done.returncode == 0, done.stderr
     assert "starts over, without" in done.stderr
-    assert "step 4/4" in done.stderr
+    assert "step 50/50" in done.stderr
 
 
 @pytest.mark.parametrize(
