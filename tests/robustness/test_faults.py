@@ -142,7 +142,7 @@ def test_a_damaged_intermediate_result_is_made_again(well):
 def test_two_runs_in_one_work_directory_do_not_meet(well, raw, tmp_path):
     out, work = tmp_path / "out", tmp_path / "work"
     first = begin(raw, out, work)
-    wait_for(first, work, "conform")
+    wait_for(first, work, "n4")
     status, text = run(raw, out, work)
     assert status == 1
     assert f"{NAME}: failed: {CLAIMED}" in text
