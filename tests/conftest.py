@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from balls import balls  # noqa: F401
 from hypothesis import settings
 
 import uadbids
+from balls import balls  # noqa: F401
 from runs import example_run, here, made_once  # noqa: F401
 
 # How long an example takes says more about the machine's load than about the code.

@@ -18,9 +18,9 @@ from xml.etree import ElementTree
 import nibabel as nib
 import numpy as np
 import pytest
-from balls import VARIANTS
 from PIL import Image
 
+from balls import VARIANTS
 from heads import BALL_MM, Head, new_dataset, place, save, stripped
 from runs import command, examine
 
