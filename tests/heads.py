@@ -16,6 +16,7 @@ from scipy import ndimage
 
 # White matter of the example, found by eye; it has the value 69 there.
 BALL_VOXEL, BALL_MM, BALL_VALUE = (159, 140, 31), 6.0, 160.0
+COARSER = (0.5, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Head:
         grid = np.stack(np.meshgrid(*map(np.arange, data.shape), indexing="ij"), axis=-1)
         away = np.linalg.norm(apply_affine(image.affine, grid) - centre, axis=-1)
         whole = cls(np.where(away < BALL_MM, BALL_VALUE, data), image.affine, centre)
-        return whole.zoomed((0.5, 0.5, 1))
+        return whole.zoomed(COARSER)
 
     def moved(self, move: np.ndarray) -> "Head":
         """Let the patient lie elsewhere in the scanner."""
@@ -91,11 +92,16 @@ def without_skull(data: np.ndarray) -> np.ndarray:
 
 
 def stripped(path: Path, head: Head, **how: Any) -> Head:
-    """Write a skull-stripped image whose sidecar says so: no brain mask has to be found."""
-    save(path, head, **{"data": without_skull(head.data), **how})
+    """Write an image of a brain, whose sidecar says so: no brain mask has to be found."""
+    save(path, head, **how)
     told = path.with_name(path.name.replace(".nii.gz", ".json"))
     told.write_text(json.dumps({"SkullStripped": True}))
     return head
+
+
+def roughly_stripped(path: Path, head: Head) -> Head:
+    """Cut the skull off, roughly."""
+    return stripped(path, head, data=without_skull(head.data))
 
 
 def new_dataset(root: Path) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from heads import Head, new_dataset, stripped
+from heads import Head, new_dataset, roughly_stripped
 from robustness.running import flair, run
 
 
@@ -14,7 +14,7 @@ def small(tmp_path_factory, example_flair) -> Path:
     """Dataset of the example at half its resolution, without skull. Not to be written to."""
     root = new_dataset(tmp_path_factory.mktemp("small") / "raw")
     flair(root).parent.mkdir(parents=True)
-    stripped(flair(root), Head.read(example_flair))
+    roughly_stripped(flair(root), Head.read(example_flair))
     return root
 
 

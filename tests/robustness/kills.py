@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import uadbids
-from heads import Head, new_dataset, place, save, stripped
+from heads import Head, new_dataset, place, roughly_stripped, save
 from uadbids.bids.derivatives import finished_scans, verify_scan
 from uadbids.bids.files import write_bytes
 
@@ -54,7 +54,7 @@ def make_datasets(folder: Path) -> dict[str, Path]:
     """One scan with its skull, and the same without."""
     head = Head.read(EXAMPLE)
     roots = {}
-    for kind, write in (("skull", save), ("stripped", stripped)):
+    for kind, write in (("skull", save), ("stripped", roughly_stripped)):
         roots[kind] = folder / "raw" / kind
         if not roots[kind].exists():
             write(place(new_dataset(roots[kind]), "01"), head)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import uadbids
-from heads import Head, stripped
+from heads import Head, roughly_stripped
 from robustness.kills import alive
 from uadbids.bids.query import find_scans
 
@@ -33,7 +33,7 @@ def sources(folder: Path, dataset: Path | None) -> list[Path]:
     """Images to examine."""
     if dataset is not None:
         return [scan.path for scan in find_scans(dataset) if scan.skip_reason is None]
-    stripped(small := folder / "small.nii.gz", Head.read(EXAMPLE))
+    roughly_stripped(small := folder / "small.nii.gz", Head.read(EXAMPLE))
     return [small]
 
 

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from balls import VARIANTS
-from heads import BALL_MM, Head, new_dataset, place, save, stripped
+from heads import BALL_MM, Head, new_dataset, place, roughly_stripped, save
 from runs import command, examine
 
 pytestmark = pytest.mark.slow
@@ -179,7 +179,7 @@ def broken(tmp_path_factory, example_flair):
     """One good scan among broken ones."""
     root = new_dataset(tmp_path_factory.mktemp("broken") / "raw")
     head = Head.read(example_flair)
-    stripped(place(root, "good"), head)
+    roughly_stripped(place(root, "good"), head)
     place(root, "truncated").write_bytes(example_flair.read_bytes()[:400_000])
     save(place(root, "fourd"), head, data=np.stack([head.data, head.data], axis=-1))
     save(place(root, "zeros"), head, data=np.zeros_like(head.data))
