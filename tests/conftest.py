@@ -24,6 +24,7 @@ settings.load_profile("uadbids")
 LONGEST = (
     "test_participant.py",
     "test_train.py",
+    "test_api.py",
     "test_registration.py",
     "test_packaged_models.py",
 )

@@ -85,12 +85,10 @@ def saved(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def command_out(tmp_path_factory, example_dataset) -> Path:
-    """Outputs of the command for the same scan."""
-    folder = tmp_path_factory.mktemp("command")
-    arguments = [str(example_dataset), str(folder / "out"), "participant", "-w", str(folder / "w")]
-    subprocess.run([sys.executable, "-m", "uadbids", *arguments], check=True, capture_output=True)
-    return folder / "out"
+def command_out(example_run) -> Path:
+    """Outputs of the command for the same scan, only to be looked at."""
+    assert example_run.status == 0, example_run.text
+    return example_run.out
 
 
 def sha256(path: Path) -> str:
