@@ -47,10 +47,11 @@ def work(cohort) -> Path:
 
 @pytest.fixture(scope="module")
 def call(cohort, work) -> tuple[object, ...]:
-    """Everything on."""
+    """Everything on but augmentation, most of a step: the training that starts over has it."""
     flags = ("--name", "tiny", "--select", "group == 'control'", "--validation-label", "c", "d")
     place = ("train", cohort, cohort.parent / "bundles", "-w", work, "--nprocs", 2)
-    return *place, *flags, *SMALL, "--steps", 100, "--patience", 9, "--checkpoint-steps", 50
+    length = ("--steps", 100, "--patience", 9, "--checkpoint-steps", 50)
+    return *place, *flags, *SMALL, *length, "--no-augment"
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +171,7 @@ def test_two_processes_write_one_bundle(trained, cohort, work):
 
 @pytest.mark.slow
 def test_starting_over_is_said(trained, cohort, work):
-    flags = ("--name", "tiny", "--no-resume", "--no-augment", "--steps", 50, *SMALL)
+    flags = ("--name", "tiny", "--no-resume", "--steps", 50, *SMALL)
     done = uadbids("train", cohort, cohort.parent / "bundles", "-w", work, *flags)
     assert done.returncode == 0, done.stderr
     assert "starts over, without" in done.stderr
