@@ -102,7 +102,7 @@ def test_bundle_says_what_it_was_trained_on(trained):
     training = card["training"]
     assert (training["n_scans"], training["n_held_out_subjects"]) == (2, 2)
     assert training["select"] == "group == 'control'"
-    assert training["brain_mask_methods"] == ["deepbet", "given"]
+    assert training["brain_mask_methods"] == ["deepbet", "none"]
     assert training["config"]["steps"] == 100
     assert card["config"]["channels"] == [2, 2, 4, 4]
     assert card["calibration"]["n_voxels"] > 100_000
