@@ -96,6 +96,14 @@ def test_same_command_goes_on_at_once(trained, cohort):
 
 
 @pytest.mark.slow
+def test_each_call_has_its_log(trained):
+    folder, _ = trained
+    logs = [log.read_text() for log in sorted(folder.parent.glob("logs/*/uadbids.log"))]
+    assert [log.splitlines()[-1].rpartition(" ")[2] for log in logs[:2]] == ["130", "0"]
+    assert "step 50/100" in logs[0] and "step 100/100" in logs[1]
+
+
+@pytest.mark.slow
 def test_bundle_says_what_it_was_trained_on(trained):
     folder, _ = trained
     card = json.loads((folder / "card.json").read_text())
