@@ -9,8 +9,7 @@ import nibabel as nib
 import numpy as np
 from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 
-from uadbids.model.grid import Crop
-from uadbids.preproc.template import SHAPE
+from uadbids.model.grid import TEMPLATE_SHAPE, Crop
 
 # Centres the brain (x -72 to 72, y -107 to 73, z -72 to 82 mm) in the paper's field of view.
 START = (13, 15, -8)
@@ -20,7 +19,7 @@ def main() -> None:
     """Write the template and its brain mask as uint8 images."""
     folder = Path(__file__).parents[1] / "uadbids" / "data" / "template"
     folder.mkdir(parents=True, exist_ok=True)
-    crop = Crop(START, SHAPE)
+    crop = Crop(START, TEMPLATE_SHAPE)
     mask_image = load_mni152_brain_mask(resolution=1)
     brain = crop.apply(np.asarray(mask_image.dataobj) > 0)
     t1w = crop.apply(load_mni152_template(resolution=1).get_fdata())
