@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from uadbids.model.config import Range
+from uadbids.synthesis.morphology import near_coarsely
 from uadbids.synthesis.random_fields import aged, between, blur, full, half, normal, smooth_field
 from uadbids.synthesis.tissues import BRAIN, NAMES, column, is_one_of
 
@@ -49,12 +50,26 @@ def paint(tissue: Tensor, ageing: float, config: PaintConfig, generator: torch.G
     variation += 0.65 * smooth_field((1, 1, *size), 3.5, generator)[0, 0]
     image *= (1 + column("texture").to(tissue.device)[tissue] * variation).clamp_min(0.2)
     image += is_one_of(tissue, "white") * _lining(tissue, ageing, config, generator)
-    # Insula, cingulate and limbic cortex have no labels: they are the cortex near these nuclei.
-    near = full(blur(half(is_one_of(tissue, *_DEEP)), (5.0,) * 3), size)
-    image += is_one_of(tissue, "cortex") * near * 2.5 * between(config.limbic, generator)
+    limbic = 2.5 * near_limbic_nuclei(tissue)
+    image += is_one_of(tissue, "cortex") * limbic * between(config.limbic, generator)
     image = _fat(image, tissue, config, generator)
     width = between(config.sharpness, generator)
     return blur(image[None, None], (width,) * 3)[0, 0].clamp_min(0)
+
+
+def near_limbic_nuclei(tissue: Tensor) -> Tensor:
+    """Insula, cingulate and limbic cortex have no labels: they are the cortex near these nuclei."""
+    return near_coarsely(is_one_of(tissue, *_DEEP), 5.0)
+
+
+def ventricle_ends(tissue: Tensor) -> Tensor:
+    """Rows (Y,) from front to back: 0 at the middle of the ventricles, 1 at their ends."""
+    rows = torch.arange(tissue.shape[1], device=tissue.device, dtype=torch.float32)
+    found = rows[is_one_of(tissue, "ventricle").any(0).any(-1)]
+    if len(found) < 2:  # there is nothing to cap
+        found = rows
+    middle, length = found.mean(), found.std() + 1
+    return (((rows - middle) / length).abs() - 1).clamp(0, 1)
 
 
 def _means(ageing: float, config: PaintConfig, generator: torch.Generator) -> Tensor:
@@ -76,12 +91,7 @@ def _lining(
     ventricles = half(is_one_of(tissue, "ventricle"))
     lining = full(blur(ventricles, (0.9,) * 3), tissue.shape)
     cap = full(blur(ventricles, (2.0,) * 3), tissue.shape)
-    rows = torch.arange(tissue.shape[1], device=tissue.device, dtype=torch.float32)
-    found = rows[is_one_of(tissue, "ventricle").any(0).any(-1)]
-    if len(found) < 2:  # there is nothing to cap
-        found = rows
-    middle, length = found.mean(), found.std() + 1
-    ends = (((rows - middle) / length).abs() - 1).clamp(0, 1)[:, None]
+    ends = ventricle_ends(tissue)[:, None]
     patchy = (0.6 + 0.5 * smooth_field((1, 1, *tissue.shape), 12.0, generator)[0, 0]).clamp(0, 1.5)
     strength = aged(config.lining, ageing, generator)
     return strength * patchy * (0.8 * lining + ends * cap)

@@ -151,12 +151,12 @@ def _displacement(
     opening = aged(config.sulcus_growth, ageing, generator)
     return (
         config.elastic * elastic
-        + growth * _towards(ventricles, 8.0)
-        + opening * _towards(around, 2.0)
+        + growth * towards(ventricles, 8.0)
+        + opening * towards(around, 2.0)
     )
 
 
-def _towards(mask: Tensor, reach: float) -> Tensor:
+def towards(mask: Tensor, reach: float) -> Tensor:
     """Point to a mask of half the resolution, with arrows that are 1 long where it is steepest."""
     smooth = blur(mask, (reach / COARSE,) * 3)[0, 0]
     slope = torch.stack(torch.gradient(smooth))[None]

@@ -1,0 +1,149 @@
+"""What samples of the reader are made from: tissue maps, scans, slices, masks, maps of places."""
+
+from __future__ import annotations
+
+import io
+import lzma
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from uadbids.errors import UsageError
+from uadbids.model.grid import Triple
+from uadbids.training.lesion_painting import LesionMasks
+from uadbids.training.lesion_shapes import LesionShapes, PackedMasks
+from uadbids.training.samples import Sample
+
+PACKED = "reader-pack.npz.xz"
+"""Name of the file that `write_pack` and `read_pack` are about."""
+_MASKS = ("scan_masks", "scan_weights", "slice_masks", "slice_weights", "strokes")
+_DIFFERENCES = (1, 3)  # axes: across x and z of (N, X, Y, Z)
+
+
+@dataclass(frozen=True)
+class ReaderPack:
+    """Sources of samples, on one part of the template grid of shape (X, Y, Z), even sizes.
+
+    Attributes
+    ----------
+    heads : Tensor of uint8, shape (N, X, Y, Z)
+        Tissue maps (places in `synthesis.tissues.NAMES`), aligned with the template.
+    scans : tuple of Sample
+        Scans whose lesions are filled (weight 0).
+    scan_weights : tuple of float
+        How often each scan is taken.
+    slices : tuple of Sample
+        Single axial slices near the middle of the brain, (X, Y); weight 0 where they are bright.
+    frequency : Tensor of float32, shape (X, Y, Z)
+        Where lesions of multiple sclerosis lie.
+    normal : Tensor of float32, shape (X, Y, Z)
+        How bright grey matter normally is (robust z).
+    lesions : LesionMasks
+        Shapes to paint.
+    start : tuple of int
+        Place of the part's first voxel on the template grid.
+    """
+
+    heads: Tensor
+    scans: tuple[Sample, ...]
+    scan_weights: tuple[float, ...]
+    slices: tuple[Sample, ...]
+    frequency: Tensor
+    normal: Tensor
+    lesions: LesionMasks
+    start: Triple
+
+    @property
+    def shape(self) -> Triple:
+        """Size of the grid."""
+        x, y, z = self.normal.shape
+        return x, y, z
+
+
+def write_pack(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    """Write the arrays of a pack, compressed; `read_pack` lists them."""
+    stored = dict(arrays)
+    # Differences between neighbours, modulo 256, are smaller files than the values.
+    for axis in _DIFFERENCES:
+        stored["scans"] = np.diff(stored["scans"], axis=axis, prepend=np.uint8(0))
+    for name in _MASKS:
+        stored[name] = np.packbits(stored[name].reshape(len(stored[name]), -1), axis=1)
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **stored)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(lzma.compress(stream.getvalue(), preset=2))
+    temporary.replace(path)
+
+
+def read_pack(path: Path) -> ReaderPack:
+    """Read a pack.
+
+    Parameters
+    ----------
+    path : Path
+        Archive with ``heads``, ``scans``, ``scan_masks``, ``scan_weights``, ``scan_chances``,
+        ``slices``, ``slice_masks``, ``slice_weights``, ``frequency``, ``normal``, ``strokes``,
+        ``start`` and the shapes ``bits``, ``length`` and ``shape``.
+
+    Returns
+    -------
+    ReaderPack
+        On the CPU.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or it is another one.
+    """
+    try:
+        content = lzma.decompress(path.read_bytes())
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = dict(archive)
+        return _unpacked(arrays)
+    except (OSError, lzma.LZMAError, ValueError, KeyError) as error:
+        raise UsageError(
+            f"{path}: this is no pack of the reader's training ({error}); make one by "
+            "recipes/packaged/reader.py pack."
+        ) from error
+
+
+def _unpacked(arrays: dict[str, npt.NDArray[Any]]) -> ReaderPack:
+    volumes, grid = arrays["scans"], arrays["normal"].shape
+    for axis in reversed(_DIFFERENCES):
+        volumes = np.cumsum(volumes, axis=axis, dtype=np.uint8)
+
+    def masks(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+        found = np.unpackbits(arrays[name], axis=1, count=int(np.prod(shape)))
+        return found.reshape(-1, *shape).astype(bool)
+
+    scans = (volumes, masks("scan_masks", grid), masks("scan_weights", grid))
+    slices = (arrays["slices"], masks("slice_masks", grid[:2]), masks("slice_weights", grid[:2]))
+    return ReaderPack(
+        torch.from_numpy(arrays["heads"]),
+        _samples(*scans),
+        tuple(float(weight) for weight in arrays["scan_chances"]),
+        _samples(*slices),
+        torch.from_numpy(arrays["frequency"].astype(np.float32)),
+        torch.from_numpy(arrays["normal"].astype(np.float32)),
+        LesionMasks(
+            LesionShapes.of(arrays["bits"], arrays["length"], arrays["shape"]),
+            PackedMasks(arrays["strokes"], _triple(grid)),
+        ),
+        start=_triple(arrays["start"]),
+    )
+
+
+def _samples(*arrays: npt.NDArray[Any]) -> tuple[Sample, ...]:
+    return tuple(Sample(*map(torch.from_numpy, parts)) for parts in zip(*arrays, strict=True))
+
+
+def _triple(values: Sequence[int] | npt.NDArray[Any]) -> Triple:
+    x, y, z = (int(value) for value in values)
+    return x, y, z
