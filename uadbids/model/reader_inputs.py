@@ -1,0 +1,63 @@
+"""What the reader sees of a volume, on the volume's device: the same in training and in use."""
+
+import torch
+from torch import Tensor
+
+Box = tuple[slice, slice, slice]
+
+LOWEST, HIGHEST = -8.0, 12.0
+"""Robust z that inputs are cut at; outside the brain is the lowest."""
+UNIT = 4.0
+"""Robust z that is 1 to the network."""
+# As `detection.hyperintensity` has them.
+_TISSUE, _MAD_TO_SD = 0.7, 1.4826
+
+
+def tissue_level(volume: Tensor, brain: Tensor) -> tuple[Tensor, Tensor]:
+    """Median and spread (1.4826 * MAD) of a scan's tissue; 0 and 1 where there is none.
+
+    The same as `detection.hyperintensity.tissue_level`, but for a median of two middle values.
+    """
+    values = volume[brain]
+    if not len(values):
+        return volume.new_zeros(()), volume.new_ones(())
+    tissue = values[values > _TISSUE * values.median()]
+    if not len(tissue):
+        return volume.new_zeros(()), volume.new_ones(())
+    median = tissue.median()
+    spread = _MAD_TO_SD * (tissue - median).abs().median()
+    return median, torch.where(spread > 0, spread, torch.ones_like(spread))
+
+
+def reader_inputs(
+    volume: Tensor, brain: Tensor, reconstruction: Tensor | None, seen: Box, normal: Tensor
+) -> Tensor:
+    """Robust z, residual in robust z, what is reconstructed, what is normal.
+
+    Parameters
+    ----------
+    volume : Tensor, shape (X, Y, Z)
+        Intensities in [0, 1].
+    brain : Tensor of bool, shape (X, Y, Z)
+        Brain mask.
+    reconstruction : Tensor or None
+        That of the part `seen` alone; None if there is none.
+    seen : tuple of slice
+        The part of the grid that the VAE sees.
+    normal : Tensor, shape (X, Y, Z)
+        How bright grey matter normally is (robust z).
+
+    Returns
+    -------
+    Tensor of float32, shape (4, X, Y, Z)
+        All in units of 4 robust z but the third, which is 0 or 1.
+    """
+    median, spread = tissue_level(volume, brain)
+    z = ((volume - median) / spread).clamp(LOWEST, HIGHEST)
+    z = torch.where(brain, z, torch.full_like(z, LOWEST))
+    known, residual = torch.zeros_like(z), torch.zeros_like(z)
+    if reconstruction is not None:
+        known[seen] = brain[seen].float()
+        difference = (volume[seen] - reconstruction) / spread
+        residual[seen] = difference.clamp(LOWEST, HIGHEST) * known[seen]
+    return torch.stack([z / UNIT, residual / UNIT, known, normal / UNIT])
