@@ -86,7 +86,8 @@ def made_once(tmp_path_factory) -> Iterator[Callable[[str, Callable[[Path], obje
     yield folder_of
     for folder in given:
         made = (folder / "made.json").stat().st_mtime_ns
-        assert [path for path in folder.rglob("*") if path.lstat().st_mtime_ns > made] == []
+        written = [path for path in folder.rglob("*") if path.lstat().st_mtime_ns > made]
+        assert written == [], f"a test has written to {written}"
 
 
 def examined_once(made_once, name: str, dataset: Callable[[Path], Path], *flags: object) -> Run:

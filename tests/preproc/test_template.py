@@ -4,7 +4,8 @@ import hashlib
 import nibabel as nib
 import numpy as np
 
-from uadbids.preproc.template import SHAPE, Template
+from uadbids.model.grid import TEMPLATE_SHAPE as SHAPE
+from uadbids.preproc.template import Template
 
 BRIGHT = "956d50c28348e5653e3b896e302636307f8c76270f24e89cbd59fc84873f4e99"
 

@@ -13,9 +13,9 @@ from uadbids.run.runlog import Request
 
 
 @pytest.fixture(scope="module")
-def done(data):
+def done(data, tmp_path_factory):
     """Folder of an evaluation with all that there is."""
-    out = data / "out"
+    out = tmp_path_factory.mktemp("evaluated") / "out"
     options = EvaluateOptions(
         data / "maps",
         data / "masks",
