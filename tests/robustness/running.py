@@ -1,5 +1,6 @@
 """Runs of one scan, and what they leave."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,6 +44,12 @@ def wait_for(process: subprocess.Popen[str], work: Path, stage: str) -> None:
     while not stage_is_on(work, stage):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
+
+
+def forget_writing(work: Path) -> None:
+    """Let the next run write its outputs anew, which it does not where they are as they were."""
+    (folder,) = work.glob("uadbids_*/*/derive")
+    shutil.rmtree(folder)
 
 
 def of_scan(out: Path) -> dict[str, str]:

@@ -19,7 +19,17 @@ import numpy as np
 import pytest
 
 from robustness.kills import alive, contents
-from robustness.running import NAME, begin, command, flair, of_scan, run, wait_for, wrong
+from robustness.running import (
+    NAME,
+    begin,
+    command,
+    flair,
+    forget_writing,
+    of_scan,
+    run,
+    wait_for,
+    wrong,
+)
 from uadbids.bids.derivatives import finished_scans
 from uadbids.run.examine import CLAIMED
 
@@ -82,6 +92,7 @@ def test_an_output_disk_that_fills_up_keeps_the_earlier_outputs(well, tmp_path):
         filler = out / "filler"
         free = os.statvfs(out)
         filler.write_bytes(bytes(free.f_bavail * free.f_frsize - 500_000))
+        forget_writing(well / "work")
         status, text = run(well / "raw", out, well / "work")
         assert status == 1
         assert f"{NAME}: failed: {FULL}" in text
@@ -152,10 +163,12 @@ def test_two_runs_in_one_work_directory_do_not_meet(well, raw, tmp_path):
 
 
 def test_two_runs_that_write_one_scan_do_not_mix(well, tmp_path):
-    """Both take all from their cache, so that they write at the same time."""
+    """Both take all but the writing from their cache: they write at the same time."""
     out = tmp_path / "out"
     works = [Path(shutil.copytree(well / "work", tmp_path / name)) for name in ("a", "b")]
     for _ in range(3):
+        for work in works:
+            forget_writing(work)
         runs = [begin(well / "raw", out, work) for work in works]
         texts = [process.communicate(timeout=900)[0] for process in runs]
         assert [process.returncode for process in runs] == [0, 0], texts
