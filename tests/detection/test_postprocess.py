@@ -126,7 +126,7 @@ def cut(anomaly, boundary, threshold=1.0):
         threshold=threshold,
         min_volume_mm3=10.0,
         spacing=ISOTROPIC,
-        boundary=boundary,
+        boundary=Boundary(part=boundary),
     )
 
 

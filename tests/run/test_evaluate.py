@@ -283,7 +283,7 @@ def test_the_same_command_gives_the_same_files(data, done, tmp_path):
         assert (tmp_path / path.relative_to(done)).read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize(("kind", "boundary"), [("tfce", 0.5), ("positive", 0.0)])
+@pytest.mark.parametrize(("kind", "boundary"), [("tfce", HALF_MAXIMUM), ("positive", AT_THRESHOLD)])
 def test_lesions_of_the_model_end_where_its_detection_ended_them(kind, boundary):
     from uadbids.bids.scan import Scan
     from uadbids.evaluation.baselines import model_of

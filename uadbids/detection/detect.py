@@ -9,14 +9,16 @@ import numpy.typing as npt
 import torch
 
 from uadbids.detection.postprocess import examined_part, segment
+from uadbids.detection.reader import ReaderScan, lesion_probability
 from uadbids.detection.residuals import RESIDUALS, mean_absolute_error
 from uadbids.detection.residuals import residual as take_residual
 from uadbids.detection.threshold import choose_threshold
-from uadbids.errors import ScanError
+from uadbids.errors import ScanError, UsageError
 from uadbids.model.bundle import Bundle, DetectionConfig
 from uadbids.model.config import ResidualKind
 from uadbids.model.grid import TEMPLATE_SHAPE, Crop
 from uadbids.model.inference import reconstruct, resolve_device
+from uadbids.model.reader import Reader
 from uadbids.model.vae import VAE
 from uadbids.preproc.template import Template
 
@@ -138,12 +140,17 @@ def detect(
         residual=residual,
     )
     place = resolve_device(device) if isinstance(device, str) else device
-    found = examine(volume, mask, bundle.model, card.crop, card.detection, device=place, kind=kind)
+    found = examine(
+        volume, mask, bundle.model, card.crop, card.detection,
+        device=place, kind=kind, reader=bundle.reader,
+    )  # fmt: skip
     smallest = card.detection.min_volume_mm3 if min_volume_mm3 is None else min_volume_mm3
     lesions = cut(found, limit, kind, smallest)
     score = None
     if kind == card.detection.residual:
-        seen = card.crop.mask(_shape(volume)) & (mask != 0)
+        seen = mask != 0
+        if not RESIDUALS[kind].needs_reader:
+            seen &= card.crop.mask(_shape(volume))
         score = np.zeros(volume.shape, dtype=np.float32)
         score[seen] = bundle.calibration.score(found.anomaly_map[seen])
     return Detection(
@@ -168,6 +175,7 @@ def examine(
     *,
     device: torch.device,
     kind: ResidualKind | None = None,
+    reader: Reader | None = None,
 ) -> Examination:
     """Reconstruct and take the residual; calibration and detection share this path.
 
@@ -185,6 +193,8 @@ def examine(
         Where to compute.
     kind : str, optional
         Another kind of residual.
+    reader : Reader, optional
+        For the kind that needs it; in evaluation mode, on ``device``.
 
     Returns
     -------
@@ -193,6 +203,8 @@ def examine(
 
     Raises
     ------
+    UsageError
+        If the kind needs a reader and there is none.
     ScanError
         If volume and mask differ in shape, values are not finite, or no brain is in the crop.
     """
@@ -202,8 +214,11 @@ def examine(
     seen = crop.apply(np.where(brain, volume, 0.0).astype(np.float32))
     inside = crop.apply(brain)
     rebuilt = reconstruct(model, seen, device) * inside
-    examined = examined_part(brain, settings.erosion_mm, crop)
     kind = kind or settings.residual
+    if RESIDUALS[kind].needs_reader:
+        whole = crop.restore(rebuilt, shape)
+        return _read(np.where(brain, volume, 0.0), whole, brain, crop, settings, device, reader)
+    examined = examined_part(brain, settings.erosion_mm, crop)
     knows_place = RESIDUALS[kind].needs_place and shape == TEMPLATE_SHAPE
     difference = take_residual(
         seen,
@@ -215,6 +230,39 @@ def examine(
         normal=crop.apply(_normal()) if knows_place else None,
     )
     return Examination(crop.restore(rebuilt, shape), crop.restore(difference, shape), examined)
+
+
+def _read(
+    volume: npt.NDArray[np.floating],
+    rebuilt: Floats,
+    brain: Bools,
+    crop: Crop,
+    settings: DetectionConfig,
+    device: torch.device,
+    reader: Reader | None,
+) -> Examination:
+    """Have the reader look at the whole brain."""
+    if reader is None:
+        raise UsageError(
+            "This model has no reader; give another residual with its threshold, or a model that "
+            "has one."
+        )
+    knows_place = brain.shape == TEMPLATE_SHAPE
+    normal = _normal() if knows_place else np.zeros(brain.shape, dtype=np.float32)
+    # The reader learnt from all of what is normal, the map expects half of it.
+    scan = ReaderScan(volume.astype(np.float32), rebuilt, brain, crop, normal / NORMAL_SHARE)
+    examined = examined_part(brain, settings.erosion_mm, None)
+    anomaly_map = take_residual(
+        scan.volume,
+        rebuilt,
+        brain,
+        "reader",
+        settings.smoothing_mm,
+        examined=examined,
+        normal=normal,
+        probability=lesion_probability(reader, scan, device),
+    )
+    return Examination(rebuilt, anomaly_map, examined)
 
 
 def cut(

@@ -16,13 +16,38 @@ Bools = npt.NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
-HALF_MAXIMUM = 0.5
-"""Boundary of small findings: half of their height (docs/method.md, 15)."""
 # A tumour has a texture of its own, and no border at half its height.
-_SMALL_ML = 25.0
+SMALL_ML = 25.0
+"""Largest volume of a small finding."""
 # The brightest voxels of a finding may be noise.
 _TOP = 0.9
 _PROPERTIES = ("label", "area", "intensity_max", "intensity_mean", "centroid")
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Where findings end, and which of them stand.
+
+    Attributes
+    ----------
+    part : float
+        Part of its height (the 90th percentile of its voxels) at which a finding under 25 ml
+        ends, from 0 to 1; 0 for the threshold alone.
+    least_height : float
+        Findings whose height is under so many thresholds are dropped.
+    fills : bool
+        Whether dark cores of findings of 25 ml and more belong to them.
+    """
+
+    part: float = 0.0
+    least_height: float = 1.0
+    fills: bool = False
+
+
+AT_THRESHOLD = Boundary()
+"""As in the paper."""
+HALF_MAXIMUM = Boundary(part=0.5)
+"""Small findings end at half of their height (docs/method.md, 15)."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +106,14 @@ def erode(mask: Bools, mm: float, spacing: Spacing) -> Bools:
     return eroded
 
 
-def examined_part(brain: Bools, erosion_mm: float, crop: Crop) -> Bools:
+def examined_part(brain: Bools, erosion_mm: float, crop: Crop | None) -> Bools:
     """Part of a brain on a 1 mm grid, (X, Y, Z), where findings are looked for.
 
-    It is eroded, and lies in what the model sees.
+    It is eroded, and lies in what the model sees; all of the brain without a crop.
     """
     x, y, z = brain.shape
-    return erode(brain, erosion_mm, (1.0, 1.0, 1.0)) & crop.mask((x, y, z))
+    eroded = erode(brain, erosion_mm, (1.0, 1.0, 1.0))
+    return eroded if crop is None else eroded & crop.mask((x, y, z))
 
 
 def segment(
@@ -97,7 +123,7 @@ def segment(
     threshold: float,
     min_volume_mm3: float,
     spacing: Spacing,
-    boundary: float = 0.0,
+    boundary: Boundary = AT_THRESHOLD,
 ) -> npt.NDArray[np.uint8]:
     """Mask of the findings: threshold in the mask, 3x3x3 binary median, no small components.
 
@@ -105,9 +131,9 @@ def segment(
     regions under 10 voxels with "a median filter"; both readings of that are applied, in this
     order, so that voxels outside the eroded mask have no vote in the median.
 
-    With ``boundary``, findings under 25 ml are then cut once more, each at that part of its own
-    height: what a scanner blurs is seen beyond its border, the farther the brighter it is, and
-    ends at its half maximum.
+    With a part in ``boundary``, findings under 25 ml are then cut once more, each at that part of
+    its own height: what a scanner blurs is seen beyond its border, the farther the brighter it is,
+    and ends at its half maximum.
 
     Parameters
     ----------
@@ -121,9 +147,8 @@ def segment(
         26-connected components with less volume are dropped.
     spacing : tuple of float
         Voxel sizes in mm.
-    boundary : float
-        Part of its height (the 90th percentile of its voxels) at which a small finding ends, from
-        0 to 1, such as `HALF_MAXIMUM`; 0 for the threshold alone.
+    boundary : Boundary
+        Where findings end, such as at `HALF_MAXIMUM`.
 
     Returns
     -------
@@ -139,9 +164,12 @@ def segment(
     # The tolerance keeps 10 voxels of 1.0000001 mm3 from becoming 9.999 mm3.
     min_voxels = math.ceil(min_volume_mm3 / math.prod(spacing) - 1e-4)
     lesions[box] = keep_large(_binary_median(above) & inside, min_voxels)
-    if boundary > 0:
-        above &= ~_below_boundary(lesions[box], values, boundary, math.prod(spacing))
+    if boundary.part > 0 or boundary.least_height > 1:
+        least = boundary.least_height * threshold
+        above &= ~_below_boundary(lesions[box], values, boundary.part, least, math.prod(spacing))
         lesions[box] = keep_large(_binary_median(above) & inside, min_voxels)
+    if boundary.fills:
+        lesions[box] |= _cores(lesions[box], math.prod(spacing)) & inside
     return lesions
 
 
@@ -228,16 +256,29 @@ def _binary_median(mask: Bools) -> Bools:
 def _below_boundary(
     lesions: npt.NDArray[np.integer],
     values: npt.NDArray[np.floating],
-    boundary: float,
+    part: float,
+    least_height: float,
     voxel_mm3: float,
 ) -> Bools:
-    """Voxels of small components that are below a part of their component's height."""
+    """Voxels of small components that are below a part of their height, or are too low whole."""
     labels = label_components(lesions)
     low = np.zeros(labels.shape, dtype=bool)
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         inside = labels[box] == number
-        if inside.sum() * voxel_mm3 / 1000 >= _SMALL_ML:
+        if inside.sum() * voxel_mm3 / 1000 >= SMALL_ML:
             continue
         height = np.quantile(values[box][inside], _TOP)
-        low[box] |= inside & (values[box] <= boundary * height)
+        too_low = height < least_height
+        low[box] |= inside & (too_low | (values[box] <= part * height))
     return low
+
+
+def _cores(findings: npt.NDArray[np.integer], voxel_mm3: float) -> Bools:
+    """Holes of large findings, closed by 2 voxels, in 3D and in each axial slice."""
+    large = keep_large(findings > 0, math.ceil(1000 * SMALL_ML / voxel_mm3))
+    cores = np.zeros_like(large)
+    if large.any():
+        cores = ndimage.binary_fill_holes(ndimage.binary_closing(large, iterations=2))
+        for z in range(large.shape[2]):
+            cores[..., z] |= ndimage.binary_fill_holes(large[..., z])
+    return cores

@@ -10,7 +10,14 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from uadbids.detection.hyperintensity import robust_z, tissue_level
-from uadbids.detection.postprocess import HALF_MAXIMUM
+from uadbids.detection.postprocess import (
+    AT_THRESHOLD,
+    HALF_MAXIMUM,
+    SMALL_ML,
+    Boundary,
+    keep_large,
+    label_components,
+)
 from uadbids.detection.tfce import enhance
 from uadbids.errors import UsageError
 from uadbids.model.config import ResidualKind
@@ -22,6 +29,9 @@ INTENSITY, WEIGHTED, ROBUST_Z = "scaled intensity", "weighted scaled intensity",
 """Units of anomaly maps."""
 # A robust z of 3 keeps a residual as it is (docs/method.md, 7).
 _FULL_Z = 3.0
+# A cluster of this enhanced z is large by itself; the reader confirms it where its probability is
+# at least this, in at least this share of the cluster (docs/decisions/reader.md).
+_CLUSTER_Z, _CONFIRMING, _SHARE = 3.0, 0.3, 0.4
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,8 @@ class Pair:
     normal : ndarray or None
         Robust z that healthy tissue is expected to have at its place, 0 where it is not brighter
         than other tissue.
+    probability : ndarray or None
+        Of lesion, as the reader says; for the kind that needs it.
     """
 
     volume: npt.NDArray[np.floating]
@@ -49,6 +61,7 @@ class Pair:
     smoothing_mm: float = 0.0
     examined: Bools | None = None
     normal: npt.NDArray[np.floating] | None = None
+    probability: npt.NDArray[np.floating] | None = None
 
     def difference(self) -> Floats:
         """Return ``x - x^``, smoothed: noise and the edges of a shifted sulcus cancel."""
@@ -83,8 +96,35 @@ class Pair:
 
     def enhanced(self) -> Floats:
         """Return the excess, enhanced in clusters."""
-        within = self.mask if self.examined is None else self.examined & self.mask
-        return enhance(self.excess(), within)
+        return enhance(self.excess(), self._within())
+
+    def read(self) -> Floats:
+        """Return z, weighted by the reader's probability and enhanced in clusters.
+
+        Large clusters of the excess that the reader confirms keep their own enhanced excess: the
+        reader is sure of the middle of a tumour, the excess knows its faint part.
+
+        Raises
+        ------
+        ValueError
+            If there is no probability.
+        """
+        if self.probability is None:
+            raise ValueError("This map needs the probability of a reader.")
+        within = self._within()
+        z = np.maximum(robust_z(self.intensity(), self.mask), np.float32(0.0))
+        scores = enhance(np.sqrt(self.probability) * z, within)
+        excess = self.enhanced()
+        large = keep_large((excess > _CLUSTER_Z) & within, round(1000 * SMALL_ML))
+        labels = label_components(large)
+        sure = (self.probability >= _CONFIRMING).ravel()
+        size = np.bincount(labels.ravel())
+        share = np.bincount(labels.ravel(), weights=sure) / np.maximum(size, 1)
+        confirmed = large & (share >= _SHARE)[labels]
+        return np.where(confirmed, np.maximum(scores, excess), scores)
+
+    def _within(self) -> Bools:
+        return self.mask if self.examined is None else self.examined & self.mask
 
 
 @dataclass(frozen=True)
@@ -99,19 +139,22 @@ class Residual:
         For readers.
     function : callable
         Makes the map.
-    boundary : float
-        Part of its height at which a small finding ends (`postprocess.segment`); 0 where the
-        threshold is its boundary.
+    boundary : Boundary
+        Where its findings end.
     needs_place : bool
         Whether what is normal at a place counts.
+    needs_reader : bool
+        Whether a bundle must have a reader. All of the brain is then examined, not only what is
+        reconstructed.
     """
 
     name: ResidualKind
     unit: str
     meaning: str
     function: Callable[[Pair], Floats]
-    boundary: float = 0.0
+    boundary: Boundary = AT_THRESHOLD
     needs_place: bool = False
+    needs_reader: bool = False
 
 
 # The first three are the paper's. The others call only tissue brighter than the scan's own
@@ -130,6 +173,10 @@ RESIDUALS: Mapping[str, Residual] = MappingProxyType(
             Residual("tfce", ROBUST_Z, "z(x) above reconstruction, tissue and what is normal at "
                      "its place, enhanced in clusters (TFCE)", Pair.enhanced,
                      boundary=HALF_MAXIMUM, needs_place=True),
+            Residual("reader", ROBUST_Z, "z(x), weighted by the square root of the reader's "
+                     "probability of lesion and enhanced in clusters (TFCE)", Pair.read,
+                     boundary=Boundary(part=0.5, least_height=1.2, fills=True),
+                     needs_place=True, needs_reader=True),
         )
     }
 )  # fmt: skip
@@ -162,6 +209,7 @@ def residual(
     *,
     examined: Bools | None = None,
     normal: npt.NDArray[np.floating] | None = None,
+    probability: npt.NDArray[np.floating] | None = None,
 ) -> Floats:
     """Anomaly map of a scan and its reconstruction (paper, section 2.1) on a 1 mm grid.
 
@@ -169,7 +217,7 @@ def residual(
 
     Parameters
     ----------
-    volume, reconstruction, mask, smoothing_mm, examined, normal
+    volume, reconstruction, mask, smoothing_mm, examined, normal, probability
         See `Pair`; a kind that does not need place leaves ``normal`` out.
     kind : str
         One of `RESIDUALS`.
@@ -189,7 +237,7 @@ def residual(
     wanted = RESIDUALS[kind]
     normal = normal if wanted.needs_place else None
     return wanted.function(
-        Pair(volume, reconstruction, mask, smoothing_mm, examined=examined, normal=normal)
+        Pair(volume, reconstruction, mask, smoothing_mm, examined, normal, probability)
     )
 
 

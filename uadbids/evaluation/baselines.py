@@ -13,6 +13,7 @@ import numpy.typing as npt
 from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.scan import FinishedScan
 from uadbids.detection.hyperintensity import robust_z
+from uadbids.detection.postprocess import AT_THRESHOLD, Boundary
 from uadbids.detection.residuals import INTENSITY, residual, residual_of
 from uadbids.errors import UsageError
 from uadbids.evaluation.cases import Detection, TemplateSide, read_template_side
@@ -46,7 +47,7 @@ class Method:
     in_intensity : bool
         Whether the map is a plain residual, in units of the scaled intensity: the model's own, or
         `plain_residual`.
-    boundary : float
+    boundary : Boundary
         Where small findings end (`postprocess.segment`): part of the model's own detection.
     """
 
@@ -55,7 +56,7 @@ class Method:
     threshold: float | None = None
     is_model: bool = False
     in_intensity: bool = False
-    boundary: float = 0.0
+    boundary: Boundary = AT_THRESHOLD
 
 
 def model_of(scans: Sequence[FinishedScan]) -> Method:

@@ -13,7 +13,7 @@ from uadbids.bids.dataset import MODEL_CARD
 from uadbids.bids.files import read_json
 from uadbids.bids.names import derivative_path
 from uadbids.bids.scan import FinishedScan
-from uadbids.detection.postprocess import Spacing, examined_part, segment
+from uadbids.detection.postprocess import Boundary, Spacing, examined_part, segment
 from uadbids.detection.residuals import residual_of
 from uadbids.errors import ScanError, UsageError
 from uadbids.evaluation.images import Way, read_mask
@@ -89,7 +89,7 @@ class TemplateSide:
     affine: np.ndarray
     min_volume_mm3: float
 
-    def findings(self, scores: np.ndarray, threshold: float, boundary: float) -> np.ndarray:
+    def findings(self, scores: np.ndarray, threshold: float, boundary: Boundary) -> np.ndarray:
         """Cut a map on this grid just as detection does (`postprocess.segment`)."""
         found = segment(
             scores,
@@ -217,13 +217,14 @@ def read_template_side(
     volume, recon, anomaly, brain = (read_canonical(path) for path in paths)
     mask = brain.data > 0
     x, y, z = mask.shape
+    whole = residual_of(scan.metadata).needs_reader
     return TemplateSide(
         volume.data.astype(np.float32),
         recon.data.astype(np.float32),
         anomaly.data.astype(np.float32),
         mask,
         mask & detection.crop.mask((x, y, z)),
-        examined_part(mask, detection.erosion_mm, detection.crop),
+        examined_part(mask, detection.erosion_mm, None if whole else detection.crop),
         volume.affine,
         float(scan.metadata.get("MinVolumeMm3", detection.min_volume_mm3)),
     )

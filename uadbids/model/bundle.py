@@ -1,7 +1,7 @@
 """The one artefact that passes from training to use: weights, and a card that explains them.
 
-A bundle is a folder with ``card.json`` and ``weights.safetensors``. Reading is strict and
-unpickles nothing; reading the card alone needs no torch.
+A bundle is a folder with ``card.json``, ``weights.safetensors`` of the VAE and, where it has one,
+``reader.safetensors``. Reading is strict and unpickles nothing; reading the card alone needs no torch.
 """
 
 from __future__ import annotations
@@ -10,20 +10,25 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from uadbids.errors import BundleError
 from uadbids.model.calibration import Calibration
 from uadbids.model.card import FORMAT_VERSION, NAME, Card, parse_card
 from uadbids.model.config import DetectionConfig
+from uadbids.model.weights import half_precision, load_weights, read_weights
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
+    from uadbids.model.reader import Reader
     from uadbids.model.vae import VAE
+
+_Network = TypeVar("_Network", bound="nn.Module")
 
 __all__ = [
     "Bundle",
@@ -40,6 +45,7 @@ __all__ = [
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
+READER_FILE = "reader.safetensors"
 
 _PACKAGED = Path(__file__).parents[1] / "data" / "bundles"
 
@@ -56,11 +62,14 @@ class Bundle:
         In evaluation mode.
     calibration : Calibration
         Its healthy residuals.
+    reader : Reader or None
+        In evaluation mode, where the card has one.
     """
 
     card: Card
     model: VAE
     calibration: Calibration
+    reader: Reader | None = None
 
 
 def packaged_bundles() -> list[Path]:
@@ -138,7 +147,9 @@ def verify_bundle(folder: Path) -> Card:
         If the card is not valid, or the weights are missing or not those of the card.
     """
     card = read_card(folder)
-    _read_weights(folder, card)
+    read_weights(Path(folder) / WEIGHTS_FILE, card.sha256)
+    if card.reader is not None:
+        read_weights(Path(folder) / READER_FILE, card.reader.sha256)
     return card
 
 
@@ -167,19 +178,28 @@ def load_bundle(folder: Path, *, device: str | torch.device) -> Bundle:
     import torch
 
     from uadbids.model.inference import resolve_device
+    from uadbids.model.reader import Reader
     from uadbids.model.vae import VAE
 
     place = resolve_device(device) if isinstance(device, str) else device
     card = read_card(folder)
-    content = _read_weights(folder, card)
-    # Shapes first, without memory for them: a card may ask for more than there is.
-    with torch.device("meta"):
-        expected = VAE(card.config).state_dict()
-    tensors = _tensors(Path(folder) / WEIGHTS_FILE, content, expected)
-    model = VAE(card.config)
-    model.load_state_dict(tensors)
-    model.to(place).eval()
-    return Bundle(card, model, Calibration.from_dict(card.calibration))
+
+    def load(name: str, sha256: str, build: Callable[[], _Network]) -> _Network:
+        path = Path(folder) / name
+        content = read_weights(path, sha256)
+        # Shapes first, without memory for them: a card may ask for more than there is.
+        with torch.device("meta"):
+            expected = build().state_dict()
+        tensors = load_weights(path, content, expected)
+        model = build()
+        model.load_state_dict(tensors)
+        return model.to(place).eval()
+
+    model = load(WEIGHTS_FILE, card.sha256, lambda: VAE(card.config))
+    reader = None
+    if (about := card.reader) is not None:
+        reader = load(READER_FILE, about.sha256, lambda: Reader(about.config)).folded()
+    return Bundle(card, model, Calibration.from_dict(card.calibration), reader)
 
 
 def save_bundle(bundle: Bundle, folder: Path) -> Card:
@@ -202,24 +222,24 @@ def save_bundle(bundle: Bundle, folder: Path) -> Card:
     BundleError
         If the folder holds anything but a bundle, or a weight does not fit half precision.
     """
-    from safetensors.torch import save
-
     folder = Path(folder)
     refuse_foreign(folder)
-    halves = {name: t.detach().cpu().half() for name, t in bundle.model.state_dict().items()}
-    if not all(bool(tensor.isfinite().all()) for tensor in halves.values()):
-        raise BundleError(f"The weights for {folder} are not finite in half precision.")
-    content = save({name: tensor.contiguous() for name, tensor in sorted(halves.items())})
+    files = {WEIGHTS_FILE: half_precision(bundle.model, folder)}
     card = replace(
         bundle.card,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=hashlib.sha256(files[WEIGHTS_FILE]).hexdigest(),
         calibration=bundle.calibration.to_dict(),
     )
+    if bundle.reader is not None and card.reader is not None:
+        files[READER_FILE] = half_precision(bundle.reader, folder)
+        sha256 = hashlib.sha256(files[READER_FILE]).hexdigest()
+        card = replace(card, reader=replace(card.reader, sha256=sha256))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         fresh = Path(temporary) / "new"
         fresh.mkdir()
-        (fresh / WEIGHTS_FILE).write_bytes(content)
+        for name, content in files.items():
+            (fresh / name).write_bytes(content)
         text = json.dumps(card.to_dict(), indent=2, allow_nan=False) + "\n"
         (fresh / CARD_FILE).write_text(text, encoding="utf-8")
         _swap(fresh, folder, Path(temporary) / "old")
@@ -237,42 +257,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _read_weights(folder: Path, card: Card) -> bytes:
-    path = Path(folder) / WEIGHTS_FILE
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"The weights {path} cannot be read: {error}") from error
-    # The same bytes are hashed and parsed: the file cannot change in between.
-    if hashlib.sha256(content).hexdigest() != card.sha256:
-        raise BundleError(
-            f"The weights {path} are not those of their card (SHA-256 differs); copy the bundle "
-            "again."
-        )
-    return content
-
-
-def _tensors(
-    path: Path, content: bytes, expected: Mapping[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        found = load(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise BundleError(f"The weights {path} are not a safetensors file: {error}") from error
-    wrong = sorted(set(expected) ^ set(found)) or sorted(
-        name for name, tensor in expected.items() if tensor.shape != found[name].shape
-    )
-    if wrong:
-        raise BundleError(
-            f"The weights {path} do not fit the card's architecture: {', '.join(wrong[:4])} "
-            "is missing, unknown or of another shape."
-        )
-    return {name: tensor.float() for name, tensor in found.items()}
-
-
 def refuse_foreign(folder: Path) -> None:
     """Refuse a folder that a bundle must not replace.
 
@@ -283,8 +267,8 @@ def refuse_foreign(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    foreign = not folder.is_dir() or {p.name for p in folder.iterdir()} - {CARD_FILE, WEIGHTS_FILE}
-    if foreign:
+    own = {CARD_FILE, WEIGHTS_FILE, READER_FILE}
+    if not folder.is_dir() or {p.name for p in folder.iterdir()} - own:
         raise BundleError(f"{folder} holds other things than a model bundle; give another folder.")
 
 

@@ -8,11 +8,30 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from uadbids.model.calibration import Calibration
-from uadbids.model.config import DetectionConfig, VAEConfig
+from uadbids.model.config import DetectionConfig, ReaderConfig, VAEConfig
 from uadbids.model.grid import TEMPLATE_SHAPE, Crop
 
 FORMAT_VERSION = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class ReaderCard:
+    """What a card says of the reader of its bundle.
+
+    Attributes
+    ----------
+    config : ReaderConfig
+        Architecture.
+    training : mapping
+        Sources and settings.
+    sha256 : str
+        Of the reader's weights; filled in when the bundle is saved.
+    """
+
+    config: ReaderConfig
+    training: Mapping[str, Any]
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,8 @@ class Card:
         Of the weights.
     sha256 : str
         Of the weights' file; filled in when the bundle is saved.
+    reader : ReaderCard or None
+        Of the reader, where the bundle has one.
     format_version : int
         Of the folder.
     """
@@ -57,9 +78,12 @@ class Card:
     limits: tuple[str, ...]
     license: str
     sha256: str = ""
+    reader: ReaderCard | None = None
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
+        if self.detection.residual == "reader" and self.reader is None:
+            raise ValueError("The residual 'reader' needs a reader.")
         if not NAME.fullmatch(self.name):
             raise ValueError(f"{self.name!r} is no bundle name (letters, digits, '.', '_', '-').")
         # A 2D model sees the axial slices of the crop.
@@ -102,8 +126,7 @@ def parse_card(values: Mapping[str, Any]) -> Card:
     if not isinstance(values["limits"], list):
         raise ValueError("limits must be a list.")
     _whole([config["dims"], config["latent"]])
-    if not re.fullmatch(r"[0-9a-f]{64}", values["sha256"]):
-        raise ValueError("sha256 must be 64 hexadecimal digits.")
+    _check_hash(values["sha256"])
     return Card(
         **dict(values)
         | {
@@ -114,8 +137,26 @@ def parse_card(values: Mapping[str, Any]) -> Card:
             "crop": Crop(start=_triple(crop["start"]), shape=_triple(crop["shape"])),
             "detection": DetectionConfig(**values["detection"]),
             "limits": tuple(str(limit) for limit in values["limits"]),
+            "reader": None if values["reader"] is None else _parse_reader(values["reader"]),
         }
     )
+
+
+def _parse_reader(values: Any) -> ReaderCard:
+    _same_keys("reader", values, ReaderCard)
+    _same_keys("reader.config", values["config"], ReaderConfig)
+    _check_hash(values["sha256"])
+    if not isinstance(values["training"], dict):
+        raise ValueError("reader.training must be an object.")
+    config = values["config"]
+    _whole([config["inputs"], config["flat"]])
+    config = ReaderConfig(**config | {"widths": _whole(config["widths"])})
+    return ReaderCard(config, values["training"], values["sha256"])
+
+
+def _check_hash(value: Any) -> None:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError("sha256 must be 64 hexadecimal digits.")
 
 
 def _same_keys(where: str, values: Any, kind: type) -> None:

@@ -9,7 +9,9 @@ from typing import Literal, get_args
 Bottleneck = Literal["spatial", "dense"]
 Reduction = Literal["mean", "sum"]
 Schedule = Literal["cosine", "constant"]
-ResidualKind = Literal["positive", "signed", "abs", "hyperintense", "excess-z", "tfce"]
+ResidualKind = Literal[
+    "positive", "signed", "abs", "hyperintense", "excess-z", "tfce", "reader"
+]
 Range = tuple[float, float]
 # Far beyond any network that fits a machine, and small enough for torch to count its weights.
 WIDEST = 2**16
@@ -60,6 +62,36 @@ class VAEConfig:
     def code_shape(self) -> tuple[int, ...]:
         """Spatial size of the feature maps at the bottleneck."""
         return tuple(size // 2 ** len(self.channels) for size in self.shape)
+
+
+@dataclass(frozen=True)
+class ReaderConfig:
+    """Everything that fixes the architecture of a reader (`reader.Reader`).
+
+    Parameters
+    ----------
+    inputs : int
+        Channels of `detection.reader.reader_inputs`.
+    widths : tuple of int
+        Feature maps at each level; the resolution is halved between levels.
+    flat : int
+        Number of levels, from the finest, whose kernels span one slice.
+
+    Raises
+    ------
+    ValueError
+        If the values do not describe a network.
+    """
+
+    inputs: int = 4
+    widths: tuple[int, ...] = (16, 32, 64, 128)
+    flat: int = 1
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.widths) <= 8 or not all(1 <= w <= WIDEST for w in self.widths):
+            raise ValueError(f"A reader needs 2 to 8 widths from 1 to {WIDEST}: {self}.")
+        if not 1 <= self.inputs <= WIDEST or not 0 <= self.flat <= len(self.widths):
+            raise ValueError(f"inputs or flat are out of range: {self}.")
 
 
 # 64 latent channels when spatial, 256 values when dense; 80 slices, because four

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from uadbids.detection.postprocess import examined_part
+from uadbids.detection.residuals import RESIDUALS
 from uadbids.model.bundle import read_card
 from uadbids.model.calibration import Calibration
 from uadbids.preproc.template import Template
@@ -64,7 +65,8 @@ def draw_figures(
     threshold, template = float(facts["Threshold"]), Template.packaged()
     card = read_card(bundle)
     brain = np.asarray(nib.load(mask).dataobj) > 0
-    examined = examined_part(brain, card.detection.erosion_mm, card.crop)
+    whole = RESIDUALS[facts["ResidualKind"]].needs_reader
+    examined = examined_part(brain, card.detection.erosion_mm, None if whole else card.crop)
     calibrated = facts["ResidualKind"] == card.detection.residual
     # What two figures show is read once.
     scan, native_brain = load_volume(source), load_volume(native["native_brain"])

@@ -21,6 +21,7 @@ from uadbids.model.bundle import Bundle
 from uadbids.model.calibration import Calibration, calibrate
 from uadbids.model.config import DetectionConfig
 from uadbids.model.grid import Crop
+from uadbids.model.reader import Reader
 from uadbids.model.vae import VAE
 from uadbids.training.samples import Sample
 
@@ -151,6 +152,7 @@ def calibrate_on(
     device: torch.device,
     *,
     maps: Reference | None = None,
+    reader: Reader | None = None,
 ) -> Calibration:
     """Pool the residuals of held-out scans where they are healthy (docs/method.md, 8).
 
@@ -163,6 +165,8 @@ def calibrate_on(
         As detection will use them.
     maps : Reference, optional
         Takes in the anomaly maps, on the template grid: where healthy brains look abnormal.
+    reader : Reader, optional
+        For the residual that needs it.
 
     Returns
     -------
@@ -171,7 +175,9 @@ def calibrate_on(
     """
     residuals, subjects = [], set()
     for item, model in scans:
-        found = examine(item.volume, item.mask, model, crop, detection, device=device)
+        found = examine(
+            item.volume, item.mask, model, crop, detection, device=device, reader=reader
+        )
         healthy = found.examined & ~item.excluded
         residuals.append(found.anomaly_map[healthy])
         if maps is not None:
@@ -203,7 +209,10 @@ def errors_on(
     threshold = bundle.calibration.threshold(card.detection.false_positive_rate)
     errors = []
     for item, model in scans:
-        found = examine(item.volume, item.mask, model, card.crop, card.detection, device=device)
+        found = examine(
+            item.volume, item.mask, model, card.crop, card.detection,
+            device=device, reader=bundle.reader,
+        )  # fmt: skip
         settings = card.detection
         lesions = cut(found, threshold, settings.residual, settings.min_volume_mm3)
         left_out = item.excluded | (lesions > 0)

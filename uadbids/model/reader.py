@@ -1,0 +1,75 @@
+"""The reader: a U-Net that tells lesions from what is merely bright (docs/decisions/reader.md).
+
+It is flat at full resolution, where slices are thick and memory is short, and volumetric below.
+"""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from uadbids.model.config import ReaderConfig
+
+# Lesions are rare: the untrained network says so.
+_FIRST_BIAS = -4.0
+
+
+class Reader(nn.Module):
+    """Segment lesions in a scan beside its reconstruction.
+
+    Parameters
+    ----------
+    config : ReaderConfig
+        Architecture.
+    """
+
+    def __init__(self, config: ReaderConfig) -> None:
+        super().__init__()
+        self.config = config
+        kernels = [(3, 3, 1 if n < config.flat else 3) for n in range(len(config.widths))]
+        self.enc, self.dec, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        width = config.inputs
+        for wide, kernel in zip(config.widths, kernels, strict=True):
+            self.enc.append(nn.Sequential(_block(width, wide, kernel), _block(wide, wide, kernel)))
+            width = wide
+        for wide, kernel in list(zip(config.widths, kernels, strict=True))[-2::-1]:
+            self.up.append(nn.Conv3d(width, wide, 1))
+            self.dec.append(
+                nn.Sequential(_block(2 * wide, wide, kernel), _block(wide, wide, kernel))
+            )
+            width = wide
+        self.head = nn.Conv3d(width, 1, 1)
+        nn.init.constant_(self.head.bias, _FIRST_BIAS)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of lesion, (B, X, Y, Z), from inputs (B, C, X, Y, Z).
+
+        Sizes must be multiples of 2 to the power of the number of widths less one.
+        """
+        skips: list[Tensor] = []
+        for level, encode in enumerate(self.enc):
+            x = encode(F.max_pool3d(x, 2) if level else x)
+            skips.append(x)
+        for up, decode, skip in zip(self.up, self.dec, skips[-2::-1], strict=True):
+            x = F.interpolate(up(x), scale_factor=2.0, mode="nearest")
+            x = decode(torch.cat([x, skip], 1))
+        logits: Tensor = self.head(x)[:, 0]
+        return logits
+
+    def folded(self) -> "Reader":
+        """Take the normalisation into the convolutions, for use: the same values, faster."""
+        for part in self.modules():
+            if isinstance(part, nn.Sequential) and isinstance(part[0], nn.Conv3d):
+                convolution, normalisation = part[0], part[1]
+                if isinstance(normalisation, nn.BatchNorm3d):
+                    part[0] = nn.utils.fuse_conv_bn_eval(convolution.eval(), normalisation.eval())
+                    part[1] = nn.Identity()
+        return self
+
+
+def _block(before: int, after: int, kernel: tuple[int, int, int]) -> nn.Sequential:
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+    return nn.Sequential(
+        nn.Conv3d(before, after, kernel, padding=padding, bias=False),
+        nn.BatchNorm3d(after, momentum=0.02),
+        nn.LeakyReLU(0.1, inplace=True),
+    )
