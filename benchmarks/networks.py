@@ -13,7 +13,7 @@ import torch
 from stages import BUNDLE, Stages
 from torch import nn
 
-from uadbids.detection.detect import examine
+from uadbids.detection.examine import examine
 from uadbids.detection.threshold import choose_threshold
 from uadbids.model.bundle import load_bundle
 from uadbids.model.vae import VAE, VAEOutput

@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from uadbids.detection.detect import examine
+from uadbids.detection.examine import examine
 from uadbids.model.bundle import load_bundle, packaged_bundles
 from uadbids.preproc.template import Template
 from uadbids.reports.training import Reconstructed, draw_reconstructions

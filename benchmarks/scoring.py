@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from cases import HEALTHY, Case
 
-from uadbids.detection.detect import Examination, cut
+from uadbids.detection.detect import cut
+from uadbids.detection.examine import Examination
 from uadbids.evaluation.metrics import average_precision, dice
 from uadbids.model.calibration import Calibration, calibrate
 from uadbids.model.config import DetectionConfig

@@ -3,7 +3,8 @@ import pytest
 import torch
 from scipy.ndimage import median_filter
 
-from uadbids.detection.detect import detect, examine
+from uadbids.detection.detect import detect
+from uadbids.detection.examine import examine
 from uadbids.errors import DeviceError, ScanError, UsageError
 from uadbids.model.bundle import Bundle, Card, DetectionConfig
 from uadbids.model.calibration import calibrate

@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as nst
 from scipy import ndimage
 
 from uadbids.detection.postprocess import (
+    Boundary,
     bounding_box,
     describe_components,
     erode,

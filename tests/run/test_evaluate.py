@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from uadbids.detection.postprocess import AT_THRESHOLD, HALF_MAXIMUM
 from uadbids.run.evaluate import EvaluateOptions, evaluate
 from uadbids.run.runlog import Request
 

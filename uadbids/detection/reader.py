@@ -1,23 +1,19 @@
-"""What the reader sees, and what it says of a whole brain."""
+"""Have the reader look at a whole brain."""
 
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from uadbids.detection.hyperintensity import tissue_level
 from uadbids.detection.postprocess import bounding_box
 from uadbids.model.grid import Crop
 from uadbids.model.reader import Reader
+from uadbids.model.reader_inputs import LOWEST, UNIT, reader_inputs
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-LOWEST, HIGHEST = -8.0, 12.0
-"""Robust z that inputs are cut at; outside the brain is the lowest."""
-_UNIT = 4.0
 # Room around the brain for the convolutions.
 _MARGIN = 4
 
@@ -28,7 +24,7 @@ class ReaderScan(NamedTuple):
     Attributes
     ----------
     volume, reconstruction : ndarray of float32
-        Intensities in [0, 1]; the reconstruction is 0 outside the crop.
+        Intensities in [0, 1]; the reconstruction counts inside the crop.
     brain : ndarray of bool
         Brain mask.
     crop : Crop
@@ -42,28 +38,6 @@ class ReaderScan(NamedTuple):
     brain: Bools
     crop: Crop
     normal: Floats
-
-
-def reader_inputs(scan: ReaderScan) -> Tensor:
-    """Inputs of the reader, (4, X, Y, Z): z, residual in z, what is reconstructed, what is normal.
-
-    Returns
-    -------
-    Tensor of float32, shape (4, X, Y, Z)
-        All in units of 4 robust z but the third, which is 0 or 1.
-    """
-    median, spread = tissue_level(scan.volume, scan.brain)
-    spread = spread or 1.0
-    z = np.clip((scan.volume - median) / spread, LOWEST, HIGHEST)
-    seen = scan.crop.mask(_shape(scan.brain)) & scan.brain
-    residual = np.clip((scan.volume - scan.reconstruction) / spread, LOWEST, HIGHEST)
-    parts = (
-        np.where(scan.brain, z, LOWEST) / _UNIT,
-        np.where(seen, residual, 0.0) / _UNIT,
-        seen,
-        scan.normal / _UNIT,
-    )
-    return torch.from_numpy(np.stack([part.astype(np.float32) for part in parts]))
 
 
 @torch.inference_mode()
@@ -87,20 +61,20 @@ def lesion_probability(reader: Reader, scan: ReaderScan, device: torch.device) -
     probability = np.zeros(scan.brain.shape, dtype=np.float32)
     if not scan.brain.any():
         return probability
-    factor = 2 ** (len(reader.config.widths) - 1)
+    ends = zip(scan.crop.start, scan.crop.shape, strict=True)
+    x, y, z = (slice(max(start, 0), max(start + size, 0)) for start, size in ends)
+    volume, reconstruction, brain, normal = (
+        torch.from_numpy(np.ascontiguousarray(array))
+        for array in (scan.volume, scan.reconstruction[x, y, z], scan.brain, scan.normal)
+    )
     box = bounding_box(scan.brain, margin=_MARGIN)
-    inputs = reader_inputs(scan)[(slice(None), *box)]
-    # Beyond the box lies what is outside the brain, whatever is normal there.
-    sizes = inputs.shape[1:]
-    padded = torch.zeros(4, *(-(-n // factor) * factor for n in sizes))
-    padded[0] = LOWEST / _UNIT
-    padded[:, : sizes[0], : sizes[1], : sizes[2]] = inputs
+    inputs = reader_inputs(volume, brain, reconstruction, (x, y, z), normal)[(slice(None), *box)]
+    factor = 2 ** (len(reader.config.widths) - 1)
+    i, j, k = inputs.shape[1:]
+    padded = torch.zeros(len(inputs), *(-(-n // factor) * factor for n in (i, j, k)))
+    padded[0] = LOWEST / UNIT
+    padded[:, :i, :j, :k] = inputs
     batch = padded[None].to(device, memory_format=torch.channels_last_3d)
     found = torch.sigmoid(reader(batch).float())[0].cpu().numpy()
-    probability[box] = found[: sizes[0], : sizes[1], : sizes[2]] * scan.brain[box]
+    probability[box] = found[:i, :j, :k] * scan.brain[box]
     return probability
-
-
-def _shape(brain: Bools) -> tuple[int, int, int]:
-    x, y, z = brain.shape
-    return x, y, z

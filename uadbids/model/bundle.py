@@ -1,7 +1,8 @@
 """The one artefact that passes from training to use: weights, and a card that explains them.
 
 A bundle is a folder with ``card.json``, ``weights.safetensors`` of the VAE and, where it has one,
-``reader.safetensors``. Reading is strict and unpickles nothing; reading the card alone needs no torch.
+``reader.safetensors``. Reading is strict and unpickles nothing; reading the card alone needs no
+torch.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from uadbids.detection.detect import SPACING, Detection, reconstruction_error
+from uadbids.detection.detect import SPACING, Detection
 from uadbids.detection.detect import detect as detect_in_volume
+from uadbids.detection.examine import reconstruction_error
 from uadbids.detection.postprocess import erode, label_components
 from uadbids.model.bundle import Bundle, load_bundle
 from uadbids.pipeline.preprocess import gpu_turn

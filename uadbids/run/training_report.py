@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from uadbids.bids.files import json_bytes, tsv_bytes, write_bytes
-from uadbids.detection.detect import examine
+from uadbids.detection.examine import examine
 from uadbids.evaluation.reference import Reference
 from uadbids.model.bundle import Bundle
 from uadbids.model.config import TrainConfig

@@ -13,7 +13,8 @@ import torch
 from scipy import ndimage
 
 from uadbids.bids.files import write_bytes
-from uadbids.detection.detect import cut, examine, reconstruction_error
+from uadbids.detection.detect import cut
+from uadbids.detection.examine import examine, reconstruction_error
 from uadbids.detection.hyperintensity import fill, hyperintense
 from uadbids.errors import UsageError
 from uadbids.evaluation.reference import Reference
