@@ -111,7 +111,7 @@ def test_cards_may_name_every_kind_of_the_registry_and_no_other():
     assert tuple(RESIDUALS) == get_args(ResidualKind)
 
 
-@pytest.mark.parametrize("kind", RESIDUALS)
+@pytest.mark.parametrize("kind", [k for k in RESIDUALS if not RESIDUALS[k].needs_reader])
 def test_only_kinds_that_need_place_look_at_what_is_normal_there(kind):
     mask = np.ones((12, 12, 12), dtype=bool)
     x, rebuilt = np.random.default_rng(0).random((2, *mask.shape), dtype=np.float32)

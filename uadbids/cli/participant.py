@@ -28,7 +28,7 @@ def participant(
         float | None, opt("Share of healthy voxels above the calibrated threshold.")
     ] = None,
     residual: Annotated[
-        str | None, opt("positive, signed, abs, hyperintense, excess-z or tfce.")
+        str | None, opt("positive, signed, abs, hyperintense, excess-z, tfce or reader.")
     ] = None,
     min_size_mm3: Annotated[
         float | None, opt("Smallest finding; default: the model's.", min=0)

@@ -39,7 +39,8 @@ def enhance(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
         Not less than the excess; equal to it below 1, and 0 outside ``within``. Heights above 12
         add nothing more.
     """
-    enhanced = np.where(within, excess, 0).astype(np.float32)
+    # In C order, whatever comes in: the flat view below must be one.
+    enhanced = np.where(within, excess, 0).astype(np.float32, order="C")
     places = np.flatnonzero(enhanced > _FIRST)
     heights = enhanced.ravel()[places].astype(np.float64)
     total = np.zeros(places.size)

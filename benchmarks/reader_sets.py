@@ -1,0 +1,168 @@
+"""Measure the reader's map beside the map without it and intensity alone, set by set.
+
+``python benchmarks/reader_sets.py benchmarks/development_sets.json --sources SOURCES
+--derivatives OUTPUTS [--bundle dense3d] [--json FILE]`` where OUTPUTS holds a folder for each
+dataset of the list, as ``uadbids SOURCES/<bids> OUTPUTS/<bids> participant`` made it. Volumes and
+brain masks are taken from there; maps and findings are made anew, on the template grid.
+
+"Label-free" is the bundle's default threshold. "Oracle" thresholds are the best single one of a
+set, found on its own labels: no method can know them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import ants
+import nibabel as nib
+import numpy as np
+import torch
+from sklearn.metrics import average_precision_score
+
+from uadbids.detection.detect import cut
+from uadbids.detection.examine import examine
+from uadbids.detection.hyperintensity import robust_z
+from uadbids.detection.postprocess import AT_THRESHOLD, examined_part, segment
+from uadbids.evaluation.baselines import equalised
+from uadbids.model.bundle import find_bundle, load_bundle
+
+HEALTHY = {"name": "healthy-looking (healthy-few)", "bids": "healthy-few"}
+TFCE_THRESHOLD = 3.02
+"""Default of `dense3d` before it had a reader: a false-positive rate of 0.005."""
+GRIDS = {"robust z": np.arange(1, 6, 0.5), "equalised": np.arange(0.85, 0.995, 0.02)}
+SMALLEST = 10.0
+CPU = torch.device("cpu")
+
+
+class Scan(NamedTuple):
+    """A preprocessed scan; lesions are empty where it looks healthy."""
+
+    name: str
+    volume: np.ndarray
+    brain: np.ndarray
+    lesions: np.ndarray
+
+
+def read(entry: dict, sources: Path, derivatives: Path) -> Iterator[Scan]:
+    """Read the preprocessed scans of a set, and bring its lesion masks to the template."""
+    ending = "_space-UADBIDS_desc-preproc_FLAIR.nii.gz"
+    for path in sorted((derivatives / entry["bids"]).glob(f"sub-*/**/*{ending}")):
+        stem = str(path).removesuffix(ending)
+        name = Path(stem).name
+        subject = name.split("_")[0].removeprefix("sub-")
+        if subject not in entry.get("participants", [subject]):
+            continue
+        volume = np.asarray(nib.load(path).dataobj, dtype=np.float32)
+        brain = np.asarray(nib.load(f"{stem}_space-UADBIDS_label-brain_mask.nii.gz").dataobj) > 0
+        lesions = np.zeros(brain.shape, dtype=bool)
+        found = sorted((sources / entry["bids"] / "derivatives").glob(f"**/{name}_*mask.nii.gz"))
+        masks = [mask for mask in found if "normal" not in mask.name and "ventri" not in mask.name]
+        if masks:
+            transform = f"{stem}_from-orig_to-UADBIDS_mode-image_xfm.txt"
+            moved = ants.apply_transforms(
+                ants.image_read(str(path)), ants.image_read(str(masks[0])), [transform], "linear"
+            )
+            lesions = moved.numpy() >= 0.5
+        yield Scan(name, volume, brain, lesions)
+
+
+def dice(found: np.ndarray, lesions: np.ndarray) -> float:
+    """Dice of two masks; NaN without lesions."""
+    if not lesions.any():
+        return float("nan")
+    return float(2 * (found & lesions).sum() / (found.sum() + lesions.sum()))
+
+
+def measure(scan: Scan, bundle) -> dict[str, float]:  # noqa: ANN001
+    """Figures of one scan, by name."""
+    figures = {"true ml": scan.lesions.sum() / 1000}
+    for kind in ("reader", "tfce"):
+        look = examine(
+            scan.volume, scan.brain, bundle.model, bundle.card.crop, bundle.card.detection,
+            device=CPU, kind=kind, reader=bundle.reader,
+        )  # fmt: skip
+        rate = bundle.card.detection.false_positive_rate
+        limit = bundle.calibration.threshold(rate) if kind == "reader" else TFCE_THRESHOLD
+        found = cut(look, limit, kind, SMALLEST) > 0
+        figures[f"{kind}: Dice"] = dice(found, scan.lesions)
+        figures[f"{kind}: AP"] = precision(look.anomaly_map, scan)
+        figures[f"{kind}: ml"] = found.sum() / 1000
+    examined = examined_part(scan.brain, bundle.card.detection.erosion_mm, None)
+    for name, map_of in (("robust z", robust_z), ("equalised", equalised)):
+        scores = map_of(scan.volume, scan.brain)
+        figures[f"{name}: AP"] = precision(scores, scan)
+        for limit in GRIDS[name]:
+            found = segment(
+                scores, examined, threshold=limit, min_volume_mm3=SMALLEST,
+                spacing=(1.0, 1.0, 1.0), boundary=AT_THRESHOLD,
+            )  # fmt: skip
+            figures[f"{name}: Dice at {limit:.2f}"] = dice(found > 0, scan.lesions)
+    return figures
+
+
+def precision(scores: np.ndarray, scan: Scan) -> float:
+    """Average precision over the brain and all of the lesions; NaN without lesions."""
+    where = scan.brain | scan.lesions
+    if not scan.lesions.any():
+        return float("nan")
+    lowest = float(scores.min())
+    return float(
+        average_precision_score(scan.lesions[where], np.where(scan.brain, scores, lowest)[where])
+    )
+
+
+def main() -> None:
+    """Measure set by set; print a table of the sets and one of the scans."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sets", type=Path)
+    parser.add_argument("--sources", type=Path, required=True)
+    parser.add_argument("--derivatives", type=Path, required=True)
+    parser.add_argument("--bundle", default="dense3d")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    bundle = load_bundle(find_bundle(args.bundle), device="cpu")
+    print("| set | scans | reader Dice | tfce Dice | oracle z | oracle equalised "
+          "| AP reader | AP tfce | AP z | AP equalised |\n|---" + "|---" * 9 + "|")  # fmt: skip
+    results, scans = {}, []
+    for entry in [*json.loads(args.sets.read_text()), HEALTHY]:
+        rows = {
+            scan.name: measure(scan, bundle) for scan in read(entry, args.sources, args.derivatives)
+        }
+        if not rows:
+            continue
+        mean = {key: float(np.mean([row[key] for row in rows.values()])) for key in
+                next(iter(rows.values()))}  # fmt: skip
+        oracle = [max(mean[f"{name}: Dice at {t:.2f}"] for t in grid)
+                  for name, grid in GRIDS.items()]  # fmt: skip
+        shown = [mean["reader: Dice"], mean["tfce: Dice"], *oracle] + [
+            mean[f"{name}: AP"] for name in ("reader", "tfce", "robust z", "equalised")
+        ]
+        print(f"| {entry['name']} | {len(rows)} | "
+              + " | ".join(f"{value:.3f}" for value in shown) + " |", flush=True)  # fmt: skip
+        results[entry["name"]] = {
+            "cases": len(rows),
+            "Dice, label-free": round(mean["reader: Dice"], 3),
+            "average precision": round(mean["reader: AP"], 3),
+            "Dice without the reader": round(mean["tfce: Dice"], 3),
+            "Dice of robust z, oracle": round(oracle[0], 3),
+            "Dice of equalised intensity, oracle": round(oracle[1], 3),
+            "ml of findings": round(mean["reader: ml"], 2),
+        }
+        scans += rows.items()
+    print("\n| scan | true ml | reader Dice, ml, AP | tfce Dice, ml, AP |\n|---|---|---|---|")
+    for name, row in scans:
+        parts = [
+            ", ".join(f"{row[f'{kind}: {what}']:.2f}" for what in ("Dice", "ml", "AP"))
+            for kind in ("reader", "tfce")
+        ]
+        print(f"| {name} | {row['true ml']:.2f} | {parts[0]} | {parts[1]} |")
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
