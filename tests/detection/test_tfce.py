@@ -96,3 +96,12 @@ def test_more_excess_never_counts_less(excess, within, more):
 def test_a_mirrored_map_is_raised_alike(excess, within, axis):
     mirrored = enhance(np.flip(excess, axis), np.flip(within, axis))
     np.testing.assert_allclose(np.flip(mirrored, axis), enhance(excess, within), rtol=1e-6)
+
+
+def test_order_in_memory_does_not_matter():
+    excess = np.zeros((30, 30, 30), dtype=np.float32)
+    excess[5:25, 5:25, 5:25] = 2.0
+    within = np.ones(excess.shape, dtype=bool)
+    found = enhance(excess, within)
+    assert found.max() > 2.0
+    assert np.array_equal(found, enhance(np.asfortranarray(excess), np.asfortranarray(within)))
