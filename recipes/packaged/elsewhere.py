@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from uadbids.model.vae import VAE
 from uadbids.training.checkpoint import load_checkpoint, save_checkpoint
 from uadbids.training.fit import Epoch, fit
 from uadbids.training.samples import Sample, fingerprint
+
+if TYPE_CHECKING:
+    from uadbids.run.cohort import Member
 
 PACKED = "samples.npz"
 CHOSEN = ("steps", "epoch_steps", "batch_size", "seed")
@@ -44,6 +47,20 @@ class Samples(NamedTuple):
 def pack(work: Path, cohort: Path, folder: Path) -> None:
     """Preprocess the cohort, or take what `uadbids train` kept of it, and write its tensors."""
     from uadbids.cli.flags import DEFAULT_SEED
+
+    members = ready_members(work, cohort)
+    from uadbids.run.train import CROP
+
+    samples = [member.load().sample(CROP) for member in members]
+    labels = (cohort / "held_out.txt").read_text().split()
+    content = packed(samples, [member.subject for member in members], labels, DEFAULT_SEED)
+    _write(folder / PACKED, content)
+    print(f"{len(samples)} scans: {folder / PACKED}, {len(content) / 1e6:.1f} MB")
+
+
+def ready_members(work: Path, cohort: Path) -> list[Member]:
+    """Preprocess the cohort as `uadbids train` does; what is there is kept."""
+    from uadbids.cli.flags import DEFAULT_SEED
     from uadbids.run.setup import run_options
 
     run = run_options(
@@ -55,18 +72,12 @@ def pack(work: Path, cohort: Path, folder: Path) -> None:
 
     from uadbids.preproc.config import PreprocConfig
     from uadbids.run.cohort import CohortOptions, find_cohort, make_ready, plan_cohort
-    from uadbids.run.train import CROP
 
     root = cohort.absolute()
     wanted = CohortOptions(root, None, root / "derivatives" / "lesions", True)
     plan = plan_cohort(find_cohort(wanted), wanted, PreprocConfig(), run)
     make_ready(plan, run, Console(stderr=True))
-    members = [member for member in plan if member.path.is_file()]
-    samples = [member.load().sample(CROP) for member in members]
-    labels = (root / "held_out.txt").read_text().split()
-    content = packed(samples, [member.subject for member in members], labels, DEFAULT_SEED)
-    _write(folder / PACKED, content)
-    print(f"{len(samples)} scans: {folder / PACKED}, {len(content) / 1e6:.1f} MB")
+    return [member for member in plan if member.path.is_file()]
 
 
 def packed(

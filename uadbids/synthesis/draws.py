@@ -28,9 +28,10 @@ class Draws:
     """
 
     def __init__(self, seed: str, device: torch.device) -> None:
-        self.device = device
         self._numbers = random.Random(seed)
         self.generator = torch.Generator(device).manual_seed(self._numbers.getrandbits(63))
+        # With its number, as tensors have it.
+        self.device = torch.empty(0, device=device).device
 
     def between(self, limits: Range) -> float:
         """Draw a number, uniform between two limits."""

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from uadbids.model.reader_inputs import tissue_level
 from uadbids.synthesis.coordinates import rotation, sample_at, turned
 from uadbids.synthesis.draws import Draws
 from uadbids.synthesis.morphology import dilate, distance, erode, near
@@ -46,15 +47,6 @@ class Background:
     known: Tensor
 
 
-def white_level(image: Tensor, mask: Tensor) -> tuple[float, float]:
-    """Median and spread (1.4826 * MAD) of tissue, as `detection.hyperintensity.tissue_level`."""
-    values = image[mask]
-    values = values[:: max(1, len(values) // 200_000)]
-    tissue = values[values > 0.7 * values.median()]
-    median = tissue.median()
-    return float(median), float(1.4826 * (tissue - median).abs().median() + 1e-6)
-
-
 def head_places(head: Head, brain: Tensor, frequency: Tensor) -> Places:
     """Where lesions may lie in a synthetic head: its tissues are known."""
     reference = 1.0  # white matter is painted so
@@ -81,7 +73,8 @@ def scan_places(scan: Background, frequency: Tensor, *, shallow: bool = False) -
     shallow : bool
         For a slab of equal slices, in which nothing lies deeper than in plane.
     """
-    reference, spread = white_level(scan.image, scan.mask)
+    median, spread = tissue_level(scan.image, scan.mask)
+    reference = float(median)
     z = (scan.image - reference) / spread
     fluid = (z < _FLUID_Z) & scan.mask
     ventricles = fluid & erode(scan.mask, _SHALLOW_DEPTH if shallow else _VENTRICLE_DEPTH)

@@ -1,0 +1,209 @@
+"""Train the packaged reader: pack its sources, train on a CPU or a GPU, put it into bundles.
+
+``pack SOURCES LABELS PRIORS WORK COHORT PACK`` writes what samples are made from into one file,
+``fit PACK BUNDLE OUT`` trains (torch, numpy, scipy and safetensors suffice there), ``bundle OUT
+BUNDLES...`` adds the reader to bundles. README.md beside this file says more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from functools import partial
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uadbids.errors import UadbidsError
+from uadbids.model.bundle import load_bundle, save_bundle
+from uadbids.model.card import ReaderCard
+from uadbids.model.config import ReaderConfig
+from uadbids.model.inference import resolve_device
+from uadbids.model.reader import Reader
+from uadbids.model.weights import half_precision
+from uadbids.training.lesion_painting import PaintingConfig
+from uadbids.training.lesion_shapes import SmallShapes
+from uadbids.training.reader_fit import fit_reader
+from uadbids.training.reader_pack import PACKED, write_pack
+from uadbids.training.reader_samples import ReaderSample, SampleConfig
+from uadbids.training.reader_settings import ReaderEpoch, ReaderTraining
+from uadbids.training.reader_workers import MakerFiles, samples_from
+
+WEIGHTS, RECORD, CHECKPOINT = "reader.safetensors", "reader.json", "reader.pt"
+VALIDATION = SampleConfig(
+    # Fainter lesions, and of other shapes than most that are trained on.
+    painting=PaintingConfig(contrast=0.25, spread=0.3, shapes=SmallShapes(real=0.0, radius=1.8))
+)
+"""How samples are painted that nobody trains on."""
+VALIDATION_SAMPLES = 12
+
+
+def pack(labels: Path, priors: Path, work: Path, cohort: Path, folder: Path) -> None:
+    """Gather the sources into one file."""
+    import reader_sources as sources
+
+    arrays = {
+        **sources.heads(labels),
+        **sources.scans(work, cohort),
+        **sources.slices(priors / "soop_midaxial_uint8.npz"),
+        **sources.places(priors / "ms-lesions"),
+        **sources.strokes(priors / "lesion-shapes"),
+    }
+    write_pack(arrays, folder / PACKED)
+    size = (folder / PACKED).stat().st_size / 1e6
+    numbers = ", ".join(f"{len(arrays[k])} {k}" for k in ("heads", "scans", "slices", "strokes"))
+    print(f"{numbers}: {folder / PACKED}, {size:.1f} MB")
+
+
+def fit(
+    packed: Path, bundle: Path, out: Path, config: ReaderTraining, network: ReaderConfig,
+    *, device: str, workers: int, samples: SampleConfig, validation: int = VALIDATION_SAMPLES,
+) -> None:  # fmt: skip
+    """Train, or go on with a training; write weights and record."""
+    place = resolve_device(device)
+    file = packed / PACKED
+    makers = partial(MakerFiles, file, bundle, device=str(place))
+    identity = {
+        "samples": json.loads(json.dumps(asdict(samples))),
+        "pack": _digest(file),
+        "vae": _digest(bundle / "weights.safetensors"),
+    }
+    record = out / RECORD
+    if record.is_file():
+        print(f"{record}: kept, the training is finished", flush=True)
+        return
+
+    def supply(first: int) -> AbstractContextManager[Any]:
+        return samples_from(makers(config=samples, seed=f"{config.seed}"), first, workers)
+
+    held = replace(VALIDATION, depth=samples.depth)
+    maker = makers(config=held, seed=f"validation of {config.seed}")
+    painted = _validation(maker, validation, workers)
+    torch.manual_seed(config.seed)
+    model = Reader(network)
+    epochs = fit_reader(
+        model, supply, painted, config, device=place, identity=identity,
+        checkpoint=out / CHECKPOINT, on_epoch=_show,
+    )  # fmt: skip
+    _write(out / WEIGHTS, half_precision(model, out / WEIGHTS))
+    about = {
+        **identity,
+        "training": asdict(config),
+        "model": asdict(network),
+        "epochs": [asdict(epoch) for epoch in epochs],
+        "device": torch.cuda.get_device_name(place) if place.type == "cuda" else "CPU",
+    }
+    # Last: it says that the training is finished.
+    _write(record, json.dumps(about, indent=1).encode())
+
+
+def _validation(maker: MakerFiles, count: int, workers: int) -> list[ReaderSample]:
+    # On the CPU, whose draws are the same on every machine.
+    with samples_from(replace(maker, device="cpu"), 0, min(workers, count)) as made:
+        return list(islice(made, count))
+
+
+def _show(epoch: ReaderEpoch) -> None:
+    print(*(f"{key} {value:.5g}" for key, value in asdict(epoch).items()), flush=True)
+
+
+def bundle(out: Path, folders: Sequence[Path]) -> None:
+    """Put the reader of a finished training into bundles, which keep all else."""
+    from safetensors.torch import load
+
+    record = json.loads((out / RECORD).read_text())
+    shape = record["model"] | {"widths": tuple(record["model"]["widths"])}
+    network = ReaderConfig(**shape)
+    weights = load((out / WEIGHTS).read_bytes())
+    last = record["epochs"][-1]
+    training = {
+        "steps": last["step"], "samples": last["samples"],
+        "minutes": round(last["seconds"] / 60, 1), "device": record["device"],
+        "settings": record["training"], "pack": record["pack"],
+    }  # fmt: skip
+    for folder in folders:
+        reader = Reader(network)
+        reader.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        found = load_bundle(folder, device="cpu")
+        card = replace(found.card, reader=ReaderCard(network, training))
+        save_bundle(replace(found, card=card, reader=reader.eval()), folder)
+        print(f"{folder}: has the reader of {last['step']} steps", flush=True)
+
+
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    whole = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    kinds = whole.add_subparsers(required=True, dest="kind")
+    folders = {
+        "pack": ("labels", "priors", "work", "cohort", "folder"),
+        "fit": ("packed", "bundle", "out"),
+        "bundle": ("out",),
+    }
+    parts = {kind: kinds.add_parser(kind) for kind in folders}
+    for kind, names in folders.items():
+        for name in names:
+            parts[kind].add_argument(name, type=Path)
+    parts["bundle"].add_argument("folders", type=Path, nargs="+")
+    options, usual = parts["fit"], ReaderTraining()
+    options.add_argument("--steps", type=int, default=usual.steps)
+    options.add_argument("--minutes", type=float, help="end after so long, if before the last step")
+    options.add_argument("--epoch-steps", type=int, default=usual.epoch_steps)
+    options.add_argument("--batch-size", type=int, default=usual.batch_size)
+    options.add_argument("--repeated", type=int, default=usual.repeated)
+    options.add_argument(
+        "--kept", type=int, default=usual.kept, help="samples in memory, 40 MB each"
+    )
+    options.add_argument("--seed", type=int, default=usual.seed)
+    options.add_argument(
+        "--depth", type=int, default=SampleConfig().depth, help="slices of a sample"
+    )
+    options.add_argument("--device", default="auto")
+    options.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
+    return whole
+
+
+def main() -> None:
+    """Do what the command line says; errors and stops are one sentence."""
+    args = vars(parser().parse_args())
+    kind = args.pop("kind")
+    try:
+        if kind == "pack":
+            pack(**args)
+        elif kind == "bundle":
+            bundle(**args)
+        else:
+            own = {
+                name: args.pop(name) for name in ("packed", "bundle", "out", "device", "workers")
+            }
+            samples = SampleConfig(depth=args.pop("depth"))
+            few = min(ReaderTraining().few, args["kept"])
+            config = ReaderTraining(**args, few=max(1, few))
+            fit(
+                own["packed"], own["bundle"], own["out"], config, ReaderConfig(),
+                device=own["device"], workers=own["workers"], samples=samples,
+            )  # fmt: skip
+    except (UadbidsError, KeyboardInterrupt) as error:
+        sys.exit(str(error) or "stopped")
+
+
+if __name__ == "__main__":
+    main()

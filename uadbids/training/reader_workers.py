@@ -1,0 +1,152 @@
+"""Samples of the reader from worker processes, in the order of their numbers."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import queue
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from uadbids.errors import UadbidsError, UsageError
+from uadbids.model.bundle import load_bundle
+from uadbids.model.grid import Crop, Triple
+from uadbids.model.reader_inputs import Box
+from uadbids.training.reader_pack import read_pack
+from uadbids.training.reader_samples import ReaderSample, SampleConfig, SampleMaker
+
+# Samples that each worker keeps ready: about 40 MB each.
+_READY = 2
+_PATIENCE_S = 20
+
+
+@dataclass(frozen=True)
+class MakerFiles:
+    """From files to a `SampleMaker`: what a worker process is given.
+
+    Parameters
+    ----------
+    pack : Path
+        See `reader_pack.read_pack`.
+    bundle : Path
+        Folder of the bundle whose VAE reconstructs.
+    config : SampleConfig
+        What samples are made of.
+    seed : str
+        Of all samples.
+    device : str
+        Where they are made.
+    """
+
+    pack: Path
+    bundle: Path
+    config: SampleConfig
+    seed: str
+    device: str
+
+    def __call__(self) -> SampleMaker:
+        """Read the files."""
+        device = torch.device(self.device)
+        pack, bundle = read_pack(self.pack), load_bundle(self.bundle, device=self.device)
+        seen = seen_box(bundle.card.crop, pack.start)
+        return SampleMaker(pack, bundle.model, seen, self.config, self.seed, device)
+
+
+def seen_box(crop: Crop, start: Triple) -> Box:
+    """Place of a VAE's crop on a part of the template grid that begins at `start`."""
+    x, y, z = (
+        slice(a - b, a - b + n) for a, b, n in zip(crop.start, start, crop.shape, strict=True)
+    )
+    return x, y, z
+
+
+@contextmanager
+def samples_from(
+    maker: Callable[[], SampleMaker], first: int, workers: int
+) -> Iterator[Iterator[ReaderSample]]:
+    """Make samples beside the training.
+
+    Parameters
+    ----------
+    maker : callable
+        Gives the `SampleMaker`, once in each process; it is pickled.
+    first : int
+        Number of the first sample.
+    workers : int
+        Processes; 0 makes samples in this one, when they are asked for. The samples are the same.
+
+    Yields
+    ------
+    iterator of ReaderSample
+        Without end, in the order of their numbers.
+
+    Raises
+    ------
+    UadbidsError
+        From the iterator, if a worker fails or is killed.
+    """
+    if workers < 1:
+        local = maker()
+        yield (local.make(number) for number in count(first))
+        return
+    # Forked processes could not use a GPU that this one has touched.
+    context = mp.get_context("spawn")
+    queues = [context.Queue(_READY) for _ in range(workers)]
+    processes = [
+        context.Process(target=_work, args=(maker, first + i, workers, q), daemon=True)
+        for i, q in enumerate(queues)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        yield _in_turn(queues, processes)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process, waiting in zip(processes, queues, strict=True):
+            process.join()
+            waiting.cancel_join_thread()
+            waiting.close()
+
+
+def _in_turn(queues: list[Any], processes: list[Any]) -> Iterator[ReaderSample]:
+    for turn in count():
+        place = turn % len(queues)
+        found = _next(queues[place], processes[place])
+        if isinstance(found, str):
+            raise UadbidsError(f"A process that paints samples failed: {found}")
+        yield ReaderSample(*map(torch.from_numpy, found))
+
+
+def _next(waiting: Any, process: Any) -> tuple[np.ndarray, ...] | str:
+    while True:
+        try:
+            found: tuple[np.ndarray, ...] | str = waiting.get(timeout=_PATIENCE_S)
+            return found
+        except queue.Empty:
+            if not process.is_alive():
+                raise UsageError(
+                    "A process that paints samples was killed, most often for want of memory; "
+                    "give fewer workers (--workers)."
+                ) from None
+
+
+def _work(maker: Callable[[], SampleMaker], first: int, step: int, ready: Any) -> None:
+    """Make every `step`-th sample, until the process is ended."""
+    # Ctrl-C is for the training, which then ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    try:
+        made = maker()
+        for number in count(first, step):
+            # As arrays: tensors would go through shared memory, of which containers have little.
+            ready.put(tuple(part.numpy() for part in made.make(number)))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the training has to hear of it
+        ready.put(f"{type(error).__name__}: {error}")
