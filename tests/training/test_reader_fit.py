@@ -173,6 +173,18 @@ def test_statistics_are_frozen_at_the_end(painted):
     assert torch.equal(seen[1], seen[2])
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_paints_and_trains_too():
+    device = torch.device("cuda")
+    making = SampleMaker(pack(), vae(), SEEN, SETTINGS, "0", device)
+    samples = [making.make(number) for number in range(6)]
+    config = ReaderTraining(steps=3, epoch_steps=3, batch_size=2, repeated=0)
+    model = Reader(NETWORK)
+    epochs = fit_reader(model, supply_of(samples), samples[:1], config, device=device, identity={})
+    assert epochs[0].step == 3
+    assert all(value.is_cuda for value in model.state_dict().values())
+
+
 def test_minutes_end_a_training(painted):
     config = ReaderTraining(steps=40, minutes=1e-4, epoch_steps=50, batch_size=1, repeated=0)
     epochs = fit_reader(Reader(NETWORK), supply_of(painted), [], config, device=CPU, identity={})

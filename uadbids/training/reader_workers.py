@@ -147,6 +147,19 @@ def _work(maker: Callable[[], SampleMaker], first: int, step: int, ready: Any) -
         made = maker()
         for number in count(first, step):
             # As arrays: tensors would go through shared memory, of which containers have little.
-            ready.put(tuple(part.numpy() for part in made.make(number)))
+            if not _put(ready, tuple(part.numpy() for part in made.make(number))):
+                return
     except Exception as error:  # noqa: BLE001 - whatever it is, the training has to hear of it
-        ready.put(f"{type(error).__name__}: {error}")
+        _put(ready, f"{type(error).__name__}: {error}")
+
+
+def _put(ready: Any, item: tuple[np.ndarray, ...] | str) -> bool:
+    """Wait until the item is asked for; false if the training is no longer there."""
+    parent = mp.parent_process()
+    while parent is None or parent.is_alive():
+        try:
+            ready.put(item, timeout=_PATIENCE_S)
+        except queue.Full:
+            continue
+        return True
+    return False
