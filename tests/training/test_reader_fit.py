@@ -17,20 +17,30 @@ from uadbids.preproc.intensity import MEDIAN_VALUE
 from uadbids.training.lesion_painting import PaintingConfig
 from uadbids.training.reader_fit import fit_reader
 from uadbids.training.reader_pack import read_pack, write_pack
-from uadbids.training.reader_samples import BRAIN_MEDIAN, SampleConfig, SampleMaker
+from uadbids.training.reader_samples import (
+    BRAIN_MEDIAN,
+    ReaderSample,
+    SampleConfig,
+    SampleMaker,
+)
 from uadbids.training.reader_settings import ReaderTraining
 from uadbids.training.reader_workers import samples_from, seen_box
 
 CPU = torch.device("cpu")
 SETTINGS = SampleConfig(depth=16)
 TINY = ReaderTraining(
-    steps=9, epoch_steps=3, batch_size=2, repeated=1, kept=4, few=3, learning_rate=1e-2
+    steps=9, epoch_steps=3, batch_size=2, repeated=1, kept=4, few=2, learning_rate=1e-2
 )
 NETWORK = ReaderConfig(inputs=4, widths=(4, 8), flat=1)
 
 
 def maker(config=SETTINGS, seed="0"):
     return SampleMaker(pack(), vae(), SEEN, config, seed, CPU)
+
+
+def middle(sample):
+    """A part is enough to learn from, in a quarter of the time."""
+    return ReaderSample(*(part[..., 8:40, 8:40, 4:12] for part in sample))
 
 
 def broken():
@@ -40,14 +50,14 @@ def broken():
 @pytest.fixture(scope="module")
 def validation():
     with samples_from(partial(maker, seed="validation"), 0, 0) as samples:
-        return [next(samples) for _ in range(2)]
+        return [middle(next(samples)) for _ in range(2)]
 
 
 @pytest.fixture(scope="module")
 def painted():
     """The first samples, made once: the training of a test asks for them by number."""
     with samples_from(maker, 0, 0) as samples:
-        return [next(samples) for _ in range(12)]
+        return [middle(next(samples)) for _ in range(10)]
 
 
 def supply_of(painted):
@@ -142,7 +152,7 @@ def test_the_loss_falls():
     """On the same few lesions, again and again."""
     lesions = PaintingConfig(none=0, small=0, periventricular=0, large=1, stroke=0, radius=(6, 9))
     making = maker(SampleConfig(head=0, scan=1, slices=0, depth=16, painting=lesions))
-    few = [making.make(number) for number in range(3)]
+    few = [middle(making.make(number)) for number in range(3)]
 
     @contextmanager
     def supply(first):
