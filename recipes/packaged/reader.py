@@ -38,6 +38,8 @@ from uadbids.training.reader_settings import ReaderEpoch, ReaderTraining
 from uadbids.training.reader_workers import MakerFiles, samples_from
 
 WEIGHTS, RECORD, CHECKPOINT = "reader.safetensors", "reader.json", "reader.pt"
+ABOUT = Path(__file__).with_name("reader_about.json")
+"""What cards say of the sources."""
 VALIDATION = SampleConfig(
     # Fainter lesions, and of other shapes than most that are trained on.
     painting=PaintingConfig(contrast=0.25, spread=0.3, shapes=SmallShapes(real=0.0, radius=1.8))
@@ -125,10 +127,14 @@ def bundle(out: Path, folders: Sequence[Path]) -> None:
     weights = load((out / WEIGHTS).read_bytes())
     last = record["epochs"][-1]
     training = {
-        "steps": last["step"], "samples": last["samples"],
-        "minutes": round(last["seconds"] / 60, 1), "device": record["device"],
-        "settings": record["training"], "pack": record["pack"],
-    }  # fmt: skip
+        **json.loads(ABOUT.read_text()),
+        "steps": last["step"],
+        "volumes": last["samples"],
+        "minutes": round(last["seconds"] / 60, 1),
+        "device": record["device"],
+        "settings": record["training"],
+        "pack": record["pack"],
+    }
     for folder in folders:
         reader = Reader(network)
         reader.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
