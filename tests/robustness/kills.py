@@ -243,7 +243,8 @@ def main() -> None:
     roots, lock = make_datasets(folder), threading.Lock()
     with ThreadPoolExecutor(options.workers) as pool:
         if "undisturbed" not in state:
-            places = [folder / "undisturbed" / kind for kind in roots]
+            # As deep as the rounds: outputs tell the way to the dataset.
+            places = [folder / f"undisturbed-{kind}" for kind in roots]
             found = pool.map(undisturbed_run, roots.values(), places)
             state["undisturbed"] = dict(zip(roots, found, strict=True))
         jobs = [
@@ -252,6 +253,17 @@ def main() -> None:
         ]
         for job in jobs:
             job.result()
+    bad = [one["round"] for one in state["rounds"] if not is_good(one)]
+    if bad:
+        sys.exit(f"see {record}: rounds {', '.join(map(str, bad))}")
+
+
+def is_good(done: dict[str, Any]) -> bool:
+    """Whether the last run of a round ended well, nothing was left, and all is as undisturbed."""
+    kills = done["kills"]
+    return not (done["status"] or done["differing"] or done["wrong"]) and not any(
+        kill["wrong"] or kill["left_alive"] for kill in kills
+    )
 
 
 if __name__ == "__main__":
