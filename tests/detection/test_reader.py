@@ -46,10 +46,11 @@ def test_folded_normalisation_gives_the_same():
     reader, x = small_reader(), torch.randn(1, 4, 16, 16, 8)
     with torch.inference_mode():
         before = reader(x)
-    reader.folded()
+    folded = reader.folded()
     with torch.inference_mode():
-        after = reader(x)
-    assert not any(isinstance(m, torch.nn.BatchNorm3d) for m in reader.modules())
+        after = folded(x)
+    assert not any(isinstance(m, torch.nn.BatchNorm3d) for m in folded.modules())
+    assert any(isinstance(m, torch.nn.BatchNorm3d) for m in reader.modules())
     assert torch.allclose(before, after, atol=1e-4)
 
 
@@ -151,6 +152,12 @@ def test_a_bundle_carries_its_reader(packaged, tmp_path):
     for read in (verify_bundle, lambda path: load_bundle(path, device="cpu")):
         with pytest.raises(BundleError, match="SHA-256 differs"):
             read(folder)
+
+
+def test_a_bundle_that_was_loaded_can_be_saved(packaged, tmp_path):
+    card = save_bundle(packaged, tmp_path / "again")
+    assert card.reader.sha256 == packaged.card.reader.sha256
+    assert load_bundle(tmp_path / "again", device="cpu").card == card
 
 
 def test_a_card_that_asks_for_a_reader_must_have_one(packaged):

@@ -14,7 +14,7 @@ from uadbids.model.reader_inputs import LOWEST, UNIT, reader_inputs
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-# Room around the brain for the convolutions.
+# Voxels around the brain, for the convolutions.
 _MARGIN = 4
 
 
@@ -75,6 +75,6 @@ def lesion_probability(reader: Reader, scan: ReaderScan, device: torch.device) -
     padded[0] = LOWEST / UNIT
     padded[:, :i, :j, :k] = inputs
     batch = padded[None].to(device, memory_format=torch.channels_last_3d)
-    found = torch.sigmoid(reader(batch).float())[0].cpu().numpy()
+    found = torch.sigmoid(reader.folded()(batch).float())[0].cpu().numpy()
     probability[box] = found[:i, :j, :k] * scan.brain[box]
     return probability

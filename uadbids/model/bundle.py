@@ -199,7 +199,7 @@ def load_bundle(folder: Path, *, device: str | torch.device) -> Bundle:
     model = load(WEIGHTS_FILE, card.sha256, lambda: VAE(card.config))
     reader = None
     if (about := card.reader) is not None:
-        reader = load(READER_FILE, about.sha256, lambda: Reader(about.config)).folded()
+        reader = load(READER_FILE, about.sha256, lambda: Reader(about.config))
     return Bundle(card, model, Calibration.from_dict(card.calibration), reader)
 
 

@@ -3,6 +3,8 @@
 It is flat at full resolution, where slices are thick and memory is short, and volumetric below.
 """
 
+import copy
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
@@ -56,14 +58,15 @@ class Reader(nn.Module):
         return logits
 
     def folded(self) -> "Reader":
-        """Take the normalisation into the convolutions, for use: the same values, faster."""
-        for part in self.modules():
+        """Return a copy with the normalisation in the convolutions: the same values, faster."""
+        folded = copy.deepcopy(self).eval()
+        for part in list(folded.modules()):
             if isinstance(part, nn.Sequential) and isinstance(part[0], nn.Conv3d):
                 convolution, normalisation = part[0], part[1]
                 if isinstance(normalisation, nn.BatchNorm3d):
                     part[0] = nn.utils.fuse_conv_bn_eval(convolution.eval(), normalisation.eval())
                     part[1] = nn.Identity()
-        return self
+        return folded
 
 
 def _block(before: int, after: int, kernel: tuple[int, int, int]) -> nn.Sequential:
