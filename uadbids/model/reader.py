@@ -1,4 +1,4 @@
-"""The reader: a U-Net that tells lesions from what is merely bright (docs/decisions/reader.md).
+"""The reader: a U-Net that parts lesions from what is merely bright (docs/decisions/reader.md).
 
 It is flat at full resolution, where slices are thick and memory is short, and volumetric below.
 """
