@@ -135,7 +135,7 @@ def test_thresholds_of_the_halves_and_of_the_oracle_are_the_best_of_those_tried(
         case = read_case(pair, reading)
         truth, line = case.references["label-lesion"], []
         for threshold in PAPER_THRESHOLDS:
-            found = case.labels(case.side.findings(case.side.anomaly, threshold, 0.0))
+            found = case.labels(case.side.findings(case.side.anomaly, threshold, AT_THRESHOLD))
             total = found.sum() + truth.sum()
             line.append(2 * (found & truth).sum() / total if total else 1.0)
         dices.append(line)
