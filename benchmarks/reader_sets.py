@@ -21,12 +21,12 @@ import ants
 import nibabel as nib
 import numpy as np
 import torch
-from sklearn.metrics import average_precision_score
 
 from uadbids.detection.detect import cut
 from uadbids.detection.examine import examine
 from uadbids.detection.hyperintensity import robust_z
 from uadbids.detection.postprocess import AT_THRESHOLD, examined_part, segment
+from uadbids.evaluation import metrics
 from uadbids.evaluation.baselines import equalised
 from uadbids.model.bundle import find_bundle, load_bundle
 
@@ -72,9 +72,7 @@ def read(entry: dict, sources: Path, derivatives: Path) -> Iterator[Scan]:
 
 def dice(found: np.ndarray, lesions: np.ndarray) -> float:
     """Dice of two masks; NaN without lesions."""
-    if not lesions.any():
-        return float("nan")
-    return float(2 * (found & lesions).sum() / (found.sum() + lesions.sum()))
+    return metrics.dice(found, lesions) if lesions.any() else float("nan")
 
 
 def measure(scan: Scan, bundle) -> dict[str, float]:  # noqa: ANN001
@@ -110,8 +108,8 @@ def precision(scores: np.ndarray, scan: Scan) -> float:
     if not scan.lesions.any():
         return float("nan")
     lowest = float(scores.min())
-    return float(
-        average_precision_score(scan.lesions[where], np.where(scan.brain, scores, lowest)[where])
+    return metrics.average_precision(
+        np.where(scan.brain, scores, lowest)[where], scan.lesions[where]
     )
 
 

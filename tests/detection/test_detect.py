@@ -36,6 +36,22 @@ def mask():
     return brain()
 
 
+def card_of(name, config, calibration):
+    return Card(
+        name=name,
+        config=config,
+        crop=CROP,
+        preproc={},
+        detection=SETTINGS,
+        template_sha256="0" * 64,
+        training={},
+        calibration=calibration.to_dict(),
+        results={},
+        limits=(),
+        license="Apache-2.0",
+    )
+
+
 @pytest.fixture(scope="module")
 def bundle(mask):
     """A model really trained, in seconds, on balls of even tissue."""
@@ -52,19 +68,7 @@ def bundle(mask):
         examine(healthy(seed, mask), mask, model, CROP, SETTINGS, device=CPU) for seed in (10, 11)
     ]
     calibration = calibrate([each.anomaly_map[each.examined] for each in found])
-    card = Card(
-        name="toy",
-        config=CONFIG,
-        crop=CROP,
-        preproc={},
-        detection=SETTINGS,
-        template_sha256="0" * 64,
-        training={},
-        calibration=calibration.to_dict(),
-        results={},
-        limits=(),
-        license="Apache-2.0",
-    )
+    card = card_of("toy", CONFIG, calibration)
     return Bundle(card, model, calibration)
 
 
@@ -175,19 +179,7 @@ def test_2d_bundle_detects_too(mask, lesion):
     torch.manual_seed(0)
     config = VAEConfig(2, "spatial", CROP.shape[:2], channels=(4, 8), latent=4)
     calibration = calibrate([np.linspace(0.0, 0.2, 5000)])
-    card = Card(
-        name="slices",
-        config=config,
-        crop=CROP,
-        preproc={},
-        detection=SETTINGS,
-        template_sha256="0" * 64,
-        training={},
-        calibration=calibration.to_dict(),
-        results={},
-        limits=(),
-        license="Apache-2.0",
-    )
+    card = card_of("slices", config, calibration)
     model = VAE(config).eval()
     model.decoder[-1].weight.data.zero_()
     model.decoder[-1].bias.data.fill_(0.5)  # every voxel is expected at 0.5

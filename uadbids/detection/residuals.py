@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -72,19 +73,20 @@ class Pair:
         """Return the positive part of the difference."""
         return np.maximum(self.difference(), np.float32(0.0))
 
+    @cached_property
     def intensity(self) -> Floats:
-        """Return the volume, as smooth as the difference."""
+        """The volume, as smooth as the difference; more than one map starts from it."""
         volume = np.where(self.mask, self.volume, 0.0).astype(np.float32)
         return _smooth(volume, self.mask, self.smoothing_mm)
 
     def weighted(self) -> Floats:
         """Return the positive part times ``clip(z / 3, 0, 2)``."""
-        weight = np.clip(robust_z(self.intensity(), self.mask) / _FULL_Z, 0.0, 2.0)
+        weight = np.clip(robust_z(self.intensity, self.mask) / _FULL_Z, 0.0, 2.0)
         return self.positive() * weight
 
     def excess(self) -> Floats:
         """Return by how much z is above what reconstruction, tissue and place let expect."""
-        intensity = self.intensity()
+        intensity = self.intensity
         median, spread = tissue_level(intensity, self.mask)
         excess = np.zeros_like(intensity)
         if spread > 0:
@@ -112,7 +114,7 @@ class Pair:
         if self.probability is None:
             raise ValueError("This map needs the probability of a reader.")
         within = self._within()
-        z = np.maximum(robust_z(self.intensity(), self.mask), np.float32(0.0))
+        z = np.maximum(robust_z(self.intensity, self.mask), np.float32(0.0))
         scores = enhance(np.sqrt(self.probability) * z, within)
         excess = self.enhanced()
         large = keep_large((excess > _CLUSTER_Z) & within, round(1000 * SMALL_ML))
