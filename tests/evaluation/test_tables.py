@@ -4,13 +4,21 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from uadbids.errors import ScanError
-from uadbids.evaluation.metrics import average_precision, dice, hausdorff95
-from uadbids.evaluation.tables import COLUMNS, measure_pairs
+import uadbids
+from uadbids.evaluation.metrics import (
+    RECALLS,
+    average_precision,
+    dice,
+    hausdorff95,
+    map_figures,
+    mask_figures,
+)
+from uadbids.evaluation.tables import COLUMNS
 
 TRUTH = np.zeros((12, 12, 12), dtype=bool)
 TRUTH[3:7, 3:7, 3:7] = True
 SCORES = np.random.default_rng(0).random(TRUTH.shape, dtype=np.float32) + 0.4 * TRUTH
+FOUND, EVERYWHERE = SCORES > 0.8, np.ones_like(TRUTH)
 
 
 def save(data, path, size=1.0):
@@ -18,45 +26,27 @@ def save(data, path, size=1.0):
     return path
 
 
-def test_arrays_are_measured_as_the_metrics_say():
-    found = measure_pairs([(SCORES, TRUTH), (TRUTH, TRUTH)], threshold=0.8)
-    assert found["dice"].tolist() == [dice(SCORES > 0.8, TRUTH), 1.0]
-    assert found["average_precision"][0] == average_precision(SCORES, TRUTH)
-    assert found["map"].tolist() == [0, 1]
-    assert set(found.columns) - {"map", "mask"} <= set(COLUMNS)
+def test_figures_are_those_of_the_metrics_and_columns_of_the_table():
+    of_mask = mask_figures(FOUND, TRUTH, EVERYWHERE, (1.0, 1.0, 1.0))
+    of_map, curve = map_figures(SCORES, TRUTH, EVERYWHERE)
+    assert of_mask["dice"] == dice(FOUND, TRUTH)
+    assert of_map["average_precision"] == average_precision(SCORES, TRUTH)
+    assert {*of_mask, *of_map} <= set(COLUMNS)
+    assert curve.shape == RECALLS.shape
 
 
 def test_specificity_is_that_of_the_brain():
     within = np.zeros_like(TRUTH)
     within[2:9, 2:9, 2:9] = True
-    (inside,) = measure_pairs([(SCORES, TRUTH)], threshold=0.8, within=within)["specificity"]
-    counted = within & ~TRUTH
-    assert inside == pytest.approx(1 - (SCORES > 0.8)[counted].mean())
+    inside = mask_figures(FOUND, TRUTH, within, (1.0, 1.0, 1.0))["specificity"]
+    assert inside == pytest.approx(1 - FOUND[within & ~TRUTH].mean())
 
 
-def test_files_bring_their_voxel_sizes(tmp_path):
-    scores = save(SCORES, tmp_path / "map.nii.gz", 0.5)
+def test_files_bring_their_voxel_sizes_and_images_in_memory_give_the_same(tmp_path):
+    found = save(FOUND.astype(np.uint8), tmp_path / "found.nii.gz", 0.5)
     mask = save(TRUTH.astype(np.uint8), tmp_path / "mask.nii.gz", 0.5)
-    (row,) = measure_pairs([(scores, str(mask))], threshold=0.8).to_dict("records")
-    assert (row["map"], row["mask"]) == ("map.nii.gz", "mask.nii.gz")
-    assert row["lesion_volume_ml"] == pytest.approx(64 * 0.25 / 1000)
-    assert row["hd95_mm"] == hausdorff95(SCORES > 0.8, TRUTH, (0.5, 0.5, 1.0))
-
-
-def test_files_on_two_grids_are_refused(tmp_path):
-    scores = save(SCORES, tmp_path / "map.nii.gz")
-    mask = save(TRUTH.astype(np.uint8), tmp_path / "mask.nii.gz", 0.5)
-    with pytest.raises(ScanError, match="does not lie on the grid"):
-        measure_pairs([(scores, mask)])
-
-
-def test_images_in_memory_are_measured_as_files_are(tmp_path):
-    scores = save(SCORES, tmp_path / "map.nii.gz")
-    mask = save(TRUTH.astype(np.uint8), tmp_path / "mask.nii.gz")
-    files = measure_pairs([(scores, mask)], threshold=0.8).drop(columns=["map", "mask"])
-    images = measure_pairs([(nib.load(scores), nib.load(mask))], threshold=0.8)
-    assert images["map"].tolist() == [0]
-    assert images.drop(columns=["map", "mask"]).equals(files)
-    wrong = nib.Nifti1Image(SCORES, np.eye(4))
-    with pytest.raises(ScanError, match="an image in memory: .*probabilities"):
-        measure_pairs([(wrong, wrong)])
+    files = uadbids.evaluate([(found, str(mask)), (mask, mask)])
+    assert files["dice"].tolist() == [dice(FOUND, TRUTH), 1.0]
+    assert files["lesion_volume_ml"][0] == pytest.approx(64 * 0.25 / 1000)
+    assert files["hd95_mm"][0] == hausdorff95(FOUND, TRUTH, (0.5, 0.5, 1.0))
+    assert uadbids.evaluate([(nib.load(found), nib.load(mask))]).equals(files[:1])

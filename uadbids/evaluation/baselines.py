@@ -31,41 +31,24 @@ LEAST_HEALTHY = 3
 
 @dataclass(frozen=True)
 class Method:
-    """One way of making a map.
+    """One way of making a map."""
 
-    Attributes
-    ----------
-    name : str
-        In the tables.
-    scores : callable
-        Map on the template grid, larger where more abnormal.
-    threshold : float or None
-        Found without labels of the scans that are evaluated. None where there is none; the model
-        has one in the sidecar of each scan.
-    is_model : bool
-        Whether it is the model as it was run.
-    in_intensity : bool
-        Whether the map is a plain residual, in units of the scaled intensity: the model's own, or
-        `plain_residual`.
-    boundary : Boundary
-        Where small findings end (`postprocess.segment`): part of the model's own detection.
-    """
-
-    name: str
-    scores: Scores
+    name: str  # in the tables
+    scores: Scores  # map on the template grid, larger where more abnormal
+    # Found without labels of the scans that are evaluated, if there is one; the model's are in the
+    # sidecars.
     threshold: float | None = None
-    is_model: bool = False
+    is_model: bool = False  # the model as it was run
+    # A plain residual, in units of the scaled intensity: the model's own, or `plain_residual`.
     in_intensity: bool = False
+    # Where small findings end (`postprocess.segment`): part of the model's own detection.
     boundary: Boundary = AT_THRESHOLD
 
 
 def model_of(scans: Sequence[FinishedScan]) -> Method:
-    """Return the model that made the maps.
+    """Return the model that made the maps; UsageError if more than one did.
 
-    Raises
-    ------
-    UsageError
-        If they come from more than one: their thresholds cannot be compared.
+    Their thresholds could not be compared.
     """
     names = {scan.metadata.get("Model") for scan in scans}
     if len(set(map(_made_by, scans))) > 1 or len(names) > 1:
@@ -99,20 +82,8 @@ def plain_residual(model: Method) -> Method:
 def equalised(volume: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_]) -> Floats:
     """Histogram-equalised intensity (Meissen et al. 2021).
 
-    The rank of a voxel's intensity among those of its own brain. Thresholding it beats many
-    published autoencoders on FLAIR, since lesions are simply bright.
-
-    Parameters
-    ----------
-    volume : ndarray, shape (X, Y, Z)
-        Intensities; the result is the same under any increasing change of scale.
-    mask : ndarray of bool, shape (X, Y, Z)
-        Brain.
-
-    Returns
-    -------
-    ndarray of float32, shape (X, Y, Z)
-        Share of the brain's voxels that are not brighter, in (0, 1]; 0 outside the mask.
+    The share of the brain's voxels that are not brighter, in (0, 1], float32; 0 outside the mask.
+    Thresholding it beats many published autoencoders on FLAIR, since lesions are simply bright.
     """
     ranks = np.zeros(volume.shape, dtype=np.float32)
     values = volume[mask]
@@ -129,17 +100,10 @@ def baselines(maps_dir: Path, healthy_dir: Path | None, detection: Detection) ->
 
     Parameters
     ----------
-    maps_dir : Path
-        The outputs that are evaluated.
-    healthy_dir : Path, optional
-        Outputs of the same model for healthy scans that are not among them.
+    maps_dir, healthy_dir : Path
+        The outputs that are evaluated, and those of the same model for healthy scans, if any.
     detection : Detection
         Of the model.
-
-    Returns
-    -------
-    list of Method
-        Two, or three with healthy scans.
 
     Raises
     ------

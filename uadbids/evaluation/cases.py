@@ -40,54 +40,31 @@ class Detection:
 
 @dataclass(frozen=True)
 class Reading:
-    """How cases are read.
+    """How cases are read."""
 
-    Attributes
-    ----------
-    maps_dir : Path
-        Outputs of ``uadbids participant``.
-    detection : Detection
-        Of their model.
-    space : {'orig', 'template'}
-        Where everything is counted: on the scan's own grid, or inside the model's crop of the
-        template grid, as the paper does.
-    mask_values : frozenset of int
-        Values of a mask that are lesion; empty for all above 0.
-    resample_masks : bool
-        Whether masks on other grids than the scan's are resampled instead of refused.
-    """
-
-    maps_dir: Path
-    detection: Detection
+    maps_dir: Path  # outputs of ``uadbids participant``
+    detection: Detection  # of their model
+    # Where everything is counted: on the scan's own grid ('orig'), or inside the model's crop of
+    # the template grid ('template'), as the paper does.
     space: str = "orig"
+    # Values of a mask that are lesion; empty for all above 0.
     mask_values: frozenset[int] = frozenset()
+    # Masks on other grids than the scan's are resampled instead of refused.
     resample_masks: bool = False
 
 
 @dataclass(frozen=True)
 class TemplateSide:
-    """What the model saw and gave on the template grid.
+    """What the model saw and gave on the template grid: arrays (170, 204, 170), float32 or bool."""
 
-    Attributes
-    ----------
-    volume, reconstruction, anomaly : ndarray of float32, shape (170, 204, 170)
-        Input, reconstruction, map.
-    brain, seen, examined : ndarray of bool, shape (170, 204, 170)
-        Brain mask, its part that the model sees, and where findings are looked for.
-    affine : ndarray of float, shape (4, 4)
-        Voxel to millimetre.
-    min_volume_mm3 : float
-        Smallest finding.
-    """
-
-    volume: np.ndarray
+    volume: np.ndarray  # input of the model
     reconstruction: np.ndarray
-    anomaly: np.ndarray
+    anomaly: np.ndarray  # map
     brain: np.ndarray
-    seen: np.ndarray
-    examined: np.ndarray
-    affine: np.ndarray
-    min_volume_mm3: float
+    seen: np.ndarray  # part of the brain that the model sees
+    examined: np.ndarray  # where findings are looked for
+    affine: np.ndarray  # voxel to millimetre
+    min_volume_mm3: float  # smallest finding
 
     def findings(self, scores: np.ndarray, threshold: float, boundary: Boundary) -> np.ndarray:
         """Cut a map on this grid just as detection does (`postprocess.segment`)."""
@@ -104,53 +81,28 @@ class TemplateSide:
 
 @dataclass(frozen=True)
 class Case:
-    """A scan to evaluate; arrays are on the grid of the evaluation unless said otherwise.
+    """A scan to evaluate; arrays are on the grid of the evaluation unless said otherwise."""
 
-    Attributes
-    ----------
-    scan : FinishedScan
-        Entities and sidecar.
-    references : mapping of str to ndarray of bool
-        Lesions, by the name of who drew them.
-    on_template : mapping of str to ndarray of bool
-        The same on the template grid; empty without outputs there.
-    found, brain : ndarray of bool
-        Mask of findings and brain mask as they were written.
-    anomaly : ndarray of float32
-        Map as it was written.
-    spacing : tuple of float
-        Voxel sizes in mm.
-    threshold : float
-        Of the model, on its map.
-    side : TemplateSide or None
-        None where the template space was not written.
-    labels, values : callable
-        Bring a mask (nearest voxel) or a map (linear) from the template grid.
-    notes : tuple of str
-        What a reader should know.
-    """
-
-    scan: FinishedScan
-    references: Mapping[str, np.ndarray]
+    scan: FinishedScan  # entities and sidecar
+    references: Mapping[str, np.ndarray]  # lesions (bool), by the name of who drew them
+    # The same on the template grid; empty without outputs there.
     on_template: Mapping[str, np.ndarray]
-    found: np.ndarray
+    found: np.ndarray  # mask of findings, brain mask and map (float32) as they were written
     brain: np.ndarray
     anomaly: np.ndarray
-    spacing: Spacing
-    threshold: float
-    side: TemplateSide | None
+    spacing: Spacing  # mm
+    threshold: float  # of the model, on its map
+    side: TemplateSide | None  # None where the template space was not written
+    # Bring a mask (nearest voxel) or a map (linear) from the template grid.
     labels: Callable[[np.ndarray], np.ndarray]
     values: Callable[[np.ndarray], np.ndarray]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what a reader should know
 
 
 def read_detection(maps_dir: Path) -> Detection:
     """Read from the card in the output dataset how its model looks for findings.
 
-    Raises
-    ------
-    UsageError
-        If the card is missing or incomplete.
+    UsageError if the card is missing or incomplete.
     """
     card = read_json(maps_dir / MODEL_CARD)
     try:
@@ -167,10 +119,7 @@ def read_detection(maps_dir: Path) -> Detection:
 def read_case(pair: Pair, how: Reading) -> Case:
     """Read everything of one scan.
 
-    Raises
-    ------
-    ScanError
-        If a file is missing or damaged, a mask is no mask, or lies elsewhere than its scan.
+    ScanError if a file is missing or damaged, a mask is no mask, or lies elsewhere than its scan.
     """
     scan, read = pair.scan, partial(_read, how.maps_dir, pair.scan)
     threshold = scan.metadata.get("Threshold")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
@@ -19,20 +18,18 @@ _ROUNDING = 1e-3
 
 
 def read_mask(
-    path: Path | nib.Nifti1Image,
+    path: Path,
     grid: Volume,
     values: frozenset[int] = frozenset(),
     *,
     resample: bool = False,
 ) -> tuple[np.ndarray, list[str]]:
-    """Read a lesion mask that lies on the grid of its scan.
+    """Read a lesion mask of whole numbers that lies on the grid of its scan.
+
+    Orders of axes may differ between the two files.
 
     Parameters
     ----------
-    path : Path or Nifti1Image
-        Volume of whole numbers.
-    grid : Volume
-        The scan's; orders of axes may differ between the two files.
     values : frozenset of int
         Those that are lesion; all above 0 if empty.
     resample : bool
@@ -51,7 +48,6 @@ def read_mask(
         If the image is no mask, or lies elsewhere.
     """
     image = read_canonical(path)
-    path = path if isinstance(path, Path) else "an image in memory"
     numbers = _whole_numbers(image.data, path)
     notes = []
     present = [int(value) for value in np.unique(numbers) if value > 0]
@@ -102,7 +98,7 @@ class Way:
         return _majority(mask, self._to_scan, self._template_shape)
 
 
-def _whole_numbers(data: np.ndarray, path: Path | str) -> np.ndarray:
+def _whole_numbers(data: np.ndarray, path: Path) -> np.ndarray:
     numbers = np.round(data) if data.dtype.kind == "f" else data
     with np.errstate(invalid="ignore"):
         apart = np.abs(data - numbers) if data.dtype.kind == "f" else np.zeros(1)
@@ -129,7 +125,7 @@ def _size(image: Volume) -> str:
     return f"{voxels} voxels of {'x'.join(f'{size:.3g}' for size in image.spacing)} mm"
 
 
-def _resampled(mask: np.ndarray, image: Volume, grid: Volume, path: Path | str) -> np.ndarray:
+def _resampled(mask: np.ndarray, image: Volume, grid: Volume, path: Path) -> np.ndarray:
     """Resample in scanner coordinates."""
     moved = _majority(mask, np.linalg.inv(image.affine) @ grid.affine, grid.data.shape)
     if mask.any() and not moved.any():

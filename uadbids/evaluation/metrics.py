@@ -49,19 +49,11 @@ class Confusion(NamedTuple):
 
 
 class FindingCounts(NamedTuple):
-    """26-connected components, and how many of them share a voxel with the other mask.
+    """26-connected components, and how many of them share a voxel with the other mask."""
 
-    Attributes
-    ----------
-    n_true, n_hit : int
-        Lesions, and those that were found.
-    n_found, n_right : int
-        Findings, and those that touch a lesion.
-    """
-
-    n_true: int
+    n_true: int  # lesions, and those that were found
     n_hit: int
-    n_found: int
+    n_found: int  # findings, and those that touch a lesion
     n_right: int
 
     @property
@@ -83,20 +75,7 @@ class FindingCounts(NamedTuple):
 
 
 def confusion(found: Bools, truth: Bools, within: Bools | None = None) -> Confusion:
-    """Count voxels.
-
-    Parameters
-    ----------
-    found, truth : ndarray of bool, shape (X, Y, Z)
-        What was marked, and what is lesion.
-    within : ndarray of bool, shape (X, Y, Z), optional
-        Where to count, such as the brain; everywhere if None.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-    """
+    """Count voxels of two masks (X, Y, Z): everywhere, or in a third one such as the brain."""
     if found.shape != truth.shape or (within is not None and within.shape != truth.shape):
         raise ValueError("Masks that are compared must have one shape.")
     if within is not None:
@@ -114,24 +93,10 @@ def dice(found: Bools, truth: Bools) -> float:
 def precision_recall(
     scores: Floats, truth: Bools
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Recall and precision at every distinct score, from the highest down.
+    """Recall and precision (N,) at every distinct score, from the highest down.
 
-    Parameters
-    ----------
-    scores : ndarray, any shape
-        Larger where more abnormal.
-    truth : ndarray of bool, same shape
-        Lesion.
-
-    Returns
-    -------
-    recall, precision : ndarray of float, shape (N,)
-        Recall does not decrease, and ends at 1; both are empty without lesion voxels.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, or a score is not finite.
+    Scores, of any shape, are larger where more abnormal. Recall does not decrease, and ends at 1;
+    both are empty without lesion voxels. ValueError if a score is not finite.
     """
     if scores.shape != truth.shape:
         raise ValueError("Scores and lesions must have one shape.")
@@ -168,14 +133,7 @@ def hausdorff95(found: Bools, truth: Bools, spacing: Spacing) -> float:
 
     The larger of the two directions: from each surface voxel of one mask to the nearest surface
     voxel of the other. Surface voxels have a face neighbour outside the mask; the edge of the
-    array counts as outside.
-
-    Parameters
-    ----------
-    found, truth : ndarray of bool, shape (X, Y, Z)
-        What was marked, and what is lesion.
-    spacing : tuple of float
-        Voxel sizes in mm.
+    array counts as outside. Voxel sizes are in mm.
     """
     if not found.any() or not truth.any():
         return math.nan

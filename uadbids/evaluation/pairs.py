@@ -22,54 +22,25 @@ _NOT_LESIONS = frozenset({"brain", "head", "gm", "wm", "csf", "anomaly"})
 
 @dataclass(frozen=True)
 class Pair:
-    """A finished scan and its lesion masks.
-
-    Attributes
-    ----------
-    scan : FinishedScan
-        See `derivatives.finished_scans`.
-    masks : mapping of str to Path
-        Name of the reference, such as ``label-lesion_desc-rater1``, -> image in the space of
-        the scan.
-    """
+    """A finished scan and its lesion masks."""
 
     scan: FinishedScan
+    # Name of the reference, such as ``label-lesion_desc-rater1`` -> image in the scan's space.
     masks: Mapping[str, Path]
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """What was paired, and what was not.
+    """What was paired, and what was not."""
 
-    Attributes
-    ----------
-    pairs : tuple of Pair
-        In the order of the scans.
-    left_over : mapping of str to str
-        Scan or mask -> why it stayed alone.
-    """
-
-    pairs: tuple[Pair, ...]
-    left_over: Mapping[str, str]
+    pairs: tuple[Pair, ...]  # in the order of the scans
+    left_over: Mapping[str, str]  # scan or mask -> why it stayed alone
 
 
 def read_filters(texts: Sequence[str]) -> Filters:
-    """Read ``--mask-filter``: entities that a mask must carry.
+    """Read ``--mask-filter``: entities that a mask must carry, such as ``desc=rater1``.
 
-    Parameters
-    ----------
-    texts : sequence of str
-        Such as ``desc=rater1``; several values of one entity are alternatives.
-
-    Returns
-    -------
-    mapping of str to frozenset of str
-        Entity -> values.
-
-    Raises
-    ------
-    UsageError
-        For a text of another form.
+    Several values of one entity are alternatives. UsageError for a text of another form.
     """
     filters: dict[str, frozenset[str]] = {}
     for text in texts:
@@ -96,11 +67,6 @@ def find_pairs(maps_dir: Path, masks_dir: Path, filters: Filters) -> Pairing:
     filters : mapping
         See `read_filters`. Without filters, masks count whose label says that they are lesions,
         or which have no label that says otherwise.
-
-    Returns
-    -------
-    Pairing
-        Pairs, and what is left over.
 
     Raises
     ------

@@ -38,23 +38,13 @@ Cases = Callable[[], Iterable[Case]]
 
 @dataclass(frozen=True)
 class Plan:
-    """Thresholds of one method against one reference, found in one way.
-
-    Attributes
-    ----------
-    reference, method, kind : str
-        Names; kind is one of `KINDS`.
-    thresholds : mapping of str to float
-        Scan -> threshold.
-    at_edge : bool
-        Whether the best threshold was the first or last of those tried: a wider range may hold a
-        better one.
-    """
+    """Thresholds of one method against one reference, found in one way."""
 
     reference: str
     method: str
-    kind: str
-    thresholds: Mapping[str, float]
+    kind: str  # one of `KINDS`
+    thresholds: Mapping[str, float]  # scan -> threshold
+    # The best threshold was the first or last of those tried: a wider range may hold a better one.
     at_edge: bool = False
 
 
@@ -120,10 +110,7 @@ def oracle(sweep: Sweep) -> Choice:
 def own_thresholds(samples: Sequence[npt.NDArray[np.floating]]) -> tuple[float, ...]:
     """Thresholds that suit a map of any unit: 22 at most, leaving 0.01 % to 40 % above.
 
-    Parameters
-    ----------
-    samples : sequence of ndarray
-        Values of the map at examined voxels, one array a scan; a part of them will do.
+    The samples are values of the map at (some of the) examined voxels, one array a scan.
     """
     pooled = np.concatenate([np.ravel(sample) for sample in samples])
     return tuple(np.unique(np.quantile(pooled, 1.0 - _SHARES_ABOVE)).tolist())
@@ -136,12 +123,9 @@ def halves(
 
     Parameters
     ----------
-    subjects : sequence of str
-        Who each scan belongs to; all scans of one are in one half.
-    strata : sequence of str, optional
-        Group of each scan, such as its dataset; the same for all scans of a subject.
-    seed : int
-        Of the split.
+    subjects, strata : sequence of str
+        Who each of the N scans belongs to, and a group such as the third of the lesion load; all
+        scans of a subject have one group, and are in one half.
 
     Returns
     -------
@@ -165,22 +149,10 @@ def halves(
 
 
 def find_thresholds(cases: Cases, methods: Sequence[Method], seed: int) -> list[Plan]:
-    """Find all thresholds; every scan is read twice, one at a time.
+    """Find all thresholds, by reference, kind and method; every scan is read twice, one at a time.
 
-    Parameters
-    ----------
-    cases : callable
-        Gives the same scans each time.
-    methods : sequence of Method
-        What is compared.
-    seed : int
-        Of the halves.
-
-    Returns
-    -------
-    list of Plan
-        By reference, kind and method. Without the template space, label-free ones alone; without
-        a second participant, no halves.
+    ``cases`` gives the same scans each time, ``seed`` is of the halves. Without the template space
+    there are label-free ones alone; without a second participant, no halves.
     """
     samples: dict[str, list[np.ndarray]] = {}
     free: dict[tuple[str, str], dict[str, float]] = {}

@@ -63,12 +63,8 @@ def voxelwise_z(
 
     Parameters
     ----------
-    volume : ndarray, shape (X, Y, Z)
-        Intensities, preprocessed as the reference was, on its grid.
-    mask : ndarray of bool, shape (X, Y, Z)
-        Brain.
-    reference : Reference
-        Healthy brains.
+    volume, mask : ndarray, shape (X, Y, Z)
+        Intensities, preprocessed as the reference was, and the brain (bool).
     least : float
         Smallest standard deviation to divide by: a few brains that happen to agree must not make
         noise look abnormal.

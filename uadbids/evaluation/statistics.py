@@ -28,24 +28,14 @@ def bootstrap_interval(
 ) -> Interval:
     """Mean over scans with a percentile bootstrap over subjects.
 
-    Scans of one subject are not independent, so they are drawn together.
-
-    Parameters
-    ----------
-    values : sequence of float
-        One value a scan; those that are NaN (not defined) are left out.
-    subjects : sequence of str
-        Who each scan belongs to.
-    level : float
-        Coverage, between 0 and 1.
-    draws, seed : int
-        Number of bootstrap samples; the same seed gives the same interval.
+    Scans of one subject are not independent, so they are drawn together. Values that are NaN (not
+    defined) are left out; ``level`` is the coverage.
 
     Returns
     -------
     Interval
-        Mean and its bounds; the bounds are NaN with fewer than two subjects, which say nothing of
-        how subjects differ.
+        Mean of all values and its bounds; the bounds are NaN with fewer than two subjects, which
+        say nothing of how subjects differ.
     """
     known = pd.Series(list(values), dtype=float).groupby(list(subjects)).agg(["sum", "count"])
     known = known[known["count"] > 0]
@@ -75,23 +65,11 @@ def subject_means(values: Sequence[float], subjects: Sequence[str]) -> dict[str,
 def paired_test(
     ours: Sequence[float], theirs: Sequence[float], *, draws: int = 9999, seed: int = 0
 ) -> float:
-    """Two-sided p-value that two methods are equally good on the same subjects.
+    """Two-sided p-value that two methods are equally good on the same subjects, in (0, 1].
 
     Sign-flip permutation test of the mean difference: no assumption on its distribution but
-    symmetry under the null. Exact with few subjects (13 and fewer), by chance draws else.
-
-    Parameters
-    ----------
-    ours, theirs : sequence of float
-        One value a subject, in the same order.
-    draws, seed : int
-        Number of permutations at most; the same seed gives the same value.
-
-    Returns
-    -------
-    float
-        In (0, 1]; NaN with fewer than two subjects. With n subjects it cannot be smaller than
-        2 / 2**n: five or fewer never reach 0.05.
+    symmetry under the null. Exact with few subjects (13 and fewer), by chance draws else. With n
+    subjects it cannot be smaller than 2 / 2**n: five or fewer never reach 0.05. NaN with one.
     """
     differences = np.subtract(ours, theirs, dtype=float)
     if differences.size < 2:

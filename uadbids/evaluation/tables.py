@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
-from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +15,9 @@ import pandas as pd
 from uadbids.detection.residuals import mean_absolute_error
 from uadbids.evaluation.baselines import Method
 from uadbids.evaluation.cases import Case
-from uadbids.evaluation.images import read_mask
 from uadbids.evaluation.metrics import map_figures, mask_figures
 from uadbids.evaluation.protocol import HALVES, KINDS, LABEL_FREE, PAPER, Plan
 from uadbids.evaluation.statistics import bootstrap_interval, correlation, paired_test, tertiles
-from uadbids.preproc.volume import read_canonical
 
 DRAWN = "by hand"
 THIRDS = ("small", "medium", "large")
@@ -61,67 +58,10 @@ class Curve(NamedTuple):
     precision: np.ndarray
 
 
-def measure_pairs(
-    pairs: Iterable[tuple[Any, Any]],
-    *,
-    threshold: float = 0.0,
-    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
-    within: np.ndarray | None = None,
-) -> pd.DataFrame:
-    """Measure maps against masks that people drew, one pair after the other.
-
-    Parameters
-    ----------
-    pairs : iterable of (map, mask)
-        Two NIfTI files or nibabel images on one grid, or two arrays of one shape. A map is larger
-        where more abnormal; a mask of findings will do. All of a mask above 0 is lesion.
-    threshold : float
-        Voxels of the map above it count as found.
-    spacing : tuple of float
-        Voxel sizes of arrays in mm; images have their own.
-    within : ndarray of bool, optional
-        Brain, for specificity and average precision; the whole image if None.
-
-    Returns
-    -------
-    DataFrame
-        One row a pair: ``map`` and ``mask`` (names of files, else the number of the pair), and
-        figures with the names of `COLUMNS`.
-
-    Raises
-    ------
-    ScanError
-        If a file cannot be read, a mask is no mask, or the two lie on different grids.
-    """
-    rows = []
-    for number, (scores, mask) in enumerate(pairs):
-        both = [Path(x) if isinstance(x, str | PathLike) else x for x in (scores, mask)]
-        shown = [x.name if isinstance(x, Path) else number for x in both]
-        names, mm = dict(zip(("map", "mask"), shown, strict=True)), spacing
-        if not isinstance(scores, np.ndarray):
-            image = read_canonical(both[0])
-            mask, _ = read_mask(both[1], image)
-            scores, mm = image.data, image.spacing
-        truth = np.asarray(mask) > 0
-        brain = np.ones(truth.shape, dtype=bool) if within is None else within
-        figures, _ = map_figures(scores, truth, brain | truth)
-        rows.append({**names, **mask_figures(scores > threshold, truth, brain, mm), **figures})
-    return pd.DataFrame(rows)
-
-
 def score_case(
     case: Case, methods: Sequence[Method], plans: Sequence[Plan]
 ) -> tuple[list[Row], list[Curve]]:
-    """Measure every method on one scan.
-
-    Parameters
-    ----------
-    case : Case
-        The scan.
-    methods : sequence of Method
-        What is compared.
-    plans : sequence of Plan
-        Thresholds; those without this scan are passed over.
+    """Measure every method on one scan by the thresholds of the plans that have it.
 
     Returns
     -------
@@ -225,10 +165,8 @@ def summarise(
         Of `add_thirds`.
     plans : sequence of Plan
         Give the order of the rows, and whose best threshold was at an edge.
-    model : str
-        Name of the method that is compared with the baselines.
-    baselines : collection of str
-        Their names.
+    model, baselines : str, collection of str
+        Names of the method that is compared with others, and of these.
     seed : int
         Of bootstrap and permutations.
 
