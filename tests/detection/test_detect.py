@@ -6,9 +6,9 @@ from scipy.ndimage import median_filter
 from uadbids.detection.detect import detect
 from uadbids.detection.examine import examine
 from uadbids.errors import DeviceError, ScanError, UsageError
-from uadbids.model.bundle import Bundle, Card, DetectionConfig
+from uadbids.model.bundle import Bundle, Card
 from uadbids.model.calibration import calibrate
-from uadbids.model.config import TrainConfig, VAEConfig
+from uadbids.model.config import DetectionConfig, TrainConfig, VAEConfig
 from uadbids.model.grid import TEMPLATE_SHAPE, Crop
 from uadbids.model.vae import VAE
 from uadbids.training.fit import Sample, fit

@@ -13,7 +13,6 @@ from uadbids.errors import BundleError
 from uadbids.model.bundle import (
     Bundle,
     Card,
-    DetectionConfig,
     find_bundle,
     load_bundle,
     packaged_bundles,
@@ -22,7 +21,7 @@ from uadbids.model.bundle import (
     verify_bundle,
 )
 from uadbids.model.calibration import calibrate
-from uadbids.model.config import VAEConfig
+from uadbids.model.config import DetectionConfig, VAEConfig
 from uadbids.model.grid import Crop
 from uadbids.model.vae import VAE
 

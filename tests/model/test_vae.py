@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from uadbids.model.vae import MODELS, VAE, VAEConfig
+from uadbids.model.config import MODELS, VAEConfig
+from uadbids.model.vae import VAE
 
 PARAMETERS = {"spatial2d": 491953, "spatial3d": 1645009, "dense2d": 1753873, "dense3d": 8370481}
 CODES = {

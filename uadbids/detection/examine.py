@@ -12,8 +12,7 @@ from uadbids.detection.reader import ReaderScan, lesion_probability
 from uadbids.detection.residuals import RESIDUALS, mean_absolute_error
 from uadbids.detection.residuals import residual as take_residual
 from uadbids.errors import ScanError, UsageError
-from uadbids.model.bundle import DetectionConfig
-from uadbids.model.config import ResidualKind
+from uadbids.model.config import DetectionConfig, ResidualKind
 from uadbids.model.grid import TEMPLATE_SHAPE, Crop
 from uadbids.model.inference import reconstruct
 from uadbids.model.reader import Reader

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uadbids.errors import BundleError
 from uadbids.model.calibration import Calibration
 from uadbids.model.card import FORMAT_VERSION, NAME, Card, parse_card
-from uadbids.model.config import DetectionConfig
 from uadbids.model.weights import half_precision, load_weights, read_weights
 
 if TYPE_CHECKING:
@@ -31,19 +30,6 @@ if TYPE_CHECKING:
 
 _Network = TypeVar("_Network", bound="nn.Module")
 
-__all__ = [
-    "Bundle",
-    "Card",
-    "DetectionConfig",
-    "find_bundle",
-    "load_bundle",
-    "packaged_bundles",
-    "read_card",
-    "refuse_foreign",
-    "save_bundle",
-    "verify_bundle",
-]
-
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
 READER_FILE = "reader.safetensors"
@@ -53,24 +39,12 @@ _PACKAGED = Path(__file__).parents[1] / "data" / "bundles"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model that is ready to use.
+    """A model that is ready to use; its networks are in evaluation mode."""
 
-    Attributes
-    ----------
-    card : Card
-        What it is.
-    model : VAE
-        In evaluation mode.
-    calibration : Calibration
-        Its healthy residuals.
-    reader : Reader or None
-        In evaluation mode, where the card has one.
-    """
-
-    card: Card
+    card: Card  # what it is
     model: VAE
-    calibration: Calibration
-    reader: Reader | None = None
+    calibration: Calibration  # its healthy residuals
+    reader: Reader | None = None  # where the card has one
 
 
 def packaged_bundles() -> list[Path]:
@@ -79,22 +53,9 @@ def packaged_bundles() -> list[Path]:
 
 
 def find_bundle(name_or_path: str | Path) -> Path:
-    """Folder of a packaged bundle, by name, or of one's own, by path.
+    """Folder of a packaged bundle, by name, or of one's own, by path; BundleError without a card.
 
-    Parameters
-    ----------
-    name_or_path : str or Path
-        A packaged name wins over a folder of that name; write ``./name`` for the folder.
-
-    Returns
-    -------
-    Path
-        A folder with a card.
-
-    Raises
-    ------
-    BundleError
-        If there is none.
+    A packaged name wins over a folder of that name; write ``./name`` for the folder.
     """
     text = str(name_or_path)
     if isinstance(name_or_path, str) and NAME.fullmatch(text):
@@ -113,10 +74,7 @@ def find_bundle(name_or_path: str | Path) -> Path:
 def read_card(folder: Path) -> Card:
     """Read and check the card of a bundle.
 
-    Raises
-    ------
-    BundleError
-        If the card is missing, not readable, of another format, incomplete or inconsistent.
+    BundleError if it is missing, not readable, of another format, incomplete or inconsistent.
     """
     path = Path(folder) / CARD_FILE
     try:
@@ -142,10 +100,7 @@ def read_card(folder: Path) -> Card:
 def verify_bundle(folder: Path) -> Card:
     """Read the card as `read_card` does, and compare the weights' hash with it, without torch.
 
-    Raises
-    ------
-    BundleError
-        If the card is not valid, or the weights are missing or not those of the card.
+    BundleError if the card is not valid, or the weights are missing or not those of the card.
     """
     card = read_card(folder)
     read_weights(Path(folder) / WEIGHTS_FILE, card.sha256)
@@ -155,7 +110,7 @@ def verify_bundle(folder: Path) -> Card:
 
 
 def load_bundle(folder: Path, *, device: str | torch.device) -> Bundle:
-    """Load a bundle, its hashes and every tensor checked.
+    """Load a bundle in float32, its hashes and every tensor checked.
 
     Parameters
     ----------
@@ -163,11 +118,6 @@ def load_bundle(folder: Path, *, device: str | torch.device) -> Bundle:
         The bundle.
     device : str or torch.device
         'auto', 'cpu', 'cuda', 'cuda:N' or a device.
-
-    Returns
-    -------
-    Bundle
-        With float32 weights on the device.
 
     Raises
     ------
@@ -206,17 +156,8 @@ def load_bundle(folder: Path, *, device: str | torch.device) -> Bundle:
 def save_bundle(bundle: Bundle, folder: Path) -> Card:
     """Write a bundle, whole or not at all; one that is already there is replaced.
 
-    Parameters
-    ----------
-    bundle : Bundle
-        What to write; weights in half precision, and the hash put into the card.
-    folder : Path
-        Where to. Its parent is made.
-
-    Returns
-    -------
-    Card
-        As written.
+    Weights are written in half precision, and their hashes and the calibration put into the card,
+    which is returned. The parent of the folder is made.
 
     Raises
     ------
@@ -259,13 +200,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that a bundle must not replace.
-
-    Raises
-    ------
-    BundleError
-        If it holds anything but a bundle.
-    """
+    """Refuse (BundleError) a folder with anything but a bundle, which one must not replace."""
     if not folder.exists():
         return
     own = {CARD_FILE, WEIGHTS_FILE, READER_FILE}

@@ -21,24 +21,13 @@ _PROBABILITIES = np.concatenate(
 class Calibration:
     """Distribution of residuals in held-out healthy brains (docs/method.md, 8).
 
-    Attributes
-    ----------
-    probabilities : tuple of float
-        Increasing, from 0 to 1.
-    residuals : tuple of float
-        Quantile of the healthy residuals at each probability, not decreasing.
-    n_subjects, n_voxels : int
-        What was pooled.
-
-    Raises
-    ------
-    ValueError
-        If the table is not one.
+    ValueError if the two rows are no such table.
     """
 
-    probabilities: tuple[float, ...]
+    probabilities: tuple[float, ...]  # increasing, from 0 to 1
+    # Quantile of the healthy residuals at each probability, not decreasing.
     residuals: tuple[float, ...]
-    n_subjects: int
+    n_subjects: int  # what was pooled
     n_voxels: int
 
     def __post_init__(self) -> None:
@@ -54,20 +43,8 @@ class Calibration:
     def threshold(self, false_positive_rate: float) -> float:
         """Residual that this fraction of healthy voxels exceeds.
 
-        Parameters
-        ----------
-        false_positive_rate : float
-            Between 0 and 1, both excluded; 0.001 is about 1 ml of a brain.
-
-        Returns
-        -------
-        float
-            In the unit of the residual.
-
-        Raises
-        ------
-        UsageError
-            If the rate is outside, or finer than the healthy voxels resolve.
+        The rate lies between 0 and 1, both excluded; 0.001 is about 1 ml of a brain. UsageError if
+        it is outside, or finer than the healthy voxels resolve.
         """
         if not 0.0 < false_positive_rate < 1.0:
             raise UsageError(
@@ -82,17 +59,9 @@ class Calibration:
         return float(np.interp(1.0 - false_positive_rate, self.probabilities, self.residuals))
 
     def score(self, residual: Floats) -> npt.NDArray[np.float32]:
-        """Fraction of healthy voxels with a smaller residual.
+        """Fraction of healthy voxels with a smaller residual, of any shape, as float32 in [0, 1].
 
-        Parameters
-        ----------
-        residual : ndarray
-            Any shape.
-
-        Returns
-        -------
-        ndarray of float32, same shape
-            In [0, 1], not decreasing in the residual; 0 for the smallest healthy residual.
+        It does not decrease in the residual, and is 0 for the smallest healthy residual.
         """
         score = self.share_below(residual)
         score[np.asarray(residual) <= self.residuals[0]] = 0.0
@@ -117,13 +86,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Calibration of what `to_dict` gave.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            If the values are not such a table.
-        """
+        """Calibration of what `to_dict` gave; KeyError, TypeError or ValueError for others."""
         return cls(
             probabilities=tuple(float(p) for p in values["probabilities"]),
             residuals=tuple(float(r) for r in values["residuals"]),
@@ -133,22 +96,10 @@ class Calibration:
 
 
 def calibrate(residuals: Sequence[Floats]) -> Calibration:
-    """Pool the residuals of held-out healthy subjects.
+    """Pool the residuals of held-out healthy subjects: quantiles of all voxels together.
 
-    Parameters
-    ----------
-    residuals : sequence of ndarray
-        One array of any shape per subject: the examined voxels only.
-
-    Returns
-    -------
-    Calibration
-        Quantiles of all voxels together.
-
-    Raises
-    ------
-    ValueError
-        If there is no voxel, or a value is not finite.
+    One array of any shape per subject, of the examined voxels only. ValueError if there is no
+    voxel, or a value is not finite.
     """
     pooled = np.concatenate([np.ravel(r) for r in residuals]) if residuals else np.empty(0)
     if not pooled.size or not np.isfinite(pooled).all():

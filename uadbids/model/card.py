@@ -17,69 +17,31 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class ReaderCard:
-    """What a card says of the reader of its bundle.
+    """What a card says of the reader of its bundle."""
 
-    Attributes
-    ----------
-    config : ReaderConfig
-        Architecture.
-    training : mapping
-        Sources and settings.
-    sha256 : str
-        Of the reader's weights; filled in when the bundle is saved.
-    """
-
-    config: ReaderConfig
-    training: Mapping[str, Any]
-    sha256: str = ""
+    config: ReaderConfig  # architecture
+    training: Mapping[str, Any]  # sources and settings
+    sha256: str = ""  # of the reader's weights; filled in when the bundle is saved
 
 
 @dataclass(frozen=True)
 class Card:
-    """Everything about a model but its weights, as plain values.
+    """Everything about a model but its weights, as plain values."""
 
-    Attributes
-    ----------
-    name : str
-        Letters, digits, ``.``, ``_`` and ``-``.
-    config : VAEConfig
-        Architecture.
-    crop : Crop
-        What the model sees of the template grid.
-    preproc : mapping
-        Preprocessing it was trained with; a run must do the same.
-    detection : DetectionConfig
-        Defaults from reconstruction to lesions.
-    template_sha256 : str
-        Of the template's array.
-    training, calibration, results : mapping
-        Sources, ages and settings; the healthy table; measured performance.
-    limits : tuple of str
-        What the model must not be used for, in sentences.
-    license : str
-        Of the weights.
-    sha256 : str
-        Of the weights' file; filled in when the bundle is saved.
-    reader : ReaderCard or None
-        Of the reader, where the bundle has one.
-    format_version : int
-        Of the folder.
-    """
-
-    name: str
-    config: VAEConfig
-    crop: Crop
-    preproc: Mapping[str, Any]
-    detection: DetectionConfig
-    template_sha256: str
-    training: Mapping[str, Any]
-    calibration: Mapping[str, Any]
-    results: Mapping[str, Any]
-    limits: tuple[str, ...]
-    license: str
-    sha256: str = ""
+    name: str  # letters, digits, ``.``, ``_`` and ``-``
+    config: VAEConfig  # architecture
+    crop: Crop  # what the model sees of the template grid
+    preproc: Mapping[str, Any]  # preprocessing it was trained with; a run must do the same
+    detection: DetectionConfig  # defaults from reconstruction to lesions
+    template_sha256: str  # of the template's array
+    training: Mapping[str, Any]  # sources, ages and settings
+    calibration: Mapping[str, Any]  # of `Calibration.to_dict`
+    results: Mapping[str, Any]  # measured performance
+    limits: tuple[str, ...]  # what the model must not be used for, in sentences
+    license: str  # of the weights
+    sha256: str = ""  # of the weights' file; filled in when the bundle is saved
     reader: ReaderCard | None = None
-    format_version: int = FORMAT_VERSION
+    format_version: int = FORMAT_VERSION  # of the folder
 
     def __post_init__(self) -> None:
         if self.detection.residual == "reader" and self.reader is None:
@@ -108,10 +70,7 @@ class Card:
 def parse_card(values: Mapping[str, Any]) -> Card:
     """Card of what `Card.to_dict` gave; nothing may be missing or unknown.
 
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        If the values are not those of a card.
+    KeyError, TypeError or ValueError if the values are not those of a card.
     """
     _same_keys("the card", values, Card)
     _same_keys("config", values["config"], VAEConfig)

@@ -19,30 +19,15 @@ WIDEST = 2**16
 class VAEConfig:
     """Everything that fixes the architecture of a VAE (paper, section 2.3).
 
-    Parameters
-    ----------
-    dims : int
-        2 (each axial slice is an image) or 3.
-    bottleneck : {'spatial', 'dense'}
-        Code kept as a feature map, or squeezed into one vector.
-    shape : tuple of int
-        Input size in voxels, ``dims`` entries, each a multiple of ``2 ** len(channels)``.
-    channels : tuple of int
-        Feature maps after each halving of the encoder; the decoder mirrors them.
-    latent : int
-        Channels of a spatial code or length of a dense one.
-
-    Raises
-    ------
-    ValueError
-        If the values do not describe a network.
+    ValueError if the values do not describe a network.
     """
 
-    dims: int
-    bottleneck: Bottleneck
-    shape: tuple[int, ...]
+    dims: int  # 2 (each axial slice is an image) or 3
+    bottleneck: Bottleneck  # code kept as a feature map, or squeezed into one vector
+    shape: tuple[int, ...]  # input size in voxels, ``dims`` multiples of ``2 ** len(channels)``
+    # Feature maps after each halving of the encoder; the decoder mirrors them.
     channels: tuple[int, ...] = (16, 32, 64, 128)
-    latent: int = 256
+    latent: int = 256  # channels of a spatial code or length of a dense one
 
     def __post_init__(self) -> None:
         if self.dims not in (2, 3) or len(self.shape) != self.dims:
@@ -66,24 +51,13 @@ class VAEConfig:
 class ReaderConfig:
     """Everything that fixes the architecture of a reader (`reader.Reader`).
 
-    Parameters
-    ----------
-    inputs : int
-        Channels of `detection.reader.reader_inputs`.
-    widths : tuple of int
-        Feature maps at each level; the resolution is halved between levels.
-    flat : int
-        Number of levels, from the finest, whose kernels span one slice.
-
-    Raises
-    ------
-    ValueError
-        If the values do not describe a network.
+    ValueError if the values do not describe a network.
     """
 
-    inputs: int = 4
+    inputs: int = 4  # channels of `reader_inputs.reader_inputs`
+    # Feature maps at each level; the resolution is halved between levels.
     widths: tuple[int, ...] = (16, 32, 64, 128)
-    flat: int = 1
+    flat: int = 1  # number of levels, from the finest, whose kernels span one slice
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.widths) <= 8 or not all(1 <= w <= WIDEST for w in self.widths):
@@ -107,102 +81,48 @@ MODELS: Mapping[str, VAEConfig] = MappingProxyType(
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Strength of every change; 0 (or an empty range) turns one off.
+    """Strength of every change; 0 (or an empty range) turns one off."""
 
-    Parameters
-    ----------
-    flip : float
-        Probability of a left-right flip.
-    rotation, translation, scale : float
-        Largest rotation about each axis (degrees), shift (mm), relative change of size.
-    elastic : float
-        Standard deviation of the smooth displacement (mm).
-    gamma, bias : float
-        Standard deviations of the log exponent and of the log multiplicative field.
-    thick_probability : float
-        Probability of thick slices.
-    thick, in_plane : tuple of float
-        Range of the slice thickness, and of the in-plane voxel size (mm).
-    noise : float
-        Largest standard deviation of the noise, relative to the brain's median.
-    corruption_probability : float
-        Probability that an input is corrupted at all.
-    corruption_scale, corruption_strength : tuple of float
-        Range of sizes (mm) and of amplitudes relative to the brain's median.
-    """
-
-    flip: float = 0.5
-    rotation: float = 6.0
-    translation: float = 4.0
-    scale: float = 0.06
-    elastic: float = 1.2
-    gamma: float = 0.15
-    bias: float = 0.06
-    thick_probability: float = 0.5
-    thick: Range = (1.0, 6.0)
-    in_plane: Range = (1.0, 1.6)
-    noise: float = 0.04
-    corruption_probability: float = 0.9
-    corruption_scale: Range = (3.0, 40.0)
-    corruption_strength: Range = (0.1, 0.8)
+    flip: float = 0.5  # probability of a left-right flip
+    rotation: float = 6.0  # largest angle about each axis (degrees)
+    translation: float = 4.0  # largest shift (mm)
+    scale: float = 0.06  # largest relative change of size
+    elastic: float = 1.2  # standard deviation of the smooth displacement (mm)
+    gamma: float = 0.15  # standard deviation of the log exponent
+    bias: float = 0.06  # standard deviation of the log multiplicative field
+    thick_probability: float = 0.5  # of thick slices
+    thick: Range = (1.0, 6.0)  # slice thickness (mm)
+    in_plane: Range = (1.0, 1.6)  # voxel size in plane (mm)
+    noise: float = 0.04  # largest standard deviation, relative to the brain's median
+    corruption_probability: float = 0.9  # that an input is corrupted at all
+    corruption_scale: Range = (3.0, 40.0)  # sizes (mm)
+    corruption_strength: Range = (0.1, 0.8)  # amplitudes relative to the brain's median
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """How to train; with the data and the seed it fixes the result.
 
-    Parameters
-    ----------
-    steps : int
-        Optimiser steps in all, a multiple of ``epoch_steps``.
-    epoch_steps : int
-        Steps between two validations, a multiple of ``period``: beta is 1 at each of them.
-    batch_size : int
-        Volumes per step, those of all processes together; a 2D model sees all their axial
-        slices.
-    learning_rate : float
-        Of Adam, at its highest.
-    schedule : {'cosine', 'constant'}
-        Course of the learning rate after the first 100 steps of warm-up.
-    kl_reduction : {'mean', 'sum'}
-        See `losses.kl_divergence`.
-    period, window : int
-        T and L of equation 2.
-    gradient_norm : float
-        Gradients are clipped to this length.
-    seed : int
-        Of order, augmentation, corruption and codes.
-    bf16 : bool
-        Autocast to bfloat16.
-    corruption : bool
-        Corrupt the inputs; targets stay clean.
-    checkpoint_every : int
-        Steps between two checkpoints.
-    patience : int or None
-        Stop after so many epochs without a lower error of the held-out scans; None for never.
-    augment : AugmentConfig or None
-        Strengths of augmentation and corruption; None for neither.
-
-    Raises
-    ------
-    ValueError
-        If the numbers of steps do not divide, or a number is not positive.
+    ValueError if the numbers of steps do not divide, or a number is not positive.
     """
 
-    steps: int = 10_000
+    steps: int = 10_000  # optimiser steps in all, a multiple of ``epoch_steps``
+    # Between two validations, a multiple of ``period``: beta is 1 at each of them.
     epoch_steps: int = 250
-    batch_size: int = 1
-    learning_rate: float = 1e-3
-    schedule: Schedule = "cosine"
-    kl_reduction: Reduction = "mean"
-    period: int = 50
-    window: int = 10
-    gradient_norm: float = 5.0
-    seed: int = 0
-    bf16: bool = True
-    corruption: bool = True
-    checkpoint_every: int = 250
+    batch_size: int = 1  # volumes per step, of all processes together; 2D sees all their slices
+    learning_rate: float = 1e-3  # of Adam, at its highest
+    schedule: Schedule = "cosine"  # of the learning rate after 100 steps of warm-up
+    kl_reduction: Reduction = "mean"  # see `losses.kl_divergence`
+    period: int = 50  # T of equation 2
+    window: int = 10  # L of equation 2
+    gradient_norm: float = 5.0  # gradients are clipped to this length
+    seed: int = 0  # of order, augmentation, corruption and codes
+    bf16: bool = True  # autocast to bfloat16
+    corruption: bool = True  # corrupt the inputs; targets stay clean
+    checkpoint_every: int = 250  # steps between two checkpoints
+    # Epochs without a lower error of held-out scans; None: never stop early.
     patience: int | None = None
+    # None for neither augmentation nor corruption.
     augment: AugmentConfig | None = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
@@ -221,32 +141,16 @@ class TrainConfig:
 class DetectionConfig:
     """How a reconstruction becomes findings, unless the user asks otherwise.
 
-    Attributes
-    ----------
-    residual : str
-        Kind of residual that was calibrated; see `residuals.RESIDUALS`.
-    smoothing_mm : float
-        Standard deviation of the Gaussian on the residual.
-    erosion_mm : float
-        Depth by which the brain mask is eroded before it is examined.
-    min_volume_mm3 : float
-        Smallest finding.
-    false_positive_rate : float
-        Fraction of healthy voxels above the default threshold.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of range.
+    ValueError if a value is out of range.
     """
 
     # Chosen on development cases (docs/results.md): the highest mean Dice among those with less
     # than 1 ml of false positives on healthy-looking scans.
-    residual: ResidualKind = "tfce"
-    smoothing_mm: float = 0.8
-    erosion_mm: float = 2.0
-    min_volume_mm3: float = 10.0
-    false_positive_rate: float = 0.005
+    residual: ResidualKind = "tfce"  # that was calibrated; see `residuals.RESIDUALS`
+    smoothing_mm: float = 0.8  # standard deviation of the Gaussian on the residual
+    erosion_mm: float = 2.0  # depth by which the brain mask is eroded before it is examined
+    min_volume_mm3: float = 10.0  # smallest finding
+    false_positive_rate: float = 0.005  # fraction of healthy voxels above the default threshold
 
     def __post_init__(self) -> None:
         if self.residual not in get_args(ResidualKind):

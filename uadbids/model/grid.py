@@ -18,22 +18,11 @@ class Crop:
 
     The paper crops to 160x192x75 (section 3). Four halvings need a multiple of 16, so models
     see boxes such as 160x192x80 and every cut, pad, way back and affine goes through this class.
-
-    Parameters
-    ----------
-    start : tuple of int
-        First voxel of the box on the larger grid; negative where the box hangs over.
-    shape : tuple of int
-        Size of the box in voxels, at least 1 along each axis.
-
-    Raises
-    ------
-    ValueError
-        If the shape has an axis without voxels or the two tuples do not have three entries.
+    ValueError if an axis has no voxels or the tuples do not have three entries.
     """
 
-    start: Triple
-    shape: Triple
+    start: Triple  # first voxel on the larger grid; negative where the box hangs over
+    shape: Triple  # size in voxels, at least 1 along each axis
 
     def __post_init__(self) -> None:
         if len(self.start) != 3 or len(self.shape) != 3 or min(self.shape) < 1:
@@ -55,10 +44,7 @@ class Crop:
     def restore(self, array: npt.NDArray[Any], full_shape: Triple) -> npt.NDArray[Any]:
         """Put a cut box back where it was, zeros outside: a new array of the larger grid.
 
-        Raises
-        ------
-        ValueError
-            If the array does not have the shape of the box.
+        ValueError if the array does not have the shape of the box.
         """
         if array.shape != self.shape:
             raise ValueError(f"Expected an array of shape {self.shape}, got {array.shape}.")

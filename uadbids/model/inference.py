@@ -14,22 +14,9 @@ _SLICES_AT_ONCE = 32
 
 
 def resolve_device(name: str) -> torch.device:
-    """Device for 'auto', 'cpu', 'cuda' or 'cuda:N'.
+    """Device for 'auto' (a GPU if there is one), 'cpu', 'cuda' or 'cuda:N'.
 
-    Parameters
-    ----------
-    name : str
-        What was asked for; 'auto' takes a GPU if there is one.
-
-    Returns
-    -------
-    torch.device
-        A device that is there.
-
-    Raises
-    ------
-    DeviceError
-        If it is not there, or the name is none of these.
+    DeviceError if it is not there, or the name is none of these.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -58,8 +45,6 @@ def reconstruct(model: VAE, volume: npt.NDArray[np.floating], device: torch.devi
         In evaluation mode, on ``device``.
     volume : ndarray, shape (X, Y, Z)
         Intensities in [0, 1], 0 outside the brain. A 2D model sees every axial slice.
-    device : torch.device
-        Where to compute.
 
     Returns
     -------

@@ -16,13 +16,7 @@ _FIRST_BIAS = -4.0
 
 
 class Reader(nn.Module):
-    """Segment lesions in a scan beside its reconstruction.
-
-    Parameters
-    ----------
-    config : ReaderConfig
-        Architecture.
-    """
+    """Segment lesions in a scan beside its reconstruction."""
 
     def __init__(self, config: ReaderConfig) -> None:
         super().__init__()

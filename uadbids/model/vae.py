@@ -8,9 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from uadbids.model.config import MODELS, VAEConfig
-
-__all__ = ["MODELS", "VAE", "VAEConfig", "VAEOutput"]
+from uadbids.model.config import VAEConfig
 
 _SLOPE = 0.1
 # exp(+-10) is far beyond any useful spread, but keeps exp() finite in half precision.
@@ -20,19 +18,11 @@ _SQUEEZED = 16
 
 
 class VAEOutput(NamedTuple):
-    """What one pass gives.
+    """What one pass gives."""
 
-    Attributes
-    ----------
-    reconstruction : Tensor, shape of the input
-        Linear (not clamped) values.
-    mean, logvar : Tensor, shape (B, latent) or (B, latent, *code_shape)
-        Parameters of the Gaussian code; logvar lies in [-10, 10].
-    """
-
-    reconstruction: Tensor
-    mean: Tensor
-    logvar: Tensor
+    reconstruction: Tensor  # shape of the input; linear (not clamped) values
+    mean: Tensor  # (B, latent) or (B, latent, *code_shape), of the Gaussian code
+    logvar: Tensor  # of the same shape, in [-10, 10]
 
 
 class VAE(nn.Module):
@@ -46,11 +36,6 @@ class VAE(nn.Module):
     Parameters of the packaged configurations (``MODELS``), in millions, and shapes of the code:
     spatial2d 0.49, (64, 10, 12); spatial3d 1.65, (64, 10, 12, 5); dense2d 1.75, (256,);
     dense3d 8.37, (256,).
-
-    Parameters
-    ----------
-    config : VAEConfig
-        The architecture.
     """
 
     def __init__(self, config: VAEConfig) -> None:
@@ -77,11 +62,6 @@ class VAE(nn.Module):
         generators : sequence of torch.Generator, optional
             Sources of the draw, on the device of ``x``: each draws for an equal share of the
             batch, so that a code does not depend on what else is in the batch.
-
-        Returns
-        -------
-        VAEOutput
-            Reconstruction and the parameters of the code.
 
         Raises
         ------

@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_weights(path: Path, sha256: str) -> bytes:
-    """Read a file of weights; the same bytes are hashed and returned.
-
-    Raises
-    ------
-    BundleError
-        If it cannot be read or is not that of the card.
-    """
+    """Read a file of weights; BundleError if it cannot be read or is not that of the card."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -38,18 +32,7 @@ def read_weights(path: Path, sha256: str) -> bytes:
 def load_weights(
     path: Path, content: bytes, expected: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Parse weights, strictly: names and shapes must be those expected.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Float32.
-
-    Raises
-    ------
-    BundleError
-        If they are not.
-    """
+    """Parse weights as float32; BundleError unless names and shapes are those expected."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -71,10 +54,7 @@ def load_weights(
 def half_precision(model: nn.Module, name: object) -> bytes:
     """Weights of a model as a safetensors file in half precision.
 
-    Raises
-    ------
-    BundleError
-        If a weight does not fit half precision; `name` says whose.
+    BundleError if a weight does not fit half precision; `name` says whose.
     """
     from safetensors.torch import save
 
