@@ -20,10 +20,9 @@ import torch
 
 from uadbids.model.config import MODELS, TrainConfig
 from uadbids.model.vae import VAE, as_images
-from uadbids.training.batches import draw_batch
 from uadbids.training.distributed import World
 from uadbids.training.fit import fit, uses_bfloat16
-from uadbids.training.samples import Sample
+from uadbids.training.samples import Sample, draw_batch
 
 SHAPE = (160, 192, 80)
 CONFIG = TrainConfig(steps=20, epoch_steps=4, period=4, checkpoint_every=100)

@@ -17,10 +17,9 @@ import torch
 from uadbids.errors import DeviceError, UsageError
 from uadbids.model.config import TrainConfig, VAEConfig
 from uadbids.model.vae import VAE
-from uadbids.training.batches import draw_batch
 from uadbids.training.distributed import World, joined
-from uadbids.training.fit import Sample, fit
-from uadbids.training.history import Epoch, History
+from uadbids.training.fit import Epoch, History, Sample, fit
+from uadbids.training.samples import draw_batch
 
 CPU = torch.device("cpu")
 SHAPE = (16, 16, 16)

@@ -9,7 +9,6 @@ from uadbids.model.vae import VAEOutput
 from uadbids.training.losses import (
     ACTIVE_NATS,
     CollapseRobustLoss,
-    MovingMean,
     cyclical_beta,
     kl_divergence,
     kl_per_unit,
@@ -57,9 +56,10 @@ def test_beta_is_periodic_and_a_weight(iteration, period):
     assert cyclical_beta(period * (iteration + 1) - 1, period) == (1.0 if period > 1 else 0.0)
 
 
-def test_moving_mean_holds_the_last_values_and_the_present_one():
-    mean = MovingMean(3)
-    assert [mean.update(v) for v in (3.0, 5.0, 10.0, 0.0)] == [3.0, 4.0, 6.0, 5.0]
+def test_sigma_is_the_mean_of_the_last_values_and_the_present_one():
+    loss, target = CollapseRobustLoss(window=3), torch.zeros(1, 1, 4, 4)
+    sigmas = [loss(output_of(value), target).sigma for value in (3.0, 5.0, 10.0, 0.0)]
+    assert sigmas == [3.0, 4.0, 6.0, 5.0]
 
 
 def test_loss_and_sigma_over_120_steps_by_hand():

@@ -17,37 +17,18 @@ from uadbids.synthesis.random_fields import between, enlarge, normal, smooth_fie
 
 
 class Batch(NamedTuple):
-    """Volumes and where they count, all of shape (B, 1, X, Y, Z).
+    """Volumes and where they count, floats of shape (B, 1, X, Y, Z)."""
 
-    Attributes
-    ----------
-    volume : Tensor, float
-        Intensities in [0, 1], 0 outside the brain.
-    mask, weight : Tensor, float
-        Brain, and voxels that count in the loss: 0 or 1.
-    """
-
-    volume: Tensor
-    mask: Tensor
-    weight: Tensor
+    volume: Tensor  # intensities in [0, 1], 0 outside the brain
+    mask: Tensor  # brain: 0 or 1
+    weight: Tensor  # voxels that count in the loss: 0 or 1
 
 
 def augment(batch: Batch, config: AugmentConfig, generator: torch.Generator) -> Batch:
     """Vary shape, contrast, bias field, slice thickness and noise of a batch.
 
-    Parameters
-    ----------
-    batch : Batch
-        Volumes on any device.
-    config : AugmentConfig
-        Strengths.
-    generator : torch.Generator
-        Source of all randomness, on the device of the batch.
-
-    Returns
-    -------
-    Batch
-        New tensors of the same shapes; volume in [0, 1].
+    The generator, the source of all randomness, is on the device of the batch; volumes that are
+    returned are in [0, 1].
     """
     volume, mask, weight = _move(batch, config, generator)
     anchor = brain_median(volume, mask)
@@ -61,21 +42,8 @@ def augment(batch: Batch, config: AugmentConfig, generator: torch.Generator) -> 
 def corrupt(batch: Batch, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Input with coarse noise or smooth blobs of random size inside the brain (docs/method.md, 11).
 
-    A network that must give the clean volume back learns to leave lesion-like changes out.
-
-    Parameters
-    ----------
-    batch : Batch
-        Clean volumes.
-    config : AugmentConfig
-        Sizes, strengths and probability.
-    generator : torch.Generator
-        Source of all randomness, on the device of the batch.
-
-    Returns
-    -------
-    Tensor, shape (B, 1, X, Y, Z)
-        Corrupted volumes in [0, 1]; voxels outside the brain are unchanged.
+    A network that must give the clean volume back learns to leave lesion-like changes out. The
+    corrupted volumes (B, 1, X, Y, Z) are in [0, 1], and unchanged outside the brain.
     """
     anchor = brain_median(batch.volume, batch.mask)
     changes = [
@@ -121,12 +89,8 @@ def _coordinates(
 ) -> tuple[Tensor, Tensor]:
     """Where the passes of a random move read.
 
-    Returns
-    -------
-    Tensor, shape (B, X, Y, Z, 2)
-        Within the planes across x: z and y, from -1 to 1.
-    Tensor, shape (B, 1, X, Y, Z)
-        Along x, in voxels.
+    Within the planes across x, z and y from -1 to 1: shape (B, X, Y, Z, 2). Along x, in voxels:
+    shape (B, 1, X, Y, Z).
     """
     batch, size = len(x), x.shape[2:]
     coarse = [max(2, math.ceil(n / 8) + 1) for n in size]

@@ -29,25 +29,15 @@ def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any])
 
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
-    """Read the state back; nothing but tensors and plain values is unpickled.
+    """Read the state back, to the CPU: a GPU need not hold it beside the model.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    identity : dict
-        What the file must have been written with.
-
-    Returns
-    -------
-    dict
-        The state that was saved, on the CPU: a GPU need not hold it beside the model.
+    Nothing but tensors and plain values is unpickled.
 
     Raises
     ------
     UsageError
-        If the file cannot be read, does not fit into memory, or belongs to another model or
-        configuration.
+        If the file cannot be read, does not fit into memory, or was written with another identity:
+        by a training of another model or configuration.
     """
     try:
         with memory_advice(torch.device("cpu")):
@@ -74,34 +64,20 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     return dict(state)
 
 
-class StopFlag:
-    """True once a stop was asked for."""
-
-    def __init__(self) -> None:
-        self._set = False
-
-    def __bool__(self) -> bool:
-        return self._set
-
-    def set(self, *_: object) -> None:
-        """Ask for a stop; fits as a signal handler."""
-        self._set = True
-
-
 @contextmanager
-def stop_requests() -> Iterator[StopFlag]:
-    """Turn SIGTERM and SIGINT into a flag, so that a step can finish and be saved.
+def stop_requests() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGINT in a list, so that a step can finish and be saved.
 
-    Outside the main thread the flag stays false.
+    Outside the main thread it stays empty.
     """
-    flag = StopFlag()
+    asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield flag
+        yield asked
         return
     signals = (signal.SIGTERM, signal.SIGINT)
-    previous = [signal.signal(number, flag.set) for number in signals]
+    previous = [signal.signal(number, lambda got, _: asked.append(got)) for number in signals]
     try:
-        yield flag
+        yield asked
     finally:
         for number, handler in zip(signals, previous, strict=True):
             signal.signal(number, handler)

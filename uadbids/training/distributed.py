@@ -35,10 +35,7 @@ class World:
     def share(self, items: Sequence[T]) -> Sequence[T]:
         """Return this process's part; all parts together, in the order of ranks, are the whole.
 
-        Raises
-        ------
-        UsageError
-            If the items cannot be shared out evenly.
+        UsageError if the items cannot be shared out evenly.
         """
         count, left = divmod(len(items), self.size)
         if left:
@@ -78,17 +75,8 @@ class World:
 def joined(device: str | torch.device) -> Iterator[World]:
     """Join the processes that ``torchrun`` started; without it there is this one alone.
 
-    May be nested: the outermost one leaves the group again.
-
-    Parameters
-    ----------
-    device : str or torch.device
-        Kind of device; of several GPUs each process of a node takes its own.
-
-    Yields
-    ------
-    World
-        This process among all.
+    Of several GPUs each process of a node takes its own. May be nested: the outermost one leaves
+    the group again.
 
     Raises
     ------

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,40 @@ from torch import Tensor, nn
 from uadbids.errors import UsageError
 from uadbids.model.config import TrainConfig
 from uadbids.model.vae import VAE, as_images
-from uadbids.training.batches import draw_batch
 from uadbids.training.checkpoint import load_checkpoint, save_checkpoint, stop_requests
 from uadbids.training.distributed import World, joined
-from uadbids.training.history import Epoch, History
 from uadbids.training.losses import CollapseRobustLoss, LossTerms
 from uadbids.training.memory import memory_advice
-from uadbids.training.samples import Sample, fingerprint
+from uadbids.training.samples import Sample, draw_batch, fingerprint
 from uadbids.training.validation import validate
 
-__all__ = ["Epoch", "History", "Sample", "TrainConfig", "fit", "uses_bfloat16"]
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave; the losses are means over its steps."""
+
+    step: int  # optimiser steps made at its end
+    reconstruction: float  # weighted L1
+    kl: float  # nats, reduced as configured
+    beta: float  # KL weight of the last step
+    active_units: int  # latent units above 0.01 nat on the validation scans
+    val_mae: float  # mean absolute error inside the brain of the validation scans (NaN without any)
+    seconds: float  # wall time
+    learning_rate: float  # of the last step
+    sigma: float  # divisor of L1 in equation 2 of the paper, in the last step
+
+
+@dataclass(frozen=True)
+class History:
+    """Epochs of a training, in order, and which one the model was kept at."""
+
+    epochs: tuple[Epoch, ...]
+    best: int  # index of the kept epoch: lowest ``val_mae``, or the last without validation scans
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the kept model's code carries nothing (docs/method.md, 1)."""
+        return self.epochs[self.best].active_units == 0
 
 
 def fit(
@@ -52,18 +76,12 @@ def fit(
         Ends with the weights of the kept epoch, in evaluation mode, on the device.
     train, val : sequence of Sample
         Healthy scans on the model's crop.
-    config : TrainConfig
-        How to train.
     device : str or torch.device
         Where to train; of several GPUs each process of a node takes its own.
     checkpoint : Path, optional
-        File to continue from, if it exists, and to write to.
-    fresh : bool
-        Start over and replace an existing checkpoint.
-    on_epoch : callable, optional
-        Called with every finished Epoch.
-    on_note : callable, optional
-        Called with sentences for the user.
+        File to continue from, if it exists (unless ``fresh``), and to write to.
+    on_epoch, on_note : callable, optional
+        Called with every finished Epoch, and with sentences for the user.
 
     Returns
     -------
@@ -90,10 +108,10 @@ def fit(
         run.check_agreement()
         if config.bf16 and not run.bfloat16:
             note("This machine has no bfloat16; training in float32, which takes longer.")
-        with stop_requests() as flag:
+        with stop_requests() as asked:
             while not run.done:
                 epoch = run.advance()
-                stop = world.any(bool(flag))
+                stop = world.any(bool(asked))
                 due = run.step % config.checkpoint_every == 0 or run.done
                 if checkpoint is not None and (due or stop) and world.leads:
                     save_checkpoint(checkpoint, run.identity(), run.state_dict())

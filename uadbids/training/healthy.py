@@ -29,25 +29,13 @@ from uadbids.training.samples import Sample
 
 @dataclass(frozen=True)
 class Healthy:
-    """A scan on the template grid, without its lesions.
+    """A scan on the template grid, (170, 204, 170), without its lesions."""
 
-    Attributes
-    ----------
-    subject : str
-        Label of the participant.
-    volume : ndarray of float32, shape (170, 204, 170)
-        In [0, 1], lesions filled; 0 outside the brain.
-    mask, excluded : ndarray of bool, shape (170, 204, 170)
-        Brain, and voxels of it that are not healthy.
-    brain_mask_method : str
-        Where the mask came from.
-    """
-
-    subject: str
-    volume: np.ndarray
-    mask: np.ndarray
-    excluded: np.ndarray
-    brain_mask_method: str = ""
+    subject: str  # label of the participant
+    volume: np.ndarray  # float32 in [0, 1], lesions filled; 0 outside the brain
+    mask: np.ndarray  # brain, bool
+    excluded: np.ndarray  # voxels of it that are not healthy, bool
+    brain_mask_method: str = ""  # where the mask came from
 
     def sample(self, crop: Crop) -> Sample:
         """Tensors for the training: the volume as 8 bits."""
@@ -70,29 +58,18 @@ def make_healthy(
     margin: int,
     seed: int,
 ) -> Healthy:
-    """Fill the lesions of a scan and remember where they were.
+    """Fill the lesions of a scan (see `Healthy`) and remember where they were.
 
     Parameters
     ----------
-    volume : ndarray of float32, shape (X, Y, Z)
-        In [0, 1], on the template grid.
-    mask : ndarray of bool, shape (X, Y, Z)
-        Brain.
     lesions : ndarray of bool, shape (X, Y, Z), or None
         Voxels that are not healthy.
-    subject, brain_mask_method : str
-        See `Healthy`.
     bright_z : float or None
         Where there is no lesion mask, take voxels above this robust z for one.
     margin : int
         Voxels around a lesion that count to it.
     seed : int
         Of the noise in filled lesions.
-
-    Returns
-    -------
-    Healthy
-        Arrays of the same shape.
     """
     if lesions is None:
         none = np.zeros(mask.shape, dtype=bool)
@@ -121,13 +98,7 @@ def save_healthy(healthy: Healthy, path: Path) -> None:
 
 
 def load_healthy(path: Path) -> Healthy:
-    """Read what `save_healthy` wrote.
-
-    Raises
-    ------
-    UsageError
-        When the file is damaged.
-    """
+    """Read what `save_healthy` wrote; UsageError when the file is damaged."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             shape = tuple(archive["shape"].tolist())
@@ -162,12 +133,10 @@ def calibrate_on(
     scans : iterable of (Healthy, VAE)
         Each scan with a model, in evaluation mode and on ``device``, that was not trained on its
         participant. Taken one by one: of each only the residuals stay in memory.
-    crop, detection, device
+    crop, detection, device, reader
         As detection will use them.
     maps : Reference, optional
         Takes in the anomaly maps, on the template grid: where healthy brains look abnormal.
-    reader : Reader, optional
-        For the residual that needs it.
 
     Returns
     -------
@@ -190,21 +159,10 @@ def calibrate_on(
 def errors_on(
     scans: Iterable[tuple[Healthy, VAE]], bundle: Bundle, device: torch.device
 ) -> list[float]:
-    """Measure how well scans of a cohort are rebuilt, as detection measures a new one.
+    """Measure how well scans of a cohort are rebuilt, as detection measures a new one, ascending.
 
-    Parameters
-    ----------
-    scans : iterable of (Healthy, VAE)
-        Each scan with the model that is to rebuild it; taken one by one.
-    bundle : Bundle
-        Crop, settings and threshold.
-    device : torch.device
-        Where the models are.
-
-    Returns
-    -------
-    list of float
-        Ascending. A new scan that is rebuilt worse than all of them is unlike the cohort.
+    Each scan comes with the model, on ``device``, that is to rebuild it. A new scan that is
+    rebuilt worse than all of them is unlike the cohort.
     """
     card = bundle.card
     threshold = bundle.calibration.threshold(card.detection.false_positive_rate)

@@ -39,57 +39,26 @@ def cyclical_beta(iteration: int, period: int = 50) -> float:
     return min(1.0, 2.0 * (iteration % period) / period)
 
 
-class MovingMean:
-    """Mean of the last L values, the present one included: Sigma of equation 2."""
-
-    def __init__(self, length: int = 10) -> None:
-        self._values: deque[float] = deque(maxlen=length)
-
-    def update(self, value: float) -> float:
-        """Add a value and return the mean of those kept."""
-        self._values.append(value)
-        return sum(self._values) / len(self._values)
-
-    def state_dict(self) -> dict[str, list[float]]:
-        """Values kept, oldest first."""
-        return {"values": list(self._values)}
-
-    def load_state_dict(self, state: dict[str, list[float]]) -> None:
-        """Take over the values of another one."""
-        self._values.clear()
-        self._values.extend(state["values"])
-
-
 class LossTerms(NamedTuple):
-    """The loss and its parts.
+    """The loss, to be minimised, and its parts."""
 
-    Attributes
-    ----------
-    total : Tensor, scalar
-        To be minimised.
-    reconstruction, kl, beta, sigma : float
-        Weighted mean absolute error; KL in nats; weight of the KL in [0, 1]; divisor of the
-        error.
-    """
-
-    total: Tensor
-    reconstruction: float
-    kl: float
-    beta: float
-    sigma: float
+    total: Tensor  # scalar
+    reconstruction: float  # weighted mean absolute error
+    kl: float  # nats
+    beta: float  # weight of the KL in [0, 1]
+    sigma: float  # divisor of the error
 
 
 class CollapseRobustLoss:
     """``L1 / Sigma + beta(t) KL`` (equation 2), with t and Sigma's buffer as its state.
 
-    Sigma is a plain number: no gradient flows through it.
+    Sigma, the mean of the last L values of L1, the present one included, is a plain number: no
+    gradient flows through it.
 
     Parameters
     ----------
-    period : int
-        Cycle length T of beta in steps.
-    window : int
-        Number L of reconstruction values in Sigma.
+    period, window : int
+        Cycle length T of beta in steps; number L of values in Sigma.
     kl_reduction : {'mean', 'sum'}
         See `kl_divergence`.
     average : callable, optional
@@ -106,7 +75,7 @@ class CollapseRobustLoss:
         self._period = period
         self._average = average
         self._kl_reduction: Reduction = kl_reduction
-        self._sigma = MovingMean(window)
+        self._recent: deque[float] = deque(maxlen=window)
         self._iteration = 0
 
     def __call__(
@@ -114,38 +83,29 @@ class CollapseRobustLoss:
     ) -> LossTerms:
         """Loss of one optimiser step; counts the step.
 
-        Parameters
-        ----------
-        output : VAEOutput
-            Reconstruction and code of the step's batch.
-        target : Tensor, shape (B, 1, ...)
-            What should have been reconstructed.
-        weight : Tensor, shape of the target, optional
-            Voxel weights of the L1 mean, not negative; all equal when left out.
-
-        Returns
-        -------
-        LossTerms
-            The loss and its parts.
+        Target and weights have the shape of the reconstruction, (B, 1, ...). The voxel weights of
+        the L1 mean are not negative; all are equal when left out.
         """
         l1 = _weighted_mean((output.reconstruction.float() - target).abs(), weight)
         kl = kl_divergence(output.mean, output.logvar, self._kl_reduction)
         beta = cyclical_beta(self._iteration, self._period)
         parts = torch.stack([l1.detach(), kl.detach()])
         mean_l1, mean_kl = (parts if self._average is None else self._average(parts)).tolist()
+        self._recent.append(mean_l1)
         # An exactly reconstructed batch must not divide by zero.
-        sigma = max(self._sigma.update(mean_l1), torch.finfo(torch.float32).tiny)
+        sigma = max(sum(self._recent) / len(self._recent), torch.finfo(torch.float32).tiny)
         self._iteration += 1
         return LossTerms(l1 / sigma + beta * kl, mean_l1, mean_kl, beta, sigma)
 
     def state_dict(self) -> dict[str, Any]:
         """Return iteration t and Sigma's buffer, as plain values."""
-        return {"iteration": self._iteration, "sigma": self._sigma.state_dict()}
+        return {"iteration": self._iteration, "sigma": {"values": list(self._recent)}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where another loss stopped."""
         self._iteration = int(state["iteration"])
-        self._sigma.load_state_dict(state["sigma"])
+        self._recent.clear()
+        self._recent.extend(state["sigma"]["values"])
 
 
 def _weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:

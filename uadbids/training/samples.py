@@ -1,34 +1,36 @@
-"""Training samples, and the tensors that a model makes of them."""
+"""Training samples, and the batch of one step: which of them, and how each is varied."""
 
 import hashlib
+import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from uadbids.training.augment import Batch
+from uadbids.model.config import TrainConfig
+from uadbids.training.augment import Batch, augment, corrupt
+from uadbids.training.distributed import World
 
 # Maps are masked to the brain, so outside it the network only has to stay near 0.
 _BACKGROUND_WEIGHT = 0.05
 
 
 class Sample(NamedTuple):
-    """One healthy scan on the model's crop; lesion voxels are already filled.
+    """One healthy scan on the model's crop, (X, Y, Z); lesion voxels are already filled."""
 
-    Attributes
-    ----------
-    volume : Tensor, shape (X, Y, Z)
-        uint8 (0 to 255) or float in [0, 1]; 0 outside the brain.
-    mask : Tensor, shape (X, Y, Z)
-        Brain, bool.
-    weight : Tensor, shape (X, Y, Z)
-        bool or uint8; 0 leaves a voxel out of the loss.
-    """
+    volume: Tensor  # uint8 (0 to 255) or float in [0, 1]; 0 outside the brain
+    mask: Tensor  # brain, bool
+    weight: Tensor  # bool or uint8; 0 leaves a voxel out of the loss
 
-    volume: Tensor
-    mask: Tensor
-    weight: Tensor
+
+class StepBatch(NamedTuple):
+    """One process's part of the volumes of a step, (B, 1, X, Y, Z)."""
+
+    seen: Tensor  # what the network sees
+    target: Tensor  # what it shall give
+    weight: Tensor  # of voxels in the L1 mean; those of every volume have mean 1
+    generators: tuple[torch.Generator, ...]  # one for each volume, for its code
 
 
 def fingerprint(samples: Sequence[Sample]) -> str:
@@ -69,7 +71,50 @@ def pick(count: int, first: int, size: int, seed: int) -> list[int]:
     ]
 
 
+def draw_batch(
+    samples: Sequence[Sample], step: int, config: TrainConfig, world: World
+) -> StepBatch:
+    """Draw and vary the volumes of a step, the one after so many, on the device of this process.
+
+    All randomness of a volume depends on the seed and on its number in the training alone: not
+    on the processes, nor on whether the training was interrupted. UsageError if the batch cannot
+    be shared out evenly.
+    """
+    first = step * config.batch_size
+    numbers = world.share(range(first, first + config.batch_size))
+    chosen = world.share(pick(len(samples), first, config.batch_size, config.seed))
+    generators = tuple(_generator(config.seed, number, world.device) for number in numbers)
+    pairs = [
+        _vary(stack([samples[index]], world.device), config, generator)
+        for index, generator in zip(chosen, generators, strict=True)
+    ]
+    weights = [loss_weight(clean) for _, clean in pairs]
+    return StepBatch(
+        torch.cat([seen for seen, _ in pairs]),
+        torch.cat([clean.volume for _, clean in pairs]),
+        # Every volume counts alike, however large its brain: so the mean over processes is the
+        # mean over the batch.
+        torch.cat([weight / weight.mean().clamp_min(1e-12) for weight in weights]),
+        generators,
+    )
+
+
 def _order(count: int, number: int, seed: int) -> list[int]:
     generator = torch.Generator().manual_seed(seed + 1_000_003 * number)
     order: list[int] = torch.randperm(count, generator=generator).tolist()
     return order
+
+
+def _vary(clean: Batch, config: TrainConfig, generator: torch.Generator) -> tuple[Tensor, Batch]:
+    if config.augment is None:
+        return clean.volume, clean
+    clean = augment(clean, config.augment, generator)
+    if not config.corruption:
+        return clean.volume, clean
+    return corrupt(clean, config.augment, generator), clean
+
+
+def _generator(seed: int, number: int, device: torch.device) -> torch.Generator:
+    # Mixed, so that no sum of a seed and a number gives the same draws twice.
+    mixed = random.Random(f"{seed}/{number}").getrandbits(63)
+    return torch.Generator(device).manual_seed(mixed)

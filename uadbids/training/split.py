@@ -13,41 +13,19 @@ from uadbids.errors import UsageError
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How participants are held out.
+    """How participants are held out."""
 
-    Attributes
-    ----------
-    labels : tuple of str
-        These participants, with or without ``sub-``; empty for a seeded draw.
-    fraction : float
-        Share of subject groups that is drawn: participants, or label maps where they are synthetic.
-    folds : int
-        Number of parts, each held out once; 0 to hold out once only.
-    seed : int
-        Of the draw.
-    """
-
-    labels: tuple[str, ...] = ()
-    fraction: float = 0.2
-    folds: int = 0
-    seed: int = 0
+    labels: tuple[str, ...] = ()  # these participants, with or without ``sub-``; empty for a draw
+    fraction: float = 0.2  # share of subject groups that is drawn
+    folds: int = 0  # number of parts, each held out once; 0 to hold out once only
+    seed: int = 0  # of the draw
 
 
 def subject_groups(scans: Iterable[Scan]) -> dict[str, str]:
-    """Return the subject group of each participant.
+    """Return the subject group of each participant: that of its label map, or else its own.
 
     Synthetic participants from one label map have one brain: a model that was trained on one of
     them has seen the others.
-
-    Parameters
-    ----------
-    scans : iterable of Scan
-        What was found.
-
-    Returns
-    -------
-    dict of str
-        Label of each participant, with that of its label map, or else its own again.
     """
     return {
         scan.subject: str(
@@ -60,22 +38,10 @@ def subject_groups(scans: Iterable[Scan]) -> dict[str, str]:
 def choose_held_out(
     members: Mapping[str, str], options: SplitOptions, bids_dir: Path
 ) -> list[frozenset[str]]:
-    """Choose the participants that each training holds out.
+    """Choose the participants that each training holds out: one set, or one for each fold.
 
-    Parameters
-    ----------
-    members : mapping of str
-        Participants with a FLAIR, in any order, and the group of each (see `subject_groups`);
-        nobody is held out who shares a group with somebody that is trained on.
-    options : SplitOptions
-        How to choose.
-    bids_dir : Path
-        For messages.
-
-    Returns
-    -------
-    list of frozenset of str
-        One set, or one for each fold; the folds share nobody and together are everybody.
+    The folds share nobody and together are everybody. Nobody is held out who shares a group (see
+    `subject_groups`: participant -> group) with somebody that is trained on.
 
     Raises
     ------

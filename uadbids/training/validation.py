@@ -14,21 +14,9 @@ from uadbids.training.samples import Sample, stack
 def validate(model: VAE, samples: Sequence[Sample], world: World) -> tuple[float, int]:
     """Error inside the brain and active units, from clean inputs and mean codes.
 
-    Parameters
-    ----------
-    model : VAE
-        Left in evaluation mode.
-    samples : sequence of Sample
-        At least one; each process takes its part.
-    world : World
-        Where, and with whom.
-
-    Returns
-    -------
-    float
-        Mean absolute error inside the brain, averaged over the samples.
-    int
-        Latent units with more than `ACTIVE_NATS`.
+    The mean absolute error, averaged over the samples (at least one; each process takes its part),
+    and the number of latent units with more than `ACTIVE_NATS`. The model is left in evaluation
+    mode.
     """
     model.eval()
     config = model.config
