@@ -25,56 +25,26 @@ _SMALLEST_ML = 0.01
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Everything on the page.
+    """Everything on the page."""
 
-    Attributes
-    ----------
-    facts : mapping
-        Model, settings and seed under CamelCase keys.
-    kinds : mapping of str to str
-        Kinds of threshold and what they mean, in the order of the tables.
-    model : str
-        Name of the method that is the model.
-    summary, rows : sequence of mapping
-        Rows of ``summary.tsv`` and ``metrics.tsv``.
-    recalls : ndarray of float, shape (N,)
-        Where the curves are known.
-    curves : mapping of (str, str) to ndarray of float, shape (N,)
-        Reference and method -> mean precision.
-    notes : mapping of str to sequence of str
-        Scan -> what a reader should know.
-    failures, left_over : mapping of str to str
-        Scans that could not be measured, files that were not paired -> why.
-    command : str
-        As it was typed.
-    card : mapping
-        The model's card, as the page of a subject shows it.
-    """
-
-    facts: Mapping[str, Any]
-    kinds: Mapping[str, str]
-    model: str
-    summary: Sequence[Mapping[str, Any]]
-    rows: Sequence[Mapping[str, Any]]
-    recalls: NDArray[np.floating]
+    facts: Mapping[str, Any]  # model, settings and seed under CamelCase keys
+    kinds: Mapping[str, str]  # kinds of threshold and what they mean, in the order of the tables
+    model: str  # name of the method that is the model
+    summary: Sequence[Mapping[str, Any]]  # rows of ``summary.tsv``
+    rows: Sequence[Mapping[str, Any]]  # rows of ``metrics.tsv``
+    recalls: NDArray[np.floating]  # where the curves are known, (N,)
+    # Reference and method -> mean precision, (N,).
     curves: Mapping[tuple[str, str], NDArray[np.floating]]
-    notes: Mapping[str, Sequence[str]]
-    failures: Mapping[str, str]
-    left_over: Mapping[str, str]
-    command: str
+    notes: Mapping[str, Sequence[str]]  # scan -> what a reader should know
+    failures: Mapping[str, str]  # scans that could not be measured -> why
+    left_over: Mapping[str, str]  # files that were not paired -> why
+    command: str  # as it was typed
+    # The model's, as the page of a subject shows it.
     card: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_evaluation_page(out: Path, report: EvaluationReport) -> Path:
-    """Write the page and, beside it, its figures.
-
-    Parameters
-    ----------
-    out : Path
-        HTML file; figures go to ``figures`` in the same folder, all by temporary names.
-    report : EvaluationReport
-        What to show.
-    """
+    """Write the page (HTML) and, in ``figures`` beside it, its figures."""
     figures = {}
     if report.curves:
         figures["precision_recall"] = _draw(report, _precision_recall)

@@ -33,15 +33,9 @@ def draw_frequency(
 ) -> Path:
     """Draw how often findings lie where; ScanError if a file cannot be read or grids differ.
 
-    Parameters
-    ----------
-    template, template_mask, frequency : Path
-        Template, its brain mask, and the share of participants with a finding at each voxel (0 to
-        1), all on one grid.
-    out : Path
-        SVG file to write.
-    examined : slice, optional
-        Axial slices that the model looks at; only these are drawn.
+    `frequency` is the share of participants with a finding at each voxel (0 to 1), on the grid of
+    the template and its brain mask. Only the axial slices in `examined`, if given, are drawn:
+    those that the model looks at. `out` is an SVG file.
     """
     brain = load_volume(template)
     inside = load_like(template_mask, brain).data > 0

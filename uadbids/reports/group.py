@@ -21,54 +21,25 @@ DIGITS = 4
 
 @dataclass(frozen=True)
 class GroupReport:
-    """Everything on the page of a study.
+    """Everything on the page of a study."""
 
-    Attributes
-    ----------
-    rows : sequence of dict
-        Of `group_table.group_rows`.
-    settings : sequence of dict
-        Of `group_table.settings_of`.
-    unfinished : sequence of Failure
-        Scans of the dataset without finished outputs; crash files relative to the page.
-    unexpected : sequence of str
-        Finished scans that the dataset does not hold.
-    unlinked : frozenset of str
-        Participants, with ``sub-``, without a page.
-    frequency : mapping or None
-        ``figure`` and ``image`` (relative to the page), ``participants``, ``scans``; ``None`` where
-        no map could be made.
-    notes : sequence of str
-        Sentences for the reader.
-    card : mapping
-        The model's card.
-    run : mapping
-        Facts of the run.
-    """
-
-    rows: Sequence[Mapping[str, Any]]
-    settings: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]]  # of `group_table.group_rows`
+    settings: Sequence[Mapping[str, Any]]  # of `group_table.settings_of`
+    # Scans without finished outputs; crash files relative to the page.
     unfinished: Sequence[Failure]
-    unexpected: Sequence[str]
-    unlinked: frozenset[str]
+    unexpected: Sequence[str]  # finished scans that the dataset does not hold
+    unlinked: frozenset[str]  # participants, with ``sub-``, without a page
+    # ``figure`` and ``image`` (relative to the page), ``participants``, ``scans``; None where no
+    # map could be made.
     frequency: Mapping[str, Any] | None
-    notes: Sequence[str]
-    card: Mapping[str, Any]
-    run: Mapping[str, Any]
+    notes: Sequence[str]  # sentences for the reader
+    card: Mapping[str, Any]  # the model's
+    run: Mapping[str, Any]  # facts of the run
 
 
 def write_group_page(out: Path, report: GroupReport) -> Path:
-    """Write the page of a study.
+    """Write the page of a study (HTML).
 
-    Parameters
-    ----------
-    out : Path
-        HTML file to write, by a temporary name in the same folder.
-    report : GroupReport
-        What to show.
-
-    Notes
-    -----
     Strings come from datasets and file names: those in the page are escaped, and the script puts
     those in its data (JSON, escaped as well) into the page as text.
     """

@@ -28,8 +28,6 @@ def draw_histogram(
         Of the mask of findings, in the unit of the map.
     calibration : Calibration or None
         Healthy residuals; None where the map is of another kind than the calibrated one.
-    out : Path
-        SVG file to write.
     """
     top = max(2.0 * threshold, float(np.quantile(values, 0.9999)) if values.size else 0.0, 1e-3)
     levels = np.linspace(0.0, top, _BINS)

@@ -63,12 +63,9 @@ def draw_detection(
     Parameters
     ----------
     flair, anomaly, lesions : Path or Volume
-        Scan, anomaly map (residual, on the scale of intensities in [0, 1]) and mask of findings on
-        one grid, that of the scan.
-    out : Path
-        SVG file to write.
+        Scan, anomaly map and mask of findings on the grid of the scan.
     brain_mask : Path or Volume, optional
-        Brain mask on the same grid; frames the pictures. Without it the head is framed.
+        Frames the pictures. Without it the head is framed.
     threshold : float, optional
         Threshold of the mask. It fixes the colours (0 to three times the threshold), so that
         figures of different scans compare; without it the scan's own 99.9th percentile does.
@@ -116,15 +113,7 @@ def draw_detection(
 
 
 def draw_brain_mask(flair: Image, brain_mask: Image, out: Path) -> Path:
-    """Draw the outline of the brain mask on axial, coronal and sagittal slices of the whole head.
-
-    Parameters
-    ----------
-    flair, brain_mask : Path or Volume
-        Scan and brain mask on one grid.
-    out : Path
-        SVG file to write.
-    """
+    """Draw the outline of the brain mask on slices of the whole head in all three planes."""
     scan = load_volume(flair)
     brain = load_like(brain_mask, scan).data > 0
     # The head frames the pictures, not the mask: a mask that misses half the brain must show it.
@@ -149,12 +138,7 @@ def draw_brain_mask(flair: Image, brain_mask: Image, out: Path) -> Path:
 def draw_registration(template: Image, template_mask: Image, volume: Image, out: Path) -> Path:
     """Draw the template and over it the aligned scan, both under the outlines of the template.
 
-    Parameters
-    ----------
-    template, template_mask, volume : Path or Volume
-        Template (T1-weighted), its brain mask, and the scan resampled to it, all on one grid.
-    out : Path
-        SVG file to write.
+    The template (T1-weighted), its brain mask, and the scan resampled to it are on one grid.
     """
     fixed = load_volume(template)
     inside = load_like(template_mask, fixed).data > 0
@@ -193,17 +177,9 @@ def draw_reconstruction(
 ) -> Path:
     """Draw input, reconstruction (over the input again), anomaly map and findings.
 
-    Only slices that the model saw are drawn (those where the reconstruction is not zero); input and
-    reconstruction share one grey scale.
-
-    Parameters
-    ----------
-    volume, reconstruction, anomaly, lesions : Path or Volume
-        Images on the template grid.
-    out : Path
-        SVG file to write.
-    threshold : float, optional
-        As for `draw_detection`.
+    Images are on the template grid. Only slices that the model saw are drawn (those where the
+    reconstruction is not zero); input and reconstruction share one grey scale. The threshold has
+    the meaning of `draw_detection`.
     """
     scan = load_volume(volume)
     healthy, unusual = load_like(reconstruction, scan), load_like(anomaly, scan)

@@ -29,12 +29,7 @@ def load_volume(path: Image) -> Volume:
     """Read a NIfTI image as float32, axes closest to RAS; one that was read is taken as it is.
 
     No resampling: an oblique scan keeps its own planes, so that what is drawn is what was acquired.
-    What is not finite becomes 0.
-
-    Raises
-    ------
-    ScanError
-        If the file cannot be read or does not hold one 3D image.
+    What is not finite becomes 0. ScanError if the file does not hold one 3D image.
     """
     if isinstance(path, Volume):
         return path
@@ -47,10 +42,8 @@ def load_volume(path: Image) -> Volume:
 def load_like(path: Image, reference: Volume) -> Volume:
     """Read an image that must lie on the grid of `reference`.
 
-    Raises
-    ------
-    ScanError
-        If shape or affine differ (by more than 0.01 mm): a picture would then misplace findings.
+    ScanError if shape or affine differ (by more than 0.01 mm): a picture would then misplace
+    findings.
     """
     volume = load_volume(path)
     same = volume.data.shape == reference.data.shape and np.allclose(
@@ -110,12 +103,8 @@ def choose_slices(
     ----------
     lesions : ndarray of bool, shape (X, Y, Z)
         Mask of findings; may be empty.
-    axis : int
-        Axis to slice along.
     extent : slice
         Range of slices worth showing, used to fill up.
-    count : int
-        Number of slices wanted.
     gap : int
         Smallest distance of an added slice from the others, in slices.
 

@@ -57,13 +57,8 @@ class Reconstructed:
 def draw_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], out: Path) -> Path:
     """Draw losses and errors over the optimiser steps, one line for each training.
 
-    Parameters
-    ----------
-    histories : mapping of str to sequence of mapping
-        Name of a training -> its epochs in order, each with ``step``, ``kept`` and columns of
-        `CURVES`; a column without a finite number is left out.
-    out : Path
-        SVG file to write.
+    `histories` gives, for the name of a training, its epochs in order, each with ``step``, ``kept``
+    and columns of `CURVES`; a column without a finite number is left out.
     """
     shown = [name for name in CURVES if any(_points(rows, name) for rows in histories.values())]
     with matplotlib.rc_context(_STYLE):
@@ -89,16 +84,8 @@ def draw_reconstructions(
 ) -> Path:
     """Draw input, reconstruction and anomaly map of some scans on the same axial slices.
 
-    Parameters
-    ----------
-    scans : sequence of Reconstructed
-        At least one.
-    affine : ndarray, shape (4, 4)
-        Of their grid.
-    threshold : float
-        Of the mask of findings: fixes the colours.
-    out : Path
-        SVG file to write.
+    There is at least one scan; `affine` is that of their grid. The threshold of the mask of
+    findings fixes the colours.
     """
     maximum = colour_maximum(scans[0].anomaly_map, threshold)
     rows: list[Row] = []

@@ -15,31 +15,15 @@ _DEEP = ("putamen", "amygdala", "hippocampus", "accumbens", "ventricle")
 
 @dataclass(frozen=True)
 class PaintConfig:
-    """Ranges of brightness, relative to white matter.
+    """Ranges of brightness, relative to white matter."""
 
-    Parameters
-    ----------
-    contrast : tuple of float
-        Factor on the difference of all brain tissue from white matter.
-    lining : tuple of float
-        Brightness that white matter gains at the wall of the ventricles, young to old.
-    limbic : tuple of float
-        Brightness that insula, cingulate and medial temporal cortex gain.
-    fat, suppressed_fat : tuple of float
-        Brightness of fat.
-    suppression : float
-        Probability that fat is suppressed.
-    sharpness : tuple of float
-        Standard deviation of the blur of the anatomy (mm).
-    """
-
-    contrast: Range = (0.6, 1.1)
-    lining: Range = (0.15, 0.8)
-    limbic: Range = (0.0, 0.16)
+    contrast: Range = (0.6, 1.1)  # factor on the difference of all brain tissue from white matter
+    lining: Range = (0.15, 0.8)  # gain of white matter at the wall of the ventricles, young to old
+    limbic: Range = (0.0, 0.16)  # gain of insula, cingulate and medial temporal cortex
     fat: Range = (1.3, 2.6)
     suppressed_fat: Range = (0.15, 0.5)
-    suppression: float = 0.35
-    sharpness: Range = (0.35, 0.7)
+    suppression: float = 0.35  # probability that fat is suppressed
+    sharpness: Range = (0.35, 0.7)  # standard deviation of the blur of the anatomy (mm)
 
 
 def paint(tissue: Tensor, ageing: float, config: PaintConfig, generator: torch.Generator) -> Tensor:

@@ -31,13 +31,7 @@ _COLUMNS: Mapping[str, tuple[str, dict[str, str]]] = {
 
 
 def write_descriptions(output_dir: Path) -> None:
-    """Write the descriptions of the dataset and of its masks.
-
-    Parameters
-    ----------
-    output_dir : Path
-        Root of the dataset; made if need be.
-    """
+    """Write the descriptions of the dataset, whose root is made if need be, and of its masks."""
     maker = {"Name": NAME, "Version": __version__}
     common = {
         "BIDSVersion": BIDS_VERSION,
@@ -60,13 +54,7 @@ def write_descriptions(output_dir: Path) -> None:
 
 
 def write_participants(output_dir: Path) -> None:
-    """List every scan that is there, those of earlier runs too.
-
-    Parameters
-    ----------
-    output_dir : Path
-        Root of the dataset.
-    """
+    """List every scan that is there, those of earlier runs too."""
     rows = []
     for path in sorted(output_dir.glob("sub-*/anat/sub-*_FLAIR.json")):
         about = read_json(path) or {}

@@ -23,61 +23,32 @@ VENTRICLES = ("ventricle", "plexus")
 
 @dataclass(frozen=True)
 class SynthesisConfig:
-    """Ranges that every scan draws from; lengths in mm, intensities relative to white matter.
+    """Ranges that every scan draws from; lengths in mm, intensities relative to white matter."""
 
-    Parameters
-    ----------
-    flip : float
-        Probability of a left-right flip.
-    rotation, scale : float
-        Largest angle about each axis (degrees), largest relative change of each axis.
-    elastic : float
-        Standard deviation of the smooth displacement.
-    ageing : tuple of float
-        0 is young, 1 is old.
-    ventricle_growth, sulcus_growth : tuple of float
-        How far the walls of the ventricles and the surface of the brain move, young to old.
-    paint : PaintConfig
-        Contrast.
-    scanner : ScannerConfig
-        Acquisition.
-    """
-
-    flip: float = 0.5
-    rotation: float = 10.0
-    scale: float = 0.08
-    elastic: float = 1.35
-    ageing: Range = (0.0, 1.0)
-    ventricle_growth: Range = (-1.5, 4.5)
-    sulcus_growth: Range = (-0.7, 0.8)
+    flip: float = 0.5  # probability of a left-right flip
+    rotation: float = 10.0  # largest angle about each axis (degrees)
+    scale: float = 0.08  # largest relative change of each axis
+    elastic: float = 1.35  # standard deviation of the smooth displacement
+    ageing: Range = (0.0, 1.0)  # 0 is young, 1 is old
+    ventricle_growth: Range = (-1.5, 4.5)  # how far the walls move, young to old
+    sulcus_growth: Range = (-0.7, 0.8)  # the same of the surface of the brain
     paint: PaintConfig = field(default_factory=PaintConfig)
     scanner: ScannerConfig = field(default_factory=ScannerConfig)
 
 
 class Synthetic(NamedTuple):
-    """A scan and what is known of it.
+    """A scan and what is known of it."""
 
-    Attributes
-    ----------
-    volume : Tensor, shape (X, Y, Z)
-        Float32, at least 0, white matter about 1; axes point right, front, up.
-    brain : Tensor, shape (X, Y, Z)
-        Bool, on the same grid.
-    spacing : tuple of float
-        Voxel size (mm).
-    ageing : float
-        The draw, 0 (young) to 1 (old).
-    """
-
+    # Float32 (X, Y, Z), at least 0, white matter about 1; axes point right, front, up.
     volume: Tensor
-    brain: Tensor
-    spacing: tuple[float, float, float]
-    ageing: float
+    brain: Tensor  # bool, on the same grid
+    spacing: tuple[float, float, float]  # voxel size (mm)
+    ageing: float  # the draw, 0 (young) to 1 (old)
 
 
 @torch.inference_mode()
 def synthesize(labels: Tensor, config: SynthesisConfig, generator: torch.Generator) -> Synthetic:
-    """Make one healthy scan from one label map.
+    """Make one healthy scan, on a grid of its own, from one label map.
 
     Parameters
     ----------
@@ -87,11 +58,6 @@ def synthesize(labels: Tensor, config: SynthesisConfig, generator: torch.Generat
         What may vary, and how much.
     generator : torch.Generator
         Source of all randomness.
-
-    Returns
-    -------
-    Synthetic
-        A scan on a grid of its own.
 
     Raises
     ------

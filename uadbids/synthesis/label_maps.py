@@ -24,17 +24,9 @@ def find_label_maps(labels: Path) -> list[Path]:
 
 
 def read_labels(path: Path) -> torch.Tensor:
-    """Read a label map with its axes turned to right, front, up.
+    """Read a label map of 1 mm as int32, with its axes turned to right, front, up.
 
-    Returns
-    -------
-    Tensor of int32, shape (X, Y, Z)
-        Voxels of 1 mm.
-
-    Raises
-    ------
-    UsageError
-        When the file is no label map of 1 mm, or has labels that are not known.
+    UsageError when the file is no label map of 1 mm, or has labels that are not known.
     """
     try:
         image = read_canonical(path)

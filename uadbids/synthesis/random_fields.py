@@ -43,19 +43,7 @@ def uniform(shape: Sequence[int], limits: Range, generator: torch.Generator) -> 
 def smooth_field(shape: Sequence[int], step: float, generator: torch.Generator) -> Tensor:
     """Draw fields of mean 0 and about unit variance, smooth over `step` voxels.
 
-    Parameters
-    ----------
-    shape : sequence of int
-        (B, C, X, Y, Z).
-    step : float
-        Voxels between two knots.
-    generator : torch.Generator
-        Source of the draw.
-
-    Returns
-    -------
-    Tensor, shape (B, C, X, Y, Z)
-        Float32.
+    The shape is (B, C, X, Y, Z); knots lie `step` voxels apart.
     """
     size = shape[2:]
     knots = [max(2, math.ceil(n / step) + 1) for n in size]

@@ -18,30 +18,16 @@ _COIL_MM = 90.0
 
 @dataclass(frozen=True)
 class ScannerConfig:
-    """Ranges of an acquisition.
+    """Ranges of an acquisition; lengths in mm."""
 
-    Parameters
-    ----------
-    volumetric : float
-        Probability of a 3D acquisition with cubic voxels; else thick slices.
-    in_plane, thickness : tuple of float
-        Voxel size and slice thickness (mm).
-    below, above, around : tuple of float
-        Space under the brain, over it, and around the head (mm).
-    bias : tuple of float
-        Standard deviation of the log of the coil's field.
-    noise : tuple of float
-        Standard deviation of the noise, relative to white matter.
-    """
-
-    volumetric: float = 0.3
-    in_plane: Range = (0.7, 1.1)
-    thickness: Range = (2.0, 6.0)
-    below: Range = (2.0, 25.0)
-    above: Range = (9.0, 25.0)
-    around: Range = (4.0, 30.0)
-    bias: Range = (0.02, 0.13)
-    noise: Range = (0.015, 0.06)
+    volumetric: float = 0.3  # probability of a 3D acquisition with cubic voxels; else thick slices
+    in_plane: Range = (0.7, 1.1)  # voxel size
+    thickness: Range = (2.0, 6.0)  # of a slice
+    below: Range = (2.0, 25.0)  # space under the brain
+    above: Range = (9.0, 25.0)  # over it
+    around: Range = (4.0, 30.0)  # around the head
+    bias: Range = (0.02, 0.13)  # standard deviation of the log of the coil's field
+    noise: Range = (0.015, 0.06)  # standard deviation, relative to white matter
 
 
 class Pose(NamedTuple):

@@ -8,27 +8,14 @@ from torch import Tensor
 
 
 class Tissue(NamedTuple):
-    """Labels that look alike, and how they look.
+    """Labels that look alike, and how they look."""
 
-    Attributes
-    ----------
-    labels : tuple of int
-        FreeSurfer's numbers; from 500 on those of SynthSeg's whole-head maps.
-    mean : float
-        Intensity where that of white matter is 1.
-    spread : float
-        Standard deviation of the mean between scans.
-    texture : float
-        Standard deviation of the smooth variation inside one scan, relative to the mean.
-    old : float
-        Change of the mean from young to old: iron darkens the deep nuclei.
-    """
-
-    labels: tuple[int, ...]
-    mean: float
-    spread: float
+    labels: tuple[int, ...]  # FreeSurfer's numbers; from 500 on those of SynthSeg's whole-head maps
+    mean: float  # intensity where that of white matter is 1
+    spread: float  # standard deviation of the mean between scans
+    # Standard deviation of the smooth variation inside one scan, relative to the mean.
     texture: float
-    old: float = 0.0
+    old: float = 0.0  # change of the mean from young to old: iron darkens the deep nuclei
 
 
 # Means and spreads follow what `recipes/measure_tissues.py` prints for six scans of
@@ -80,23 +67,7 @@ def unknown_labels(values: Iterable[int]) -> list[int]:
 
 
 def tissue_of(labels: Tensor) -> Tensor:
-    """Turn labels into places in `NAMES`.
-
-    Parameters
-    ----------
-    labels : Tensor of int
-        Of any shape.
-
-    Returns
-    -------
-    Tensor of int64
-        Of the same shape and device.
-
-    Raises
-    ------
-    ValueError
-        For a label that is not known.
-    """
+    """Turn labels (int) into places in `NAMES` (int64); ValueError if one is not known."""
     unknown = unknown_labels(torch.unique(labels).tolist())
     if unknown:
         raise ValueError(f"unknown labels: {', '.join(map(str, unknown))}")
