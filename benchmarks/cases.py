@@ -127,7 +127,7 @@ def _case(wanted: tuple[str, str, Scan, Path | None], options: RunOptions) -> Ca
     name = f"{dataset.replace('-', '')}_{scan.name}"
     node = init_preprocess_node(scan, None, options.preprocess(PreprocConfig()))
     node.base_dir = options.work_dir / "cases" / name
-    found = node.run().outputs.result
+    found, _ = node.run().outputs.made
     volume = np.asarray(nib.load(found.volume).dataobj, dtype=np.float32)
     mask = np.asarray(nib.load(found.mask).dataobj) > 0
     lesions = np.zeros(mask.shape, dtype=bool)

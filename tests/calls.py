@@ -36,7 +36,7 @@ def graph(work: Path, **scans: tuple[str, ...]) -> pe.Workflow:
         steps = [Step(Call(body=body), node) for node, body in bodies]
         workflow.add_nodes(steps)
         for before, after in pairwise(steps):
-            workflow.connect(before, "result", after, "after")
+            workflow.connect(before, "made", after, "after")
         set_crash_dir(workflow, work / "log")
         root.add_nodes([workflow])
     return root

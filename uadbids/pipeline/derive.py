@@ -24,15 +24,15 @@ from uadbids.reports.scan_figures import draw_figures
 
 
 def derive(
-    scan: Scan, preprocessed: Preprocessed, found: Detected, folder: Path, options: DeriveOptions
+    raw: Scan, scan: Preprocessed, found: Detected, folder: Path, options: DeriveOptions
 ) -> list[Path]:
     """Put the outputs of one scan into the dataset: all, or none.
 
     Parameters
     ----------
-    scan : Scan
+    raw : Scan
         Names the outputs.
-    preprocessed, found
+    scan, found
         The scan on the template grid, and what was found there.
     folder : Path
         Existing folder for files on the way.
@@ -49,24 +49,24 @@ def derive(
     ScanError
         When the scan's file is not what it was when it was read.
     """
-    native = to_native_space(preprocessed, found, folder)
+    native = to_native_space(scan, found, folder)
     with timed("figures") as seconds:
         figures = draw_figures(
-            preprocessed.source, preprocessed.volume, preprocessed.mask, found.files, native.files,
+            scan.source, scan.volume, scan.mask, found.files, native.files,
             facts=found.facts.values, bundle=options.bundle, folder=folder,
         )  # fmt: skip
-    facts = options.facts + preprocessed.facts + found.facts + native.facts
+    facts = options.facts + scan.facts + found.facts + native.facts
     facts = (facts + Facts(seconds=seconds)).judged()
     facts += brain_mask_doubts(facts.values, options.trained_with)
-    _check_unchanged(scan.path, facts.values[SOURCE_HASH])
-    files = {**native.files, "xfm": preprocessed.xfm}
+    _check_unchanged(raw.path, facts.values[SOURCE_HASH])
+    files = {**native.files, "xfm": scan.xfm}
     if "template" in options.spaces:
         files |= {f"template_{kind}": path for kind, path in found.files.items()}
-        files |= {"template_preproc": preprocessed.volume, "template_brain": preprocessed.mask}
+        files |= {"template_preproc": scan.volume, "template_brain": scan.mask}
     shown, summary = facts.for_sidecars()
     return write_scan(
         options.output_dir,
-        scan,
+        raw,
         files,
         facts=shown,
         summary=summary,

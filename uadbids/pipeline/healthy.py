@@ -14,27 +14,17 @@ from uadbids.training.healthy import make_healthy, save_healthy
 
 
 def prepare_healthy(
-    scan: Preprocessed, folder: Path, subject: str, lesions: Path | None, options: HealthyOptions
+    scan: Preprocessed,
+    folder: Path,
+    options: HealthyOptions,
+    *,
+    subject: str,
+    lesions: Path | None = None,
 ) -> Path:
-    """Fill the lesions of a scan, and keep where they were.
+    """Fill the lesions of a scan, and keep where they were, in a file for `load_healthy`.
 
-    Parameters
-    ----------
-    scan : Preprocessed
-        The scan on the template grid.
-    folder : Path
-        Existing folder for the result.
-    subject : str
-        Label of the participant.
-    lesions : Path or None
-        Mask on the scan's grid of voxels that are not healthy.
-    options : HealthyOptions
-        What counts as unhealthy where no mask is given.
-
-    Returns
-    -------
-    Path
-        What `healthy.load_healthy` reads.
+    Lesions are a mask, on the scan's grid, of voxels that are not healthy; where there is none,
+    the options say what counts as unhealthy. The folder exists.
     """
     given = None
     if lesions is not None:

@@ -25,7 +25,7 @@ from uadbids.run.options import RunOptions
 from uadbids.run.scheduler.engine import _read_plugin, remove_results, run_graph
 from uadbids.run.scheduler.failures import read_crashes, sentence
 from uadbids.run.scheduler.graph import graph_name, new_root
-from uadbids.run.scheduler.nodes import Detect, Step
+from uadbids.run.scheduler.nodes import Stage, Step
 
 NO_MEMORY = (
     "there is not enough memory for this scan; run again with a smaller --nprocs, or give more "
@@ -256,7 +256,7 @@ def test_a_node_whose_file_was_altered_is_made_again(tmp_path):
 
 def test_other_contents_of_the_same_files_are_other_inputs():
     scan = Preprocessed(*(Path(f"/w/{number}") for number in range(7)), Facts())
-    nodes = [Detect(scan=scan, scan_files={"/w/5": content}) for content in ("ab", "cd")]
+    nodes = [Stage(scan=(scan, {"/w/5": content})) for content in ("ab", "cd")]
     first, second = (node.inputs.get_hashval("content")[1] for node in nodes)
     assert first != second
 
@@ -264,7 +264,7 @@ def test_other_contents_of_the_same_files_are_other_inputs():
 def test_threads_and_turns_decide_on_no_result():
     ways = (Compute(), Compute(threads=4, turn=Path("/turn")), Compute(device="cuda"))
     asked = [DetectOptions(Path("/b"), compute=way) for way in ways]
-    hashes = [Detect(options=one).inputs.get_hashval("content")[1] for one in asked]
+    hashes = [Stage(options={"options": one}).inputs.get_hashval("content")[1] for one in asked]
     assert hashes[0] == hashes[1] != hashes[2]
 
 

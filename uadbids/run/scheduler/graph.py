@@ -20,7 +20,7 @@ from uadbids.pipeline.records import (
     HealthyOptions,
     PreprocessOptions,
 )
-from uadbids.run.scheduler.nodes import Derive, Detect, PrepareHealthy, Preprocess, Step
+from uadbids.run.scheduler.nodes import Stage, Step
 
 
 def graph_name(scan_name: str) -> str:
@@ -43,19 +43,19 @@ def set_crash_dir(workflow: pe.Workflow, folder: Path) -> None:
 
 def init_preprocess_node(scan: Scan, given_mask: Path | None, options: PreprocessOptions) -> Step:
     """Make the first node of a scan's graph, which detection and training share."""
-    node = Step(
-        Preprocess(
-            source=str(scan.path),
-            skull_stripped=scan.metadata.get("SkullStripped") is True,
-            options=options,
-        ),
-        "preprocess",
-        mem_gb=3.0,
-        n_procs=options.compute.threads,
+    stage = Stage(
+        function="uadbids.pipeline.preprocess.preprocess",
+        files=_present(source=scan.path, given_mask=given_mask),
+        options={
+            "skull_stripped": scan.metadata.get("SkullStripped") is True,
+            "options": options,
+        },
     )
-    if given_mask is not None:
-        node.inputs.given_mask = str(given_mask)
-    return node
+    return Step(stage, "preprocess", mem_gb=3.0, n_procs=options.compute.threads)
+
+
+def _present(**files: Path | None) -> dict[str, str]:
+    return {name: str(path) for name, path in files.items() if path is not None}
 
 
 def init_scans_wf(
@@ -66,35 +66,25 @@ def init_scans_wf(
     detect: DetectOptions,
     derive: DeriveOptions,
 ) -> pe.Workflow:
-    """Build the graph of scans.
+    """Build the graph of scans, ``<root>.<scan>_wf.<node>``.
 
-    Parameters
-    ----------
-    scans : sequence of (Scan, Path or None)
-        Scans, each with the brain mask that the dataset gives for it.
-    work_dir : Path
-        Where nodes have their folders.
-    log_name : str
-        Of the folder with this run's crash files.
-    preprocess, detect, derive
-        Options of the three nodes.
-
-    Returns
-    -------
-    Workflow
-        ``<root>.<scan>_wf.<node>``.
+    With each scan comes the brain mask that the dataset gives for it; `log_name` is that of the
+    folder with this run's crash files.
     """
     root = new_root(work_dir)
     for scan, given_mask in scans:
         workflow = pe.Workflow(name=graph_name(scan.name))
         first = init_preprocess_node(scan, given_mask, preprocess)
-        second = Step(Detect(options=detect), "detect", mem_gb=2.0, n_procs=detect.compute.threads)
+        found = Stage(function="uadbids.pipeline.detect.detect", options={"options": detect})
+        second = Step(found, "detect", mem_gb=2.0, n_procs=detect.compute.threads)
         # Of a sidecar, which may hold dates and names, nothing is kept.
-        last = Step(Derive(raw=replace(scan, metadata={}), options=derive), "derive", mem_gb=1.0)
+        named = {"raw": replace(scan, metadata={}), "options": derive}
+        derived = Stage(function="uadbids.pipeline.derive.derive", options=named)
+        last = Step(derived, "derive", mem_gb=1.0)
         workflow.connect([
-            (first, second, [("result", "scan"), ("written", "scan_files")]),
-            (first, last, [("result", "scan"), ("written", "scan_files")]),
-            (second, last, [("result", "found"), ("written", "found_files")]),
+            (first, second, [("made", "scan")]),
+            (first, last, [("made", "scan")]),
+            (second, last, [("made", "found")]),
         ])  # fmt: skip
         set_crash_dir(workflow, derive.output_dir / log_dir(scan.subject, log_name))
         root.add_nodes([workflow])
@@ -108,20 +98,17 @@ def init_healthy_nodes(
     preprocess: PreprocessOptions,
     healthy: HealthyOptions,
 ) -> tuple[Step, Step]:
-    """Make the two nodes of a scan to learn from.
+    """Make the two nodes of a scan to learn from; OSError when a file of it cannot be read.
 
     The name of the second holds everything that decides on its result: trainings of several kinds
     on one cohort share a work directory.
-
-    Raises
-    ------
-    OSError
-        When the scan or a mask of it cannot be read.
     """
     first = init_preprocess_node(scan, given_mask, preprocess)
-    prepare = PrepareHealthy(subject=scan.subject, options=healthy)
-    if lesions is not None:
-        prepare.inputs.lesions = str(lesions)
+    prepare = Stage(
+        function="uadbids.pipeline.healthy.prepare_healthy",
+        files=_present(lesions=lesions),
+        options={"subject": scan.subject, "options": healthy},
+    )
     decides = [item.inputs.get_hashval(hash_method="content")[1] for item in (first, prepare)]
     name = hashlib.sha256("".join(decides).encode()).hexdigest()[:16]
     return first, Step(prepare, f"healthy_{name}", mem_gb=1.0)
@@ -134,8 +121,7 @@ def init_cohort_wf(
     root = new_root(work_dir)
     for name, (first, second) in nodes.items():
         workflow = pe.Workflow(name=graph_name(name))
-        workflow.connect(first, "result", second, "scan")
-        workflow.connect(first, "written", second, "scan_files")
+        workflow.connect(first, "made", second, "scan")
         root.add_nodes([workflow])
     set_crash_dir(root, log_dir)
     return root
