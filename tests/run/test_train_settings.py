@@ -18,9 +18,9 @@ from uadbids.model.config import MODELS, TrainConfig
 from uadbids.model.grid import TEMPLATE_SHAPE
 from uadbids.run.cohort import CohortOptions, Member
 from uadbids.run.options import RunOptions
+from uadbids.run.progress import TrainingProgress, describe, duration
 from uadbids.run.train import CROP, _final_config, _train, _Trainer, _training
 from uadbids.run.train_settings import TrainOptions, network, read_about, train_config
-from uadbids.run.training_progress import TrainingProgress, describe, duration
 from uadbids.run.training_report import COLUMNS, Trained, history_rows
 from uadbids.training.distributed import World
 from uadbids.training.fit import Epoch, History

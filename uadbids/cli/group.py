@@ -23,10 +23,10 @@ def group(
     notrack: flags.NoTrack = False,
 ) -> None:
     """Gather all finished scans: table, page with plots, map of where findings lie."""
-    from uadbids.run.group import GroupOptions
     from uadbids.run.group import group as run
+    from uadbids.run.options import StudyOptions
 
-    options = GroupOptions(
+    options = StudyOptions(
         bids_dir=bids_dir.absolute(),
         output_dir=output_dir.absolute(),
         participant_labels=tuple(participant_label or ()),

@@ -68,8 +68,8 @@ def participant(
     notrack: flags.NoTrack = False,
 ) -> None:
     """Write anomaly maps and masks of findings of every FLAIR of a BIDS dataset."""
+    from uadbids.run import pages
     from uadbids.run import participant as command
-    from uadbids.run import remake
 
     settings = {
         "threshold": threshold,
@@ -92,11 +92,11 @@ def participant(
     )
     bundle, card = command.check(options)
     if reports_only:
-        raise typer.Exit(remake.remake_pages(options, card))
+        raise typer.Exit(pages.remake_pages(options, card))
     if boilerplate_only:
-        remake.write_boilerplate(options, card)
+        pages.write_boilerplate(options, card)
         return
-    scans = command.select(options)
+    scans = options.find()
     if dry_run:
         command.show_plan(scans)
         return

@@ -34,23 +34,12 @@ _SECONDS = 1.0
 
 @dataclass(frozen=True)
 class CohortOptions:
-    """Which scans to learn from, and what of them.
+    """Which scans to learn from, and what of them."""
 
-    Attributes
-    ----------
-    bids_dir : Path
-        Healthy cohort.
-    select : str or None
-        Condition on the columns of ``participants.tsv``.
-    lesion_masks : Path or None
-        BIDS (derivative) dataset with masks of voxels that are not healthy.
-    exclude_hyperintense : bool
-        Leave out voxels that are too bright for healthy tissue where no mask was given.
-    """
-
-    bids_dir: Path
-    select: str | None = None
-    lesion_masks: Path | None = None
+    bids_dir: Path  # healthy cohort
+    select: str | None = None  # condition on the columns of ``participants.tsv``
+    lesion_masks: Path | None = None  # BIDS (derivative) dataset, masks of voxels not healthy
+    # Leave out voxels that are too bright for healthy tissue where no mask was given.
     exclude_hyperintense: bool = False
 
 
@@ -68,13 +57,7 @@ class Member:
 
 
 def find_cohort(options: CohortOptions) -> list[Scan]:
-    """Find the scans to learn from; none of them is opened.
-
-    Raises
-    ------
-    UsageError
-        When there is none, or the condition selects nobody.
-    """
+    """Find the scans to learn from; none of them is opened. UsageError when there is none."""
     scans = [scan for scan in find_scans(options.bids_dir) if scan.skip_reason is None]
     if options.select is not None:
         labels = select_participants(options.bids_dir, options.select)
@@ -90,17 +73,10 @@ def find_cohort(options: CohortOptions) -> list[Scan]:
 def plan_cohort(
     scans: Sequence[Scan], options: CohortOptions, preproc: PreprocConfig, run: RunOptions
 ) -> dict[Member, tuple[Step, Step]]:
-    """Find the masks of every scan, and where its result is or will be.
+    """Find the masks of every scan, where its result is or will be, and what makes it.
 
-    Returns
-    -------
-    dict of Member to two nodes
-        In the order of `scans`, with what makes each.
-
-    Raises
-    ------
-    UsageError
-        When no lesion mask fits any scan, or more than one fits a scan, or a file cannot be read.
+    UsageError when no lesion mask fits any scan, more than one fits a scan, or a file cannot be
+    read.
     """
     from uadbids.run.scheduler.graph import graph_name, init_healthy_nodes, new_root
 
@@ -125,17 +101,7 @@ def plan_cohort(
 
 
 def make_ready(plan: Mapping[Member, tuple[Step, Step]], run: RunOptions, console: Console) -> None:
-    """Preprocess the scans that no earlier run has made ready; report those that fail.
-
-    Parameters
-    ----------
-    plan : mapping
-        What `plan_cohort` gave.
-    run : RunOptions
-        As there.
-    console : Console
-        Where to report progress.
-    """
+    """Preprocess the scans that no earlier run has made ready; report those that fail."""
     from uadbids.run.scheduler.engine import run_graph
     from uadbids.run.scheduler.failures import read_crashes
     from uadbids.run.scheduler.graph import graph_name, init_cohort_wf

@@ -33,8 +33,8 @@ from uadbids.evaluation.tables import (
 )
 from uadbids.reports.evaluation import EvaluationReport, write_evaluation_page
 from uadbids.run.progress import Progress
-from uadbids.run.runlog import NO_REQUEST, Request, run_log
-from uadbids.run.setup import is_inside
+from uadbids.run.runlog import NO_REQUEST, Request, run_log, writing_to
+from uadbids.run.setup import is_inside, lies_in_dataset
 
 # Of what is not paired, as many are reported while it runs.
 _SHOWN = 10
@@ -46,40 +46,18 @@ _WHERE = {
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What is to be evaluated.
+    """What is to be evaluated."""
 
-    Attributes
-    ----------
-    maps_dir, masks_dir, output_dir : Path
-        Outputs of ``uadbids participant``, dataset with lesion masks, where tables go.
-    mask_filters : tuple of str
-        See `pairs.read_filters`.
-    mask_values : tuple of int
-        Values of a mask that are lesion; empty for all above 0.
-    space : str
-        See `cases.Reading`.
-    resample_masks : bool
-        Bring masks of other grids to that of the scan.
-    with_baselines : bool
-        Measure the baselines too.
-    healthy_dir : Path or None
-        Outputs of the same model for healthy scans.
-    random_seed : int
-        Of halves, bootstrap and permutations.
-    request : Request
-        The command line, for the log and the record.
-    """
-
-    maps_dir: Path
-    masks_dir: Path
-    output_dir: Path
-    mask_filters: tuple[str, ...] = ()
-    mask_values: tuple[int, ...] = ()
-    space: str = "orig"
-    resample_masks: bool = False
+    maps_dir: Path  # outputs of ``uadbids participant``
+    masks_dir: Path  # dataset with lesion masks
+    output_dir: Path  # where tables go
+    mask_filters: tuple[str, ...] = ()  # see `pairs.read_filters`
+    mask_values: tuple[int, ...] = ()  # of a mask, that are lesion; empty for all above 0
+    space: str = "orig"  # see `cases.Reading`
+    resample_masks: bool = False  # bring masks of other grids to that of the scan
     with_baselines: bool = True
-    healthy_dir: Path | None = None
-    random_seed: int = 0
+    healthy_dir: Path | None = None  # outputs of the same model for healthy scans
+    random_seed: int = 0  # of halves, bootstrap and permutations
     request: Request = NO_REQUEST
 
 
@@ -94,15 +72,7 @@ class _Log:
 def evaluate(options: EvaluateOptions) -> int:
     """Measure, and write tables, figures and a page.
 
-    Returns
-    -------
-    int
-        Exit status: 0, or 1 when a pair could not be measured.
-
-    Raises
-    ------
-    UsageError
-        When nothing can be measured.
+    The exit status is 0, or 1 when a pair could not be measured; UsageError when nothing can be.
     """
     _check(options)
     pairing = find_pairs(options.maps_dir, options.masks_dir, read_filters(options.mask_filters))
@@ -122,9 +92,8 @@ def _evaluate(
         progress.note(f"left out: {left}: {reason}")
     if len(pairing.left_over) > _SHOWN:
         progress.note(f"left out: {len(pairing.left_over)} in all; the page lists them")
-    simple = []
-    if options.with_baselines:
-        simple = baselines(options.maps_dir, options.healthy_dir, detection)
+    given = options.maps_dir, options.healthy_dir
+    simple = baselines(*given, detection) if options.with_baselines else []
     plain = [] if model.in_intensity else [plain_residual(model)]
     methods = [model, *plain, *simple]
     reading = Reading(
@@ -167,13 +136,8 @@ def _evaluate(
         command=options.request.command,
         card=read_json(options.maps_dir / MODEL_CARD),
     )
-    try:
+    with writing_to(options.output_dir):
         page = _write(options.output_dir, report, _hashes(measured, options.maps_dir))
-    except OSError as error:
-        raise UsageError(
-            f"the output folder {options.output_dir} cannot be written ({error.strerror}: "
-            f"{error.filename})"
-        ) from error
     progress.note(f"done: {page}")
     return 1 if log.failures else 0
 
@@ -183,16 +147,12 @@ def _check(options: EvaluateOptions) -> None:
         raise UsageError(f"--space {options.space}: choose one of {', '.join(_WHERE)}")
     if options.healthy_dir is not None and not options.with_baselines:
         raise UsageError("--healthy-maps is for the baselines: leave out --no-baselines")
-    # BIDS keeps what is derived from a dataset in a folder below its derivatives.
-    below = options.masks_dir / "derivatives"
-    derived = options.output_dir.resolve() != below.resolve() and is_inside(
-        options.output_dir, below
-    )
-    for folder in (options.maps_dir, *(() if derived else (options.masks_dir,))):
-        if is_inside(options.output_dir, folder):
-            raise UsageError(
-                f"the output folder {options.output_dir} lies inside {folder}; choose one outside"
-            )
+    inside = [options.maps_dir] if is_inside(options.output_dir, options.maps_dir) else []
+    inside += [options.masks_dir] if lies_in_dataset(options.output_dir, options.masks_dir) else []
+    if inside:
+        raise UsageError(
+            f"the output folder {options.output_dir} lies inside {inside[0]}; choose one outside"
+        )
     if options.output_dir.exists() and not options.output_dir.is_dir():
         raise UsageError(f"the output folder {options.output_dir} is a file; give a folder")
 

@@ -32,45 +32,18 @@ CLAIMED = (
 
 @dataclass(frozen=True)
 class Examination:
-    """What is the same for every scan of a run.
-
-    Attributes
-    ----------
-    bids_dir : Path
-        The dataset.
-    run : RunOptions
-        Processes and work directory.
-    preprocess, detect, derive
-        Options of the three nodes of a scan.
-    clean : bool
-        The intermediate results of a scan go once its outputs are written.
-    """
+    """What is the same for every scan of a run."""
 
     bids_dir: Path
     run: RunOptions
     preprocess: PreprocessOptions
     detect: DetectOptions
     derive: DeriveOptions
-    clean: bool = False
+    clean: bool = False  # the intermediate results of a scan go once its outputs are written
 
 
 def examine(scans: Sequence[Scan], plan: Examination, progress: Progress) -> dict[str, Failure]:
-    """Run the graphs of scans; those of one failed scan do not stop the others'.
-
-    Parameters
-    ----------
-    scans : sequence of Scan
-        Scans without anything in their way.
-    plan : Examination
-        How.
-    progress : Progress
-        Shows steps and failures.
-
-    Returns
-    -------
-    dict of str to Failure
-        Name of a scan -> why it failed, in the order of `scans`.
-    """
+    """Run the graphs of scans that nothing is in the way of; return why scans failed, by name."""
     # What a cluster is given at once, it can run at once.
     size = len(scans) if plan.run.use_plugin else max(BATCH, 4 * plan.run.nprocs)
     failures: dict[str, Failure] = {}

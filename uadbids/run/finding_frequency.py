@@ -22,24 +22,13 @@ Follow = Callable[[Sequence[FinishedScan]], Iterable[FinishedScan]]
 
 @dataclass(frozen=True)
 class FindingFrequency:
-    """Share of the participants that have a finding at each voxel.
+    """Share of the participants that have a finding at each voxel."""
 
-    Attributes
-    ----------
-    share : ndarray of float64, shape (X, Y, Z)
-        On the template grid, from 0 to 1.
-    affine : ndarray, shape (4, 4)
-        Of the template grid.
-    participants, scans : int
-        Numbers that went in.
-    unreadable : dict of str to str
-        Scans whose mask is damaged or on another grid -> why.
-    """
-
-    share: NDArray[np.float64]
-    affine: NDArray[np.float64]
-    participants: int
-    scans: int
+    share: NDArray[np.float64]  # shape (X, Y, Z), on the template grid, from 0 to 1
+    affine: NDArray[np.float64]  # shape (4, 4), of the template grid
+    participants: int  # that went in
+    scans: int  # that went in
+    # Scans whose mask is damaged or on another grid -> why.
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def save(self, out: Path) -> None:
@@ -57,23 +46,19 @@ def finding_frequency(
     """Average the masks of a study on the template grid.
 
     Every participant counts once, however many scans there are of them: it is the mean over the
-    participants of the mean over their sessions of the mean over the scans of a session.
+    participants of the mean over their sessions of the mean over the scans of a session. It is
+    zero everywhere when no mask could be read.
 
     Parameters
     ----------
     output_dir : Path
         Root of the output dataset.
     scans : sequence of FinishedScan
-        Finished scans that have a mask on the template grid.
+        Those that have a mask on the template grid.
     template : Path
         An image on that grid.
     follow : callable
         Hands the scans through one by one, for a progress bar.
-
-    Returns
-    -------
-    FindingFrequency
-        Zero everywhere when no mask could be read.
     """
     grid = nib.load(template)
     # What a scan adds cannot be known before it is known which of its siblings can be read, so

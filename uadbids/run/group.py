@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from uadbids.bids.names import (
     log_dir,
     report_path,
 )
-from uadbids.bids.query import Scan, find_scans, read_filters
-from uadbids.bids.scan import FinishedScan
+from uadbids.bids.scan import FinishedScan, Scan
 from uadbids.bids.sidecar import without_folders
 from uadbids.errors import ScanError, UsageError
 from uadbids.reports.frequency import draw_frequency
@@ -30,7 +28,8 @@ from uadbids.reports.group import GroupReport, write_group_page
 from uadbids.reports.group_table import group_rows, group_tables, settings_of
 from uadbids.reports.page import Failure
 from uadbids.run.finding_frequency import FindingFrequency, finding_frequency
-from uadbids.run.runlog import NO_REQUEST, Request, run_log, say
+from uadbids.run.options import StudyOptions
+from uadbids.run.runlog import run_log, say, terminal, writing_to
 
 PAGE = "group_FLAIR.html"
 MAP = "group_FLAIR_findingfrequency"
@@ -38,31 +37,8 @@ MAP = "group_FLAIR_findingfrequency"
 SHOWN = 5
 
 
-@dataclass(frozen=True)
-class GroupOptions:
-    """What the group level was asked for.
-
-    Attributes
-    ----------
-    bids_dir, output_dir : Path
-        Dataset, and the outputs of ``participant`` for it.
-    participant_labels, session_labels : tuple of str
-        Selection, with or without ``sub-`` and ``ses-``; empty for all.
-    filter_file, database_dir : Path or None
-        pybids filters and index, as ``participant`` had them.
-    """
-
-    bids_dir: Path
-    output_dir: Path
-    participant_labels: tuple[str, ...] = ()
-    session_labels: tuple[str, ...] = ()
-    filter_file: Path | None = None
-    database_dir: Path | None = None
-    request: Request = NO_REQUEST
-
-
-def group(options: GroupOptions) -> int:
-    """Write the table, the page and the map of a study.
+def group(options: StudyOptions) -> int:
+    """Write the table, the page and the map of a study, whose outputs are in its output folder.
 
     Returns
     -------
@@ -82,19 +58,18 @@ def group(options: GroupOptions) -> int:
 
 
 def _group(
-    options: GroupOptions, scans: list[FinishedScan], missing: list[Scan], unexpected: list[str]
+    options: StudyOptions, scans: list[FinishedScan], missing: list[Scan], unexpected: list[str]
 ) -> int:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = terminal()
     rows = group_rows(scans)
-    settings = settings_of(rows)
-    try:
+    with writing_to(options.output_dir):
         for name, content in group_tables(rows).items():
             write_bytes(options.output_dir / name, content)
         card = _card(options.output_dir)
         frequency, notes, broken = _map(options.output_dir, scans, card, console)
         report = GroupReport(
             rows=rows,
-            settings=settings,
+            settings=settings_of(rows),
             unfinished=[_unfinished(scan, options.output_dir) for scan in missing],
             unexpected=unexpected,
             unlinked=_without_page(options.output_dir, scans),
@@ -104,18 +79,13 @@ def _group(
             run={"uadbids": __version__},
         )
         page = write_group_page(options.output_dir / PAGE, report)
-    except OSError as error:
-        raise UsageError(
-            f"the output folder {options.output_dir} cannot be written "
-            f"({error.strerror}: {error.filename})"
-        ) from error
     for sentence in (*_summary(scans, report), *notes):
         say(console, sentence)
     say(console, f"page: {page}")
     return 1 if broken else 0
 
 
-def _select(options: GroupOptions) -> tuple[list[FinishedScan], list[Scan], list[str]]:
+def _select(options: StudyOptions) -> tuple[list[FinishedScan], list[Scan], list[str]]:
     """Finished scans, scans of the dataset that are not, and finished ones it does not hold."""
     if not options.output_dir.is_dir():
         raise UsageError(
@@ -123,13 +93,7 @@ def _select(options: GroupOptions) -> tuple[list[FinishedScan], list[Scan], list
             f"{options.output_dir} participant first"
         )
     check_output_dir(options.output_dir)
-    expected = find_scans(
-        options.bids_dir,
-        participant_label=options.participant_labels or None,
-        session_label=options.session_labels or None,
-        filters=read_filters(options.filter_file) if options.filter_file else None,
-        database_dir=options.database_dir,
-    )
+    expected = options.find()
     names = {scan.name for scan in expected}
     finished = [
         scan
@@ -147,7 +111,7 @@ def _select(options: GroupOptions) -> tuple[list[FinishedScan], list[Scan], list
     return finished, missing, sorted(done - names)
 
 
-def _is_wanted(scan: FinishedScan, options: GroupOptions) -> bool:
+def _is_wanted(scan: FinishedScan, options: StudyOptions) -> bool:
     participants = {label.removeprefix("sub-") for label in options.participant_labels}
     sessions = {label.removeprefix("ses-") for label in options.session_labels}
     return (not participants or scan.subject in participants) and (

@@ -6,53 +6,56 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from uadbids.bids.query import find_scans, read_filters
+from uadbids.bids.scan import Scan
 from uadbids.pipeline.records import Compute, PreprocessOptions
 from uadbids.preproc.config import PreprocConfig
-from uadbids.run.runlog import new_run_uuid
+from uadbids.run.runlog import NO_REQUEST, Request, new_run_uuid
 
 # Those that extract brains, correct intensities and register: their updates change results.
 _ENGINES = ("antspyx", "deepbet")
 
 
 @dataclass(frozen=True)
+class StudyOptions:
+    """Which scans of a dataset, and where their outputs lie or go."""
+
+    bids_dir: Path
+    output_dir: Path
+    participant_labels: tuple[str, ...] = ()  # with or without "sub-"; empty for all
+    session_labels: tuple[str, ...] = ()  # with or without "ses-"; empty for all
+    filter_file: Path | None = None  # pybids filters
+    database_dir: Path | None = None  # index of pybids
+    request: Request = NO_REQUEST
+
+    def find(self) -> list[Scan]:
+        """Find the FLAIR scans that are asked for."""
+        return find_scans(
+            self.bids_dir,
+            participant_label=self.participant_labels or None,
+            session_label=self.session_labels or None,
+            filters=read_filters(self.filter_file) if self.filter_file else None,
+            database_dir=self.database_dir,
+        )
+
+
+@dataclass(frozen=True)
 class RunOptions:
-    """How to run, apart from what a model's card says.
+    """How to run, apart from what a model's card says."""
 
-    Attributes
-    ----------
-    work_dir : Path
-        Where intermediate results are kept, so that a second run goes on from them.
-    skull_strip : str
-        ``auto``, ``hd-bet``, ``deepbet``, ``mask`` or ``none``.
-    hd_bet_weights, hd_bet_sha256 : Path or None, and str
-        Folder with HD-BET's weights, and their hash; others make other masks.
-    device : str
-        Where networks run: ``cpu`` or ``cuda[:N]``, already resolved.
-    nprocs, omp_nthreads, mem_mb : int
-        Steps that run at the same time, CPU threads of one, memory that all may plan with.
-    use_plugin : Path or None
-        nipype plugin file (YAML) for a cluster.
-    random_seed : int
-        Seed of ITK's samplers.
-    stop_on_first_crash, write_graph : bool
-        End at the first failure; write the graph of steps into the work directory.
-    run_uuid : str
-        Names the run: the folder of its log, and those of crash files.
-    """
-
-    work_dir: Path
-    skull_strip: str = "auto"
-    hd_bet_weights: Path | None = None
-    hd_bet_sha256: str = ""
-    device: str = "cpu"
-    nprocs: int = 1
-    omp_nthreads: int = 1
-    mem_mb: int | None = None
-    use_plugin: Path | None = None
-    random_seed: int = 20210301
+    work_dir: Path  # intermediate results, from which a second run goes on
+    skull_strip: str = "auto"  # or "hd-bet", "deepbet", "mask", "none"
+    hd_bet_weights: Path | None = None  # folder
+    hd_bet_sha256: str = ""  # of the weights: others make other masks
+    device: str = "cpu"  # or "cuda[:N]", already resolved
+    nprocs: int = 1  # steps at the same time
+    omp_nthreads: int = 1  # CPU threads of one step
+    mem_mb: int | None = None  # that all steps may plan with
+    use_plugin: Path | None = None  # nipype plugin file (YAML) for a cluster
+    random_seed: int = 20210301  # of ITK's samplers
     stop_on_first_crash: bool = False
-    write_graph: bool = False
-    run_uuid: str = field(default_factory=new_run_uuid, compare=False)
+    write_graph: bool = False  # of steps, into the work directory
+    run_uuid: str = field(default_factory=new_run_uuid, compare=False)  # names log and crash files
 
     @property
     def compute(self) -> Compute:

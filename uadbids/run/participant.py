@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,14 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from uadbids import __version__
-from uadbids.bids.dataset import (
-    check_output_dir,
-    container_from_environment,
-    write_dataset,
-)
+from uadbids.bids.dataset import check_output_dir
 from uadbids.bids.derivatives import scan_files
 from uadbids.bids.files import locked
-from uadbids.bids.query import Scan, find_scans, read_filters
+from uadbids.bids.scan import Scan
 from uadbids.detection.threshold import choose_threshold
 from uadbids.errors import BundleError, UsageError
 from uadbids.model.bundle import Card, find_bundle, verify_bundle
@@ -32,59 +27,27 @@ from uadbids.qc.facts import Facts
 from uadbids.qc.flags import brain_mask_warnings
 from uadbids.reports.page import Failure
 from uadbids.run.examine import Examination, examine
-from uadbids.run.options import RunOptions
-from uadbids.run.pages import write_pages
+from uadbids.run.options import RunOptions, StudyOptions
+from uadbids.run.pages import write_pages, write_top_level
 from uadbids.run.progress import Progress
-from uadbids.run.runlog import LOGGER, NO_REQUEST, Request, run_log
-from uadbids.run.setup import is_inside
+from uadbids.run.runlog import LOGGER, run_log
+from uadbids.run.setup import lies_in_dataset
 
 SPACES = ("orig", "template")
 
 
 @dataclass(frozen=True)
-class ParticipantOptions:
-    """What the participant level was asked for.
+class ParticipantOptions(StudyOptions):
+    """What the participant level was asked for."""
 
-    Attributes
-    ----------
-    bids_dir, output_dir : Path
-        Dataset and derivatives.
-    participant_labels, session_labels : tuple of str
-        Selection; empty for all.
-    filter_file, database_dir : Path or None
-        pybids filters and index.
-    model : str
-        Name of a packaged bundle, or a folder.
-    settings : mapping
-        Threshold and the like, where given.
-    spaces : tuple of str
-        ``orig`` (always written), ``template``.
-    clean_work_dir : bool
-        Remove the intermediate results of scans that are done.
-    request : Request
-        The command line, for the log.
-    """
-
-    bids_dir: Path
-    output_dir: Path
-    participant_labels: tuple[str, ...] = ()
-    session_labels: tuple[str, ...] = ()
-    filter_file: Path | None = None
-    database_dir: Path | None = None
-    model: str = "dense3d"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    spaces: tuple[str, ...] = SPACES
-    clean_work_dir: bool = False
-    request: Request = NO_REQUEST
+    model: str = "dense3d"  # packaged bundle, or a folder
+    settings: Mapping[str, Any] = field(default_factory=dict)  # threshold and the like, where given
+    spaces: tuple[str, ...] = SPACES  # "orig" is always written
+    clean_work_dir: bool = False  # remove the intermediate results of scans that are done
 
 
 def check(options: ParticipantOptions) -> tuple[Path, Card]:
-    """Refuse what cannot work before anything is computed.
-
-    Returns
-    -------
-    Path, Card
-        The bundle and its card.
+    """Refuse what cannot work before anything is computed; return the bundle and its card.
 
     Raises
     ------
@@ -94,7 +57,7 @@ def check(options: ParticipantOptions) -> tuple[Path, Card]:
     BundleError
         For a bundle that is not there, or made for another template.
     """
-    if is_inside(options.output_dir, options.bids_dir) and not _is_derivatives(options):
+    if lies_in_dataset(options.output_dir, options.bids_dir):
         raise UsageError(
             f"the output folder {options.output_dir} lies inside the dataset; choose one outside, "
             f"or below {options.bids_dir / 'derivatives'}"
@@ -117,18 +80,6 @@ def check(options: ParticipantOptions) -> tuple[Path, Card]:
     return bundle, card
 
 
-def select(options: ParticipantOptions) -> list[Scan]:
-    """Find the FLAIR scans that were asked for."""
-    filters = read_filters(options.filter_file) if options.filter_file else None
-    return find_scans(
-        options.bids_dir,
-        participant_label=options.participant_labels or None,
-        session_label=options.session_labels or None,
-        filters=filters,
-        database_dir=options.database_dir,
-    )
-
-
 def show_plan(scans: Sequence[Scan]) -> None:
     """Print what a run would do with each scan (``--dry-run``)."""
     console = Console(soft_wrap=True, highlight=False)
@@ -144,13 +95,7 @@ def show_plan(scans: Sequence[Scan]) -> None:
 def participant(
     options: ParticipantOptions, scans: Sequence[Scan], bundle: Path, card: Card, run: RunOptions
 ) -> int:
-    """Process scans and write derivatives and pages.
-
-    Returns
-    -------
-    int
-        Exit status: 0, or 1 when a scan failed.
-    """
+    """Process scans, write derivatives and pages; return 0, or 1 when a scan failed."""
     if all(scan.skip_reason for scan in scans):
         raise UsageError(
             f"none of the {len(scans)} FLAIR scans can be processed (the first, {scans[0].name}: "
@@ -238,41 +183,6 @@ def _tell_set_aside(progress: Progress, scans: Sequence[Scan]) -> list[tuple[Sca
         if scan.is_refused:
             refused.append((scan, Failure(scan.name, str(scan.skip_reason), None)))
     return refused
-
-
-def write_top_level(
-    options: ParticipantOptions, card: Card, subjects: Sequence[str] | None = None
-) -> None:
-    """Write what belongs to no single scan; the tables of scans of some participants, or of all.
-
-    Raises
-    ------
-    UsageError
-        When the output folder cannot be written.
-    """
-    template = Template.packaged()
-    try:
-        write_dataset(
-            options.output_dir,
-            options.bids_dir,
-            version=__version__,
-            card=card.to_dict(),
-            template_t1w=template.t1w,
-            template_mask=template.brain_mask,
-            container=container_from_environment(os.environ),
-            subjects=subjects,
-        )
-    except OSError as error:
-        raise UsageError(
-            f"the output folder {options.output_dir} cannot be written "
-            f"({error.strerror}: {error.filename})"
-        ) from error
-
-
-def _is_derivatives(options: ParticipantOptions) -> bool:
-    """BIDS keeps derivatives in ``derivatives/<pipeline>`` of the dataset; that is no accident."""
-    folder = (options.bids_dir / "derivatives").resolve()
-    return options.output_dir.resolve() != folder and is_inside(options.output_dir, folder)
 
 
 def _announce(progress: Progress, card: Card, run: RunOptions, n_scans: int) -> None:

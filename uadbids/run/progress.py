@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from uadbids.run.runlog import LOGGER, say
+from uadbids.run.runlog import LOGGER, say, terminal
+
+if TYPE_CHECKING:
+    from uadbids.model.config import TrainConfig
+    from uadbids.training.fit import Epoch
 
 HEADS = {
     "preprocess": "preprocessing",
@@ -22,25 +26,32 @@ HEADS = {
 }
 
 
-class Shown:
-    """Bars that are drawn while a block runs."""
+class _Bar(AbstractContextManager[Any]):
+    """One bar, drawn while the block runs, where the console is a terminal."""
 
-    _bars: Bars
+    def __init__(self, console: Console, what: str, total: int, now: str, width: int) -> None:
+        self._console, self._live = console, console.is_terminal and not console.quiet
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(width),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[now]}"),
+            console=console,
+            disable=not self._live,
+            transient=True,
+        )
+        self._task = self._bars.add_task(what, total=total, now=now)
 
     def __enter__(self) -> Self:
         self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
 
-class Progress(Shown):
+class Progress(_Bar):
     """Shows scans and their stages while a graph runs.
 
     Parameters
@@ -56,22 +67,10 @@ class Progress(Shown):
     def __init__(
         self, titles: Mapping[str, str], *, last: str = "derive", console: Console | None = None
     ) -> None:
-        self._titles = titles
-        self._last = last
-        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        super().__init__(console or terminal(), "FLAIR scans", len(titles), "", 40)
+        self._titles, self._last = titles, last
         self._started: dict[tuple[str, str], float] = {}
         self._finished: set[str] = set()
-        self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[now]}"),
-            console=self._console,
-            disable=not self._console.is_terminal,
-            transient=True,
-        )
-        self._task = self._bars.add_task("FLAIR scans", total=len(titles), now="")
         self._running: dict[str, str] = {}
 
     def note(self, text: str) -> None:
@@ -113,3 +112,41 @@ class Progress(Shown):
     def _done(self, graph: str) -> None:
         self._finished.add(graph)
         self._bars.update(self._task, completed=len(self._finished))
+
+
+class TrainingProgress(_Bar):
+    """Shows the steps of one training, whose name is its title."""
+
+    def __init__(self, title: str, config: TrainConfig, console: Console) -> None:
+        super().__init__(console, title, config.steps, "first epoch", 20)
+        self._title, self._config = title, config
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Take note of an epoch that has ended."""
+        line = describe(epoch, self._config)
+        if self._live:
+            self._bars.update(self._task, completed=epoch.step, now=line)
+        else:
+            self.note(f"step {epoch.step}/{self._config.steps}  {line}")
+
+    def note(self, sentence: str) -> None:
+        """Write one line about the training."""
+        say(self._console, f"{self._title}: {sentence}")
+
+
+def describe(epoch: Epoch, config: TrainConfig) -> str:
+    """Return one line about an epoch, and the time that the rest will take at its pace."""
+    left = (config.steps - epoch.step) / config.epoch_steps * epoch.seconds
+    # Without held-out scans there is no error of theirs.
+    held_out = "" if epoch.val_mae != epoch.val_mae else f"  held-out MAE {epoch.val_mae:.4f}"
+    return (
+        f"L1 {epoch.reconstruction:.4f}  KL {epoch.kl:.4f}  beta {epoch.beta:.2f}  active units "
+        f"{epoch.active_units}{held_out}  {duration(left)} left"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that reads best."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -39,21 +39,12 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 @dataclass(frozen=True)
 class Request:
-    """What was typed, and what it came to.
+    """What was typed, and what it came to."""
 
-    Attributes
-    ----------
-    command : str
-        The command line as it was typed.
-    settings : mapping of str to object
-        Name of a flag or argument -> its value, defaults included; None where it has none.
-    verbose : bool
-        Log what libraries do step by step, and show it on the terminal too.
-    """
-
-    command: str = ""
+    command: str = ""  # as it was typed
+    # Name of a flag or argument -> its value, defaults included; None where it has none.
     settings: Mapping[str, Any] = field(default_factory=dict)
-    verbose: bool = False
+    verbose: bool = False  # log what libraries do step by step, and show it on the terminal too
 
 
 NO_REQUEST = Request()
@@ -81,26 +72,17 @@ class LogFile(logging.FileHandler):
             super().close()
 
 
-class _Terminal(logging.StreamHandler[Any]):
-    """What ``--verbose`` adds to the terminal; our notes and nipype's are there already."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record is shown."""
-        owner = record.name.partition(".")[0]
-        return owner not in (LOGGER.name, "nipype") or (
-            owner == LOGGER.name and record.levelno < logging.INFO
-        )
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether ``--verbose`` adds a record to the terminal, which has our notes and nipype's."""
+    owner = record.name.partition(".")[0]
+    return owner not in (LOGGER.name, "nipype") or (
+        owner == LOGGER.name and record.levelno < logging.INFO
+    )
 
 
 @dataclass
 class RunLog:
-    """An open log.
-
-    Attributes
-    ----------
-    status : int
-        Exit status, which the last line states; 0 until it is set.
-    """
+    """An open log; its last line states the exit status."""
 
     status: int = 0
 
@@ -114,31 +96,41 @@ def new_run_uuid() -> str:
 def run_log(output_dir: Path, request: Request, run_uuid: str | None = None) -> Iterator[RunLog]:
     """Keep a log of what a block does, ``OUTPUT_DIR/logs/<run_uuid>/uadbids.log``.
 
-    Beside it lies ``settings.toml``, which ``--config-file`` accepts.
-
-    Raises
-    ------
-    UsageError
-        When the output folder cannot be written.
+    Beside it lies ``settings.toml``, which ``--config-file`` accepts. UsageError when the folder
+    cannot be written.
     """
     folder = output_dir / "logs" / (run_uuid or new_run_uuid())
     settings = to_toml(request.settings)
-    try:
+    with writing_to(output_dir):
         write_bytes(folder / SETTINGS_NAME, settings.encode())
         write_bytes(folder / LOG_NAME, _head(request, settings).encode())
         handler = LogFile(folder / LOG_NAME, request.verbose)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], LOGGER.level
+    log = RunLog()
+    try:
+        _attach(handler)
+        yield log
+        LOGGER.info("end, exit status %d", log.status)
+    except BaseException as error:
+        _note_fault(error)
+        raise
+    finally:
+        logging.captureWarnings(False)
+        root.handlers[:] = handlers
+        LOGGER.setLevel(level)
+        handler.close()
+
+
+@contextmanager
+def writing_to(output_dir: Path) -> Iterator[None]:
+    """Say in a UsageError that an output folder cannot be written, where that is so."""
+    try:
+        yield
     except OSError as error:
         raise UsageError(
             f"the output folder {output_dir} cannot be written ({error.strerror}: {error.filename})"
         ) from error
-    log = RunLog()
-    with _logging_to(handler):
-        try:
-            yield log
-        except BaseException as error:
-            _note_fault(error)
-            raise
-        LOGGER.info("end, exit status %d", log.status)
 
 
 def open_log() -> tuple[Path, bool] | None:
@@ -153,6 +145,13 @@ def join_log(log: tuple[Path, bool] | None) -> None:
     """Let a worker process write to the log of the run, for as long as it lives."""
     if log is not None and log[0].is_file():
         _attach(LogFile(*log))
+
+
+def terminal(*, quiet: bool = False) -> Console:
+    """Return standard error as a console, so that a pipe gets results alone."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
 
 
 def say(console: Console, text: str) -> None:
@@ -194,23 +193,10 @@ def _head(request: Request, settings: str) -> str:
     )
 
 
-@contextmanager
-def _logging_to(handler: LogFile) -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], LOGGER.level
-    try:
-        _attach(handler)
-        yield
-    finally:
-        logging.captureWarnings(False)
-        root.handlers[:] = handlers
-        LOGGER.setLevel(level)
-        handler.close()
-
-
 def _attach(handler: LogFile) -> None:
-    terminal = [_Terminal(sys.stderr)] if handler.verbose else []
-    logging.getLogger().handlers[:] = [handler, *terminal]
+    shown = logging.StreamHandler(sys.stderr)
+    shown.addFilter(_is_news)
+    logging.getLogger().handlers[:] = [handler, shown] if handler.verbose else [handler]
     LOGGER.setLevel(logging.DEBUG if handler.verbose else logging.INFO)
     logging.captureWarnings(True)
 

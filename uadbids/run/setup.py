@@ -98,3 +98,11 @@ def _device(name: str) -> str:
 def is_inside(path: Path, parent: Path) -> bool:
     """Return whether a path is a folder or lies below it, links followed."""
     return path.resolve().is_relative_to(parent.resolve())
+
+
+def lies_in_dataset(path: Path, dataset: Path) -> bool:
+    """Return whether a path is in a dataset, but where BIDS has ``derivatives/<pipeline>``."""
+    derivatives = (dataset / "derivatives").resolve()
+    return is_inside(path, dataset) and (
+        path.resolve() == derivatives or not is_inside(path, derivatives)
+    )

@@ -42,34 +42,14 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class SynthesizeOptions:
-    """What `synthesize` was asked for.
+    """What `synthesize` was asked for."""
 
-    Attributes
-    ----------
-    labels : Path
-        Folder with label maps (NIfTI, 1 mm, FreeSurfer's labels), or one such file.
-    output_dir : Path
-        Where the BIDS dataset goes.
-    count : int or None
-        Number of scans; None for one from each label map.
-    random_seed : int
-        The same seed gives the same files.
-    device : str
-        ``auto``, ``cpu`` or ``cuda[:N]``.
-    nprocs : int
-        Scans at the same time.
-    config : SynthesisConfig
-        What may vary, and how much.
-    request : Request
-        The command line, for the log.
-    """
-
-    labels: Path
-    output_dir: Path
-    count: int | None = None
-    random_seed: int = 0
-    device: str = "auto"
-    nprocs: int = 1
+    labels: Path  # folder with label maps (NIfTI, 1 mm, FreeSurfer's labels), or one such file
+    output_dir: Path  # where the BIDS dataset goes
+    count: int | None = None  # scans; None for one from each label map
+    random_seed: int = 0  # the same gives the same files
+    device: str = "auto"  # or "cpu", "cuda[:N]"
+    nprocs: int = 1  # scans at the same time
     config: SynthesisConfig = field(default_factory=SynthesisConfig)
     request: Request = NO_REQUEST
 
@@ -77,10 +57,7 @@ class SynthesizeOptions:
 def synthesize_dataset(options: SynthesizeOptions) -> int:
     """Write synthetic scans; those that are there already, from the same settings, are kept.
 
-    Returns
-    -------
-    int
-        Number of scans that were made in this run.
+    Returns the number of scans that were made in this run.
 
     Raises
     ------

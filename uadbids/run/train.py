@@ -25,9 +25,9 @@ from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.template import Template
 from uadbids.run.cohort import Member, find_cohort, make_ready, plan_cohort
 from uadbids.run.models import thresholds
-from uadbids.run.runlog import LOGGER, run_log, say
+from uadbids.run.progress import TrainingProgress
+from uadbids.run.runlog import LOGGER, run_log, say, terminal
 from uadbids.run.train_settings import TrainOptions
-from uadbids.run.training_progress import TrainingProgress
 from uadbids.run.training_report import Trained, write_report
 from uadbids.training.distributed import World, joined
 from uadbids.training.fit import fit
@@ -41,17 +41,9 @@ FINAL = "final"
 
 
 def train(options: TrainOptions) -> Path | None:
-    """Train a model on healthy scans and write its bundle and a report.
+    """Train a model on healthy scans; write its bundle, whose folder is returned, and a report.
 
-    Parameters
-    ----------
-    options : TrainOptions
-        What to train on and how.
-
-    Returns
-    -------
-    Path or None
-        Folder of the bundle; None in a process of torchrun that only helped to train.
+    A process of torchrun that only helped to train gets None.
 
     Raises
     ------
@@ -75,7 +67,7 @@ def train(options: TrainOptions) -> Path | None:
 def _train(options: TrainOptions, world: World) -> Path | None:
     # Refuses a batch that cannot be shared out now, not after hours of preprocessing.
     world.share(range(options.config.batch_size))
-    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not world.leads)
+    console = terminal(quiet=not world.leads)
     cohort, preproc = options.cohort, PreprocConfig()
     scans = find_cohort(cohort)
     groups = choose_held_out(subject_groups(scans), options.split, cohort.bids_dir)

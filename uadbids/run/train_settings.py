@@ -25,42 +25,17 @@ _LONGEST_EPOCH = 250
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What `train` was asked for.
+    """What `train` was asked for."""
 
-    Attributes
-    ----------
-    output_dir : Path
-        Where the bundle goes (``<output_dir>/<name>``), and the report of the training
-        (``<output_dir>/<name>-training``).
-    name : str
-        Name of the bundle.
-    cohort : CohortOptions
-        Which scans.
-    split : SplitOptions
-        Who is held out.
-    network : VAEConfig
-        What is trained.
-    config : TrainConfig
-        Steps, seed and so on.
-    run : RunOptions
-        How to preprocess, and on which device to train.
-    about : mapping
-        What the card shall say: sources, license, limits.
-    resume : bool
-        Go on from the checkpoints of an earlier run.
-    request : Request
-        The command line, for the log.
-    """
-
-    output_dir: Path
-    name: str
-    cohort: CohortOptions
-    split: SplitOptions
+    output_dir: Path  # for the bundle, ``<name>``, and its report, ``<name>-training``
+    name: str  # of the bundle
+    cohort: CohortOptions  # which scans
+    split: SplitOptions  # who is held out
     network: VAEConfig
-    config: TrainConfig
-    run: RunOptions
-    about: Mapping[str, Any]
-    resume: bool = True
+    config: TrainConfig  # steps, seed and so on
+    run: RunOptions  # how to preprocess, and on which device to train
+    about: Mapping[str, Any]  # what the card shall say: sources, license, limits
+    resume: bool = True  # go on from the checkpoints of an earlier run
     request: Request = NO_REQUEST
 
     @property
@@ -110,13 +85,7 @@ def _make_writable(folder: Path) -> None:
 
 
 def read_about(path: Path | None) -> dict[str, Any]:
-    """Read what the card shall say: sources, licence, limits.
-
-    Raises
-    ------
-    UsageError
-        When the file is no JSON object.
-    """
+    """Read what the card shall say; UsageError when the file is no JSON object."""
     if path is None:
         return {}
     try:
@@ -138,23 +107,11 @@ def _refuse_constant(name: str) -> Never:
 def train_config(
     *, steps: int, epoch_steps: int | None = None, augment: bool, **settings: Any
 ) -> TrainConfig:
-    """Return the settings of a training.
+    """Return the settings of a training; UsageError when they contradict each other.
 
-    Parameters
-    ----------
-    steps : int
-        Optimiser steps in all.
-    epoch_steps : int, optional
-        Steps between two validations; by default as many as divide ``steps``, at most 250.
-    augment : bool
-        Whether scans are varied; without it they are not corrupted either.
-    **settings
-        Other fields of `TrainConfig`.
-
-    Raises
-    ------
-    UsageError
-        When they contradict each other.
+    Without `epoch_steps`, the steps between two validations are as many as divide `steps`, at most
+    250; without `augment`, scans are neither varied nor corrupted. Other settings are fields of
+    `TrainConfig`.
     """
     reductions = get_args(Reduction)
     if settings.get("kl_reduction", reductions[0]) not in reductions:
@@ -185,10 +142,7 @@ def _epoch_steps(steps: int, wanted: int | None) -> int:
 def network(model: str, latent: int | None, channels: Sequence[int]) -> VAEConfig:
     """Return one of the networks of the paper, narrower or wider where this was asked for.
 
-    Raises
-    ------
-    UsageError
-        For an unknown name, or sizes that make no network.
+    UsageError for an unknown name, or sizes that make no network.
     """
     if model not in MODELS:
         raise UsageError(f"--model {model}: choose one of {', '.join(sorted(MODELS))}")

@@ -45,27 +45,13 @@ COLUMNS: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training.
+    """A finished training."""
 
-    Attributes
-    ----------
-    label : str
-        ``final``, or which fold.
-    config : TrainConfig
-        How it was trained; with folds the last one is as long as was best for them.
-    model : VAE
-        In evaluation mode.
-    history : History
-        Its epochs.
-    fitted, held_out : tuple of Member
-        Scans that were trained on, and those held out.
-    """
-
-    label: str
-    config: TrainConfig
-    model: VAE
+    label: str  # "final", or which fold
+    config: TrainConfig  # with folds the last one is as long as was best for them
+    model: VAE  # in evaluation mode
     history: History
-    fitted: tuple[Member, ...]
+    fitted: tuple[Member, ...]  # scans that were trained on
     held_out: tuple[Member, ...]
 
 
@@ -86,19 +72,9 @@ def write_report(
 ) -> None:
     """Write the history as a table and as curves, held-out scans as a figure, and their maps.
 
-    Parameters
-    ----------
-    folder : Path
-        Where to; made if need be. Files of an earlier training are replaced.
-    trained : sequence of Trained
-        All trainings; those that held scans out give the pictures.
-    bundle : Bundle
-        Crop, settings and threshold.
-    healthy_maps : Reference
-        Anomaly maps of held-out scans: their mean and standard deviation become images on the
-        template grid, which show where false positives are to be expected.
-    device : torch.device
-        Where the models are.
+    The folder is made if need be; files of an earlier training are replaced. Mean and standard
+    deviation of the maps become images on the template grid, which show where false positives are
+    to be expected.
     """
     folder.mkdir(parents=True, exist_ok=True)
     histories = {item.label: history_rows(item) for item in trained}

@@ -44,39 +44,19 @@ def remove_results(workflow: pe.Workflow, keep: Collection[str] = ()) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run.
+    """What became of a run."""
 
-    Attributes
-    ----------
-    ended : frozenset of (str, str)
-        Graph and step of every step that came to its end.
-    error : str
-        What nipype raised first; empty where all went well.
-    failures : mapping of str to str
-        Graph -> why it failed, as far as it is known without records (see `failures`).
-    """
-
-    ended: frozenset[tuple[str, str]]
-    error: str
+    ended: frozenset[tuple[str, str]]  # graph and step of every step that came to its end
+    error: str  # what nipype raised first; empty where all went well
+    # Graph -> why it failed, as far as it is known without records (see `failures`).
     failures: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -> Outcome:
-    """Run all steps of a graph; a failed step only stops those that need its result.
+    """Run all steps of a graph of graphs; a failed one only stops those that need its result.
 
-    Parameters
-    ----------
-    workflow : Workflow
-        Graph of graphs: ``<root>.<scan>...<step>``.
-    options : RunOptions
-        Processes, memory, plugin.
-    on_status : callable
-        Called for every step that starts, ends or fails.
-
-    Returns
-    -------
-    Outcome
-        Nodes that ended. One that did not, and left no record, was never started.
+    `on_status` is called for every step that starts, ends or fails. A step that did not end, and
+    left no record, was never started.
     """
     nipype_logging.update_logging(nipype_config)
     if options.write_graph:

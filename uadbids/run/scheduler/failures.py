@@ -29,24 +29,12 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Crash:
-    """A node that failed.
+    """A node that failed."""
 
-    Attributes
-    ----------
-    graph : str
-        Name of the scan's graph.
-    step : str
-        Name of the node.
-    reason : str
-        The error's own sentence.
-    crash_file : Path or None
-        nipype's record, with the traceback, where it could be written.
-    """
-
-    graph: str
+    graph: str  # of the scan
     step: str
-    reason: str
-    crash_file: Path | None
+    reason: str  # the error's own sentence
+    crash_file: Path | None  # nipype's record, with the traceback, where it could be written
 
 
 def sentence(error: BaseException) -> str:
