@@ -7,18 +7,20 @@ import shutil
 import tempfile
 import weakref
 from pathlib import Path
+from typing import TypeAlias
 
+import nibabel as nib
 import pandas as pd
 
-from uadbids.api.inputs import Image, image_file, name_or_path
 from uadbids.api.result import Result, read_images
 from uadbids.bids.sidecar import COMPONENT_COLUMNS
 from uadbids.model.bundle import Bundle, find_bundle, load_bundle, verify_bundle
 from uadbids.pipeline.records import Compute, DetectOptions, PreprocessOptions
 from uadbids.preproc.config import PreprocConfig
-from uadbids.qc.facts import brain_mask_doubts
 
 DEFAULT_SEED = 20210301
+Image: TypeAlias = "str | os.PathLike[str] | nib.Nifti1Image"
+"""A NIfTI file, or an image in memory."""
 
 
 def detect(
@@ -97,15 +99,28 @@ def detect(
         from uadbids.model.inference import resolve_device
 
         compute = Compute(str(resolve_device(device)), threads)
-        options = DetectOptions(find_bundle(name_or_path(model)), "", settings, compute)
-        source = image_file(image, folder / "image.nii.gz")
-        mask = None if brain_mask is None else image_file(brain_mask, folder / "mask.nii.gz")
+        options = DetectOptions(_find(model), "", settings, compute)
+        source = _file(image, folder / "image.nii.gz")
+        mask = None if brain_mask is None else _file(brain_mask, folder / "mask.nii.gz")
         result = _detect(source, folder, options, mask, skull_stripped, seed)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
     return result
+
+
+def _find(model: str | os.PathLike[str]) -> Path:
+    """Find a bundle; a text may be a name, a path is none."""
+    return find_bundle(model if isinstance(model, str) else Path(model))
+
+
+def _file(image: Image, path: Path) -> Path:
+    """Return the file of an image; one in memory is written."""
+    if isinstance(image, str | os.PathLike):
+        return Path(image).absolute()
+    nib.save(image, path)
+    return path
 
 
 def _detect(
@@ -116,7 +131,7 @@ def _detect(
     skull_stripped: bool,
     seed: int,
 ) -> Result:
-    from uadbids.pipeline.derive import to_native_space
+    from uadbids.pipeline.derive import judged, output_files, to_native_space
     from uadbids.pipeline.detect import detect as detect_file
     from uadbids.pipeline.preprocess import preprocess
     from uadbids.preproc.hd_bet import find_weights, weights_sha256
@@ -137,17 +152,9 @@ def _detect(
     scan = preprocess(source, parts[0], asked, skull_stripped=skull_stripped, given_mask=mask)
     found = detect_file(scan, parts[1], options)
     native = to_native_space(scan, found, parts[2])
-    facts = (scan.facts + found.facts + native.facts).judged()
-    facts += brain_mask_doubts(facts.values, card.training.get("brain_mask_methods", ()))
-    values, summary = facts.for_sidecars()
-    files = {
-        "source": scan.source,
-        "template_preproc": scan.volume,
-        "template_brain": scan.mask,
-        "xfm": scan.xfm,
-        **{f"template_{kind}": path for kind, path in found.files.items()},
-        **native.files,
-    }
+    facts = scan.facts + found.facts + native.facts
+    values, summary = judged(facts, card.training.get("brain_mask_methods", ())).for_sidecars()
+    files = {"source": scan.source, **output_files(scan, found, native)}
     rows = pd.DataFrame(native.findings, columns=list(COMPONENT_COLUMNS)).set_index("index")
     return Result(
         native=read_images(files, "native"),
@@ -185,4 +192,4 @@ def load_model(name: str | os.PathLike[str] = "dense3d", *, device: str = "cpu")
     >>> uadbids.load_model("spatial2d").card.name
     'spatial2d'
     """
-    return load_bundle(find_bundle(name_or_path(name)), device=device)
+    return load_bundle(_find(name), device=device)

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from uadbids.api.inputs import Image, load_image
+from uadbids.api.single import Image
 from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.files import read_tsv
 from uadbids.bids.names import derivative_path
@@ -101,7 +101,11 @@ def evaluate(pairs: Iterable[tuple[Image, Image]]) -> pd.DataFrame:
        dice  lesion_recall
     0  0.75            1.0
     """
-    return pd.DataFrame([_compared(load_image(found), load_image(drawn)) for found, drawn in pairs])
+    return pd.DataFrame([_compared(*map(_load, pair)) for pair in pairs])
+
+
+def _load(image: Image) -> nib.Nifti1Image:
+    return nib.load(image) if isinstance(image, str | os.PathLike) else image
 
 
 def _compared(found: nib.Nifti1Image, drawn: nib.Nifti1Image) -> dict[str, Any]:

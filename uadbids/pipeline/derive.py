@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +27,10 @@ from uadbids.reports.scan_figures import draw_figures
 def derive(
     raw: Scan, scan: Preprocessed, found: Detected, folder: Path, options: DeriveOptions
 ) -> list[Path]:
-    """Put the outputs of one scan into the dataset: all, or none.
+    """Put the outputs of one scan into the dataset, all or none; return the files written.
 
-    Parameters
-    ----------
-    raw : Scan
-        Names the outputs.
-    scan, found
-        The scan on the template grid, and what was found there.
-    folder : Path
-        Existing folder for files on the way.
-    options : DeriveOptions
-        Where to write, and what.
-
-    Returns
-    -------
-    list of Path
-        The files written.
-
-    Raises
-    ------
-    ScanError
-        When the scan's file is not what it was when it was read.
+    `raw` names the outputs; `folder` exists, for files on the way. ScanError when the scan's file
+    is not what it was when it was read.
     """
     native = to_native_space(scan, found, folder)
     with timed("figures") as seconds:
@@ -55,14 +38,12 @@ def derive(
             scan.source, scan.volume, scan.mask, found.files, native.files,
             facts=found.facts.values, bundle=options.bundle, folder=folder,
         )  # fmt: skip
-    facts = options.facts + scan.facts + found.facts + native.facts
-    facts = (facts + Facts(seconds=seconds)).judged()
-    facts += brain_mask_doubts(facts.values, options.trained_with)
+    facts = options.facts + scan.facts + found.facts + native.facts + Facts(seconds=seconds)
+    facts = judged(facts, options.trained_with)
     _check_unchanged(raw.path, facts.values[SOURCE_HASH])
-    files = {**native.files, "xfm": scan.xfm}
-    if "template" in options.spaces:
-        files |= {f"template_{kind}": path for kind, path in found.files.items()}
-        files |= {"template_preproc": scan.volume, "template_brain": scan.mask}
+    files = output_files(scan, found, native)
+    if "template" not in options.spaces:
+        files = {key: path for key, path in files.items() if not key.startswith("template_")}
     shown, summary = facts.for_sidecars()
     return write_scan(
         options.output_dir,
@@ -75,20 +56,28 @@ def derive(
     )
 
 
+def output_files(scan: Preprocessed, found: Detected, native: Native) -> dict[str, Path]:
+    """Name the files of a scan as `names.DERIVATIVES` does."""
+    return {
+        **native.files,
+        "xfm": scan.xfm,
+        **{f"template_{kind}": path for kind, path in found.files.items()},
+        "template_preproc": scan.volume,
+        "template_brain": scan.mask,
+    }
+
+
+def judged(facts: Facts, trained_with: Sequence[str]) -> Facts:
+    """Add what a person should look at; the model was trained with some methods of brain masks."""
+    facts = facts.judged()
+    return facts + brain_mask_doubts(facts.values, trained_with)
+
+
 def to_native_space(scan: Preprocessed, found: Detected, folder: Path) -> Native:
     """Resample maps (linear) and components (nearest neighbour) to the grid of the scan.
 
-    Parameters
-    ----------
-    scan, found
-        The scan on the template grid, and what was found there; the numbers of components are kept.
-    folder : Path
-        Existing folder for the results.
-
-    Returns
-    -------
-    Native
-        Files and findings; volumes are counted in the scan's own voxels.
+    The numbers of components are kept, and volumes are counted in the scan's own voxels. Results
+    go to `folder`, which exists.
     """
     kinds = [kind for kind in ("anomaly", "score", "components") if kind in found.files]
     files = {kind: folder / f"native_{kind}.nii.gz" for kind in (*kinds, "lesions", "brain")}

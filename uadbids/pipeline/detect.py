@@ -23,26 +23,9 @@ BOUNDARY_MM = 4.0
 
 
 def detect(scan: Preprocessed, folder: Path, options: DetectOptions) -> Detected:
-    """Find what a healthy brain would not show, on the template grid.
+    """Find what a healthy brain would not show, on the template grid; images go to `folder`.
 
-    Parameters
-    ----------
-    scan : Preprocessed
-        Volume in [0, 1] and brain mask.
-    folder : Path
-        Existing folder for the results.
-    options : DetectOptions
-        Model, threshold and the like.
-
-    Returns
-    -------
-    Detected
-        Images in `folder`, and what was measured.
-
-    Raises
-    ------
-    ScanError
-        If the volume holds nothing that can be examined.
+    ScanError if the volume holds nothing that can be examined.
     """
     template, device = Template.packaged(), options.compute.device
     torch.set_num_threads(options.compute.threads)

@@ -46,11 +46,6 @@ def preprocess(
     given_mask : Path, optional
         Brain mask on the scan's grid, for ``skull_strip="mask"``.
 
-    Returns
-    -------
-    Preprocessed
-        Files in `folder`, and what was measured.
-
     Raises
     ------
     ScanError
