@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
@@ -23,12 +23,7 @@ from uadbids.model.inference import resolve_device
 from uadbids.run.progress import Progress
 from uadbids.run.runlog import LOGGER, NO_REQUEST, Request, run_log
 from uadbids.run.setup import is_inside
-from uadbids.synthesis.dataset import (
-    MASKS,
-    TITLE,
-    write_descriptions,
-    write_participants,
-)
+from uadbids.synthesis.dataset import MASKS, TITLE, write_descriptions, write_participants
 from uadbids.synthesis.generate import SynthesisConfig, Synthetic, synthesize
 from uadbids.synthesis.label_maps import find_label_maps, read_labels
 
@@ -75,9 +70,7 @@ def synthesize_dataset(options: SynthesizeOptions) -> int:
     _refuse_unexpected(options.output_dir, jobs[count:])
     with run_log(options.output_dir, options.request):
         write_descriptions(options.output_dir)
-        missing = [
-            job for job in jobs[:count] if not _is_finished(options.output_dir, job.name, job.facts)
-        ]
+        missing = [job for job in jobs[:count] if not job.is_finished()]
         with Progress({job.name: job.name for job in missing}) as progress:
             for name in _make_all(missing, options.nprocs):
                 progress.step(name, "write", "end")
@@ -94,7 +87,28 @@ class _Job:
     device: torch.device
     name: str
     source: Path
-    facts: dict[str, Any]
+    facts: dict[str, Any]  # all that fixes the bytes of the scan
+
+    @property
+    def image(self) -> Path:
+        return self.options.output_dir / self.name / "anat" / f"{self.name}_FLAIR.nii.gz"
+
+    @property
+    def mask(self) -> Path:
+        name = f"{self.name}_space-orig_label-brain_mask.nii.gz"
+        return self.options.output_dir / MASKS / self.name / "anat" / name
+
+    def is_finished(self) -> bool:
+        return self.is_as_written() is True and self.image.is_file() and self.mask.is_file()
+
+    def is_as_written(self) -> bool | None:
+        """Whether a scan that is there was made in the same way; None without any."""
+        about = read_json(_json_of(self.image))
+        return self.facts.items() <= about.items() if isinstance(about, dict) else None
+
+
+def _json_of(path: Path) -> Path:
+    return path.with_name(path.name.replace(".nii.gz", ".json"))
 
 
 def _plan(
@@ -104,7 +118,17 @@ def _plan(
     jobs = []
     for place in range(count):
         source = maps[place % len(maps)]
-        facts = _facts(options, device, place, source, hashes[source])
+        facts = {
+            "LabelMap": source.name,
+            "LabelMapSHA256": hashes[source],
+            "RandomSeed": (options.random_seed * _SEEDS + place) % 2**63,
+            # A GPU draws other numbers than a CPU from the same seed.
+            "Device": device.type,
+            # As the sidecar will give it back: with lists for tuples.
+            "Settings": json.loads(json.dumps(asdict(options.config))),
+            "UadbidsVersion": __version__,
+            "SynthesisFormat": _FORMAT,
+        }
         jobs.append(_Job(options, device, f"{_PREFIX}{place + 1:04d}", source, facts))
     return jobs
 
@@ -117,12 +141,7 @@ def _highest(output_dir: Path) -> int:
 
 def _refuse_unexpected(output_dir: Path, beyond: Sequence[_Job]) -> None:
     """Refuse to list scans of other settings beside those that were asked for."""
-    unexpected = [
-        job.name
-        for job in beyond
-        if isinstance(about := read_json(_json_of(_places(output_dir, job.name)[0])), dict)
-        and not job.facts.items() <= about.items()
-    ]
+    unexpected = [job.name for job in beyond if job.is_as_written() is False]
     if unexpected:
         raise UsageError(
             f"{output_dir} holds scans beyond --count that were made with another seed, device, "
@@ -164,7 +183,7 @@ def _make(job: _Job) -> str:
             f"{job.source}: there is not enough memory on the device '{job.device}' to make a "
             f"scan; give a smaller --nprocs{elsewhere}"
         ) from error
-    _write_scan(job.options.output_dir, job.name, scan, job.facts)
+    _write_scan(job, scan)
     return job.name
 
 
@@ -184,48 +203,7 @@ def _check_output(options: SynthesizeOptions) -> None:
             )
 
 
-def _facts(
-    options: SynthesizeOptions, device: torch.device, place: int, source: Path, sha256: str
-) -> dict[str, Any]:
-    """Everything that fixes the bytes of a scan."""
-    return {
-        "LabelMap": source.name,
-        "LabelMapSHA256": sha256,
-        "RandomSeed": (options.random_seed * _SEEDS + place) % 2**63,
-        # A GPU draws other numbers than a CPU from the same seed.
-        "Device": device.type,
-        # As the sidecar will give it back: with lists for tuples.
-        "Settings": json.loads(json.dumps(asdict(options.config))),
-        "UadbidsVersion": __version__,
-        "SynthesisFormat": _FORMAT,
-    }
-
-
-def _places(output_dir: Path, name: str) -> tuple[Path, Path]:
-    """Return the image of a scan and its mask."""
-    return (
-        output_dir / name / "anat" / f"{name}_FLAIR.nii.gz",
-        output_dir / MASKS / name / "anat" / f"{name}_space-orig_label-brain_mask.nii.gz",
-    )
-
-
-def _json_of(path: Path) -> Path:
-    return path.with_name(path.name.replace(".nii.gz", ".json"))
-
-
-def _is_finished(output_dir: Path, name: str, facts: Mapping[str, Any]) -> bool:
-    image, mask = _places(output_dir, name)
-    written = read_json(_json_of(image))
-    return (
-        isinstance(written, dict)
-        and facts.items() <= written.items()
-        and image.is_file()
-        and mask.is_file()
-    )
-
-
-def _write_scan(output_dir: Path, name: str, scan: Synthetic, facts: Mapping[str, Any]) -> None:
-    image, mask = _places(output_dir, name)
+def _write_scan(job: _Job, scan: Synthetic) -> None:
     values = (WHITE * scan.volume).round().clamp(0, 32767).short()
     in_plane, _, thickness = scan.spacing
     about = {
@@ -235,20 +213,20 @@ def _write_scan(output_dir: Path, name: str, scan: Synthetic, facts: Mapping[str
         "SliceThickness": round(thickness, 4),
         "SkullStripped": False,
         "Ageing": round(scan.ageing, 4),
-        **facts,
+        **job.facts,
     }
     about_mask = {
         "Description": "True brain of the synthetic scan, with its sulci and ventricles",
         "Type": "Brain",
-        "Sources": [f"bids:raw:{image.relative_to(output_dir).as_posix()}"],
+        "Sources": [f"bids:raw:{job.image.relative_to(job.options.output_dir).as_posix()}"],
     }
     targets = {
-        image: _nifti(values, scan.spacing),
-        mask: _nifti(scan.brain.to(torch.uint8), scan.spacing),
-        _json_of(mask): json_bytes(about_mask),
-        _json_of(image): json_bytes(about),
+        job.image: _nifti(values, scan.spacing),
+        job.mask: _nifti(scan.brain.to(torch.uint8), scan.spacing),
+        _json_of(job.mask): json_bytes(about_mask),
+        _json_of(job.image): json_bytes(about),
     }
-    replace_together(targets, last=_json_of(image))
+    replace_together(targets, last=_json_of(job.image))
 
 
 def _nifti(values: torch.Tensor, spacing: tuple[float, ...]) -> bytes:
