@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from uadbids.bids.files import write_bytes
 from uadbids.bids.names import derivative_path
 from uadbids.bids.scan import FinishedScan
 from uadbids.preproc.volume import READ_ERRORS
-
-Follow = Callable[[Sequence[FinishedScan]], Iterable[FinishedScan]]
 
 
 @dataclass(frozen=True)
@@ -41,52 +42,43 @@ class FindingFrequency:
 
 
 def finding_frequency(
-    output_dir: Path, scans: Sequence[FinishedScan], template: Path, follow: Follow = iter
+    output_dir: Path,
+    scans: Sequence[FinishedScan],
+    template: Path,
+    console: Console | None = None,
 ) -> FindingFrequency:
-    """Average the masks of a study on the template grid.
+    """Average the masks of a study on the grid of the template image.
 
     Every participant counts once, however many scans there are of them: it is the mean over the
     participants of the mean over their sessions of the mean over the scans of a session. It is
-    zero everywhere when no mask could be read.
-
-    Parameters
-    ----------
-    output_dir : Path
-        Root of the output dataset.
-    scans : sequence of FinishedScan
-        Those that have a mask on the template grid.
-    template : Path
-        An image on that grid.
-    follow : callable
-        Hands the scans through one by one, for a progress bar.
+    zero everywhere when no mask could be read. All scans have a mask on the template grid; a
+    terminal shows how many are done.
     """
     grid = nib.load(template)
-    # What a scan adds cannot be known before it is known which of its siblings can be read, so
-    # voxels are kept by participant (a few thousand each), and added when the participant is whole.
     share = np.zeros(int(np.prod(grid.shape)))
     unreadable: dict[str, str] = {}
-    waiting: list[tuple[FinishedScan, NDArray[np.int64]]] = []
     participants = read = 0
-
-    def settle() -> None:
-        sessions = Counter(scan.session for scan, _ in waiting)
-        for scan, voxels in waiting:
+    shown = track(
+        sorted(scans, key=lambda scan: (scan.subject, scan.name)),
+        description="masks",
+        console=console,
+        transient=True,
+        disable=console is None or not console.is_terminal,
+    )
+    for _, of_one in groupby(shown, key=lambda scan: scan.subject):
+        # What a scan adds cannot be known before it is known which of its siblings can be read.
+        found: list[tuple[FinishedScan, NDArray[np.int64]]] = []
+        for scan in of_one:
+            path = output_dir / derivative_path(scan, "template_lesions")
+            try:
+                found.append((scan, _finding_voxels(path, grid)))
+            except READ_ERRORS as error:
+                unreadable[scan.name] = str(error)
+        sessions = Counter(scan.session for scan, _ in found)
+        for scan, voxels in found:
             share[voxels] += 1 / (len(sessions) * sessions[scan.session])
-        waiting.clear()
-
-    ordered = sorted(scans, key=lambda scan: (scan.subject, scan.name))
-    for scan in follow(ordered):
-        if waiting and waiting[-1][0].subject != scan.subject:
-            settle()
-        try:
-            voxels = _finding_voxels(output_dir / derivative_path(scan, "template_lesions"), grid)
-        except READ_ERRORS as error:
-            unreadable[scan.name] = str(error)
-            continue
-        participants += not waiting
-        read += 1
-        waiting.append((scan, voxels))
-    settle()
+        participants += bool(found)
+        read += len(found)
     share = (share / max(participants, 1)).reshape(grid.shape)
     return FindingFrequency(share, np.asarray(grid.affine), participants, read, unreadable)
 

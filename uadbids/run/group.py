@@ -7,19 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
 
 from uadbids import __version__
 from uadbids.bids.dataset import MODEL_CARD, check_output_dir
 from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.files import json_bytes, read_json, write_bytes
-from uadbids.bids.names import (
-    TEMPLATE_MASK,
-    TEMPLATE_T1W,
-    derivative_path,
-    log_dir,
-    report_path,
-)
+from uadbids.bids.names import TEMPLATE_MASK, TEMPLATE_T1W, derivative_path, log_dir, report_path
 from uadbids.bids.scan import FinishedScan, Scan
 from uadbids.bids.sidecar import without_folders
 from uadbids.errors import ScanError, UsageError
@@ -167,7 +160,7 @@ def _map(
     if with_mask and not template.is_file():
         notes.append(f"There is no map of finding frequency: {TEMPLATE_T1W} is missing.")
     elif with_mask:
-        found = finding_frequency(output_dir, with_mask, template, lambda s: _follow(s, console))
+        found = finding_frequency(output_dir, with_mask, template, console)
         notes += [
             f"{name}: its mask on the template grid cannot be used: {reason}"
             for name, reason in found.unreadable.items()
@@ -187,16 +180,6 @@ def _map(
     shown = {"figure": figure.name, "image": image.name, "maximum": float(found.share.max())}
     numbers = {"participants": found.participants, "scans": found.scans}
     return shown | numbers, notes, bool(found.unreadable)
-
-
-def _follow(scans: Sequence[FinishedScan], console: Console) -> Iterable[FinishedScan]:
-    return track(
-        scans,
-        description="masks",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 def _map_text(found: FindingFrequency) -> dict[str, Any]:
