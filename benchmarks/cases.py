@@ -21,8 +21,8 @@ from rich.console import Console
 
 from uadbids.bids.query import Scan, find_scans
 from uadbids.preproc.config import PreprocConfig
-from uadbids.run.environment import prepare_environment
 from uadbids.run.options import RunOptions
+from uadbids.run.setup import prepare_environment
 from uadbids.training.healthy import Healthy
 
 SETS = {

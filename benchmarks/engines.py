@@ -18,7 +18,7 @@ from typing import Any
 
 from measure import Watched, watched
 
-from uadbids.run.environment import prepare_environment
+from uadbids.run.setup import prepare_environment
 
 SCANS, STEPS = 10, 3
 # Of threads and processes, how many.

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from uadbids.run.environment import prepare_environment
+from uadbids.run.setup import prepare_environment
 
 VARIANTS = {
     "four levels (ANTs' default)": {"n4_iterations": (50,) * 4, "n4_spared_fraction": 0.0},

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from uadbids.run.environment import prepare_environment
+from uadbids.run.setup import prepare_environment
 
 MOVES = (((0, 0, 0), (0, 0, 0)), ((12, -5, 6), (10, 20, -15)), ((-10, 8, -9), (-12, 5, 30)))
 RIGID = {

@@ -18,7 +18,7 @@ from measure import machine, measured, watched
 
 import uadbids
 from uadbids.bids.query import find_scans
-from uadbids.run.environment import prepare_environment
+from uadbids.run.setup import prepare_environment
 
 EXAMPLE = Path(uadbids.__file__).parent / "data" / "example"
 NAME, FOLDER = "sub-20_ses-2", "sub-20/ses-2"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cost_figure import ScanCost, draw_costs
 from measure import Cost, machine, measured
 
-from uadbids.run.environment import prepare_environment
+from uadbids.run.setup import prepare_environment
 
 if TYPE_CHECKING:
     from stages import Stages

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 import calls
-from uadbids.run.environment import prepare_environment
 from uadbids.run.options import RunOptions
-from uadbids.run.scheduler import cluster, engine
+from uadbids.run.scheduler import engine
 from uadbids.run.scheduler.engine import run_graph
 from uadbids.run.scheduler.failures import read_crashes
+from uadbids.run.setup import prepare_environment
 
 SBATCH = """\
 #!/bin/sh
@@ -29,8 +29,8 @@ def test_job_that_the_cluster_ends_fails_its_scan_alone(tmp_path, monkeypatch):
     os.environ["PATH"] = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     prepare_environment(tmp_path, random_seed=7, threads=1)
     patience = {"poll_sleep_duration": "0.1", "job_finished_timeout": "1"}
+    assert patience.keys() == engine.PATIENCE.keys()
     monkeypatch.setattr(engine, "PATIENCE", patience)
-    assert patience.keys() == cluster.PATIENCE.keys()
     (tmp_path / "plugin.yml").write_text("plugin: SLURM\n")
 
     # The job is a program of its own, which has to find the functions.

@@ -20,12 +20,12 @@ from calls import Call, graph
 from uadbids.errors import UsageError
 from uadbids.pipeline.records import Compute, DetectOptions, Preprocessed
 from uadbids.qc.facts import Facts
-from uadbids.run.environment import prepare_environment
 from uadbids.run.options import RunOptions
 from uadbids.run.scheduler.engine import _read_plugin, remove_results, run_graph
 from uadbids.run.scheduler.failures import read_crashes, sentence
 from uadbids.run.scheduler.graph import graph_name, new_root
 from uadbids.run.scheduler.nodes import Stage, Step
+from uadbids.run.setup import prepare_environment
 
 NO_MEMORY = (
     "there is not enough memory for this scan; run again with a smaller --nprocs, or give more "
@@ -159,7 +159,7 @@ def test_a_step_that_has_become_ready_waits_for_no_other(tmp_path):
 _IMPORTED = """
 import sys
 from pathlib import Path
-from uadbids.run.environment import prepare_environment
+from uadbids.run.setup import prepare_environment
 work = Path(sys.argv[1])
 prepare_environment(work, random_seed=7, threads=int(sys.argv[2]))
 from nipype.interfaces import utility as niu
@@ -230,7 +230,7 @@ def test_a_crash_file_that_cannot_be_written_does_not_stop_the_others(tmp_path):
 
 def test_a_result_that_cannot_be_read_is_made_again(tmp_path):
     step = Step(Call(body="well"), "derive", base_dir=tmp_path)
-    step.config = {"execution": {"remove_unnecessary_outputs": "false"}}  # as in environment.py
+    step.config = {"execution": {"remove_unnecessary_outputs": "false"}}  # as in setup.py
     step.run()
     assert step.is_cached() == (True, True)
     result = tmp_path / "derive" / "result_derive.pklz"
@@ -242,7 +242,7 @@ def test_a_result_that_cannot_be_read_is_made_again(tmp_path):
 
 def test_a_node_whose_file_was_altered_is_made_again(tmp_path):
     step = Step(Call(body="writes"), "detect", base_dir=tmp_path)
-    step.config = {"execution": {"remove_unnecessary_outputs": "false"}}  # as in environment.py
+    step.config = {"execution": {"remove_unnecessary_outputs": "false"}}  # as in setup.py
     step.run()
     assert step.is_cached() == (True, True)
     made = tmp_path / "detect" / "made.bin"

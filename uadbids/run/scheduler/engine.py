@@ -15,15 +15,22 @@ from nipype.pipeline import engine as pe
 from nipype.pipeline import plugins
 from nipype.pipeline.plugins.base import GraphPluginBase, SGELikeBatchManagerBase
 
-from uadbids.errors import UsageError
+from uadbids.errors import ScanError, UsageError
 from uadbids.run.options import RunOptions
-from uadbids.run.scheduler.cluster import PATIENCE, cluster_plugin
-from uadbids.run.scheduler.failures import sentence
+from uadbids.run.scheduler.failures import record_failure, sentence
 from uadbids.run.scheduler.pool import EAGERNESS, ScanByScan
 
 Status = Literal["start", "end", "exception"]
 OnStatus = Callable[[str, str, Status], None]
 """Called with the name of the scan's graph, the name of the step, and what happened to it."""
+
+# A cluster's controller has other work than telling how jobs are, and its file system may show late
+# what another node has written.
+PATIENCE = {"poll_sleep_duration": "2", "job_finished_timeout": "30"}
+_LOST_JOB = (
+    "the job of this step ended without a result, most likely for want of memory or time; ask "
+    "for more by sbatch_args (or qsub_args) in the plugin file"
+)
 
 
 def remove_results(workflow: pe.Workflow, keep: Collection[str] = ()) -> None:
@@ -72,10 +79,10 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
         on_status(names[1], names[-1], status)
 
     plugin, arguments = _plugin(options, note)
-    waiting = {ScanByScan: EAGERNESS, SGELikeBatchManagerBase: PATIENCE}
     workflow.config["execution"] = {
         "stop_on_first_crash": str(options.stop_on_first_crash).lower(),
-        **next((how for kind, how in waiting.items() if isinstance(plugin, kind)), {}),
+        **(EAGERNESS if isinstance(plugin, ScanByScan) else {}),
+        **(PATIENCE if isinstance(plugin, SGELikeBatchManagerBase) else {}),
     }
     # nipype raises the first failure once all is done; the crash files hold every one.
     error = ""
@@ -91,14 +98,12 @@ def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -
 def _plugin(
     options: RunOptions, note: Callable[[pe.Node, Status], None]
 ) -> tuple[str | ScanByScan | SGELikeBatchManagerBase, dict[str, Any]]:
-    nothing: dict[str, Any] = {}
-    chosen = options.use_plugin
-    name, given = ("MultiProc", nothing) if chosen is None else _read_plugin(chosen)
+    name, given = _read_plugin(options.use_plugin) if options.use_plugin else ("MultiProc", {})
     if name != "MultiProc":
         given = {**given, "status_callback": note}
         kind = getattr(plugins, f"{name}Plugin")
         if issubclass(kind, SGELikeBatchManagerBase):
-            return cluster_plugin(kind, given), {}
+            return _cluster_plugin(kind, given), {}
         return name, given
     arguments: dict[str, Any] = {
         "status_callback": note,
@@ -110,6 +115,30 @@ def _plugin(
     if options.mem_mb is not None:
         arguments["memory_gb"] = options.mem_mb / 1024
     return ScanByScan({**arguments, **given}), {}
+
+
+def _cluster_plugin(
+    kind: type[SGELikeBatchManagerBase], arguments: dict[str, Any]
+) -> SGELikeBatchManagerBase:
+    """Make one of nipype's plugins for clusters, for which a job that the cluster ended has failed.
+
+    nipype's own stumbles over such a job when it writes the crash file, and the run is over.
+    """
+
+    class Patient(kind):
+        def _get_result(self, taskid: int) -> dict[str, Any] | None:
+            result: dict[str, Any] | None = super()._get_result(taskid)
+            # Lines are what a step has raised; a text says that there is no result.
+            if result is not None and isinstance(result["traceback"], str):
+                return {**result, "traceback": [f"{_LOST_JOB}\n"], "is_lost": True}
+            return result
+
+        def _report_crash(self, node: pe.Node, result: dict[str, Any] | None = None) -> str:
+            if result is not None and result.get("is_lost"):
+                record_failure(node, ScanError(_LOST_JOB))
+            return str(super()._report_crash(node, result))
+
+    return Patient(plugin_args=arguments)
 
 
 def _read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
