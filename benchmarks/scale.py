@@ -75,18 +75,18 @@ def build_graphs(bids_dir: Path, out: Path, work: Path) -> int:
     from uadbids.pipeline.records import DeriveOptions, DetectOptions
     from uadbids.preproc.config import PreprocConfig
     from uadbids.run.examine import BATCH
-    from uadbids.run.options import RunOptions
+    from uadbids.run.options import Examination, RunOptions
     from uadbids.run.scheduler.graph import init_scans_wf
 
     bundle, run = find_bundle("dense3d"), RunOptions(work_dir=work)
     detect = DetectOptions(bundle, read_card(bundle).identity)
     derive = DeriveOptions(out, bundle, ("orig", "template"))
+    plan = Examination(bids_dir, run, run.preprocess(PreprocConfig()), detect, derive)
     scans = find_scans(bids_dir)
     nodes = 0
     for start in range(0, len(scans), BATCH):
         batch = [(scan, None) for scan in scans[start : start + BATCH]]
-        preprocess = run.preprocess(PreprocConfig())
-        graph = init_scans_wf(batch, work, "run", preprocess, detect, derive)
+        graph = init_scans_wf(batch, plan)
         nodes += len(generate_expanded_graph(graph._create_flat_graph()).nodes())
     return nodes
 

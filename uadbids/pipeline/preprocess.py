@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +81,9 @@ def preprocess(
     return Preprocessed(source, conformed, brain, xfm, affine, volume, mask, facts)
 
 
-@contextmanager
-def gpu_turn(compute: Compute) -> Iterator[None]:
+def gpu_turn(compute: Compute) -> AbstractContextManager[None]:
     """Let one network at a time on the GPU, however many scans run."""
-    if compute.turn is None:
-        yield
-    else:
-        with locked(compute.turn):
-            yield
+    return locked(compute.turn) if compute.turn else nullcontext()
 
 
 def _to_template(

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from uadbids.bids.derivatives import is_finished, verify_scan
 from uadbids.bids.masks import BRAIN, find_mask
 from uadbids.bids.names import log_dir
 from uadbids.bids.scan import Scan
 from uadbids.errors import UsageError
-from uadbids.pipeline.records import DeriveOptions, DetectOptions, PreprocessOptions
 from uadbids.reports.page import Failure
 from uadbids.run.claims import Claims
-from uadbids.run.options import RunOptions
+from uadbids.run.options import Examination, RunOptions
 from uadbids.run.progress import Progress
-
-if TYPE_CHECKING:
-    from uadbids.run.scheduler.failures import Crash
 
 BATCH = 100
 """Scans in one graph: nipype's time and memory grow with the graph, and a graph ends with its
@@ -28,18 +22,6 @@ CLAIMED = (
     "another run is examining this scan in the same work directory; wait for it, or give another "
     "--work-dir"
 )
-
-
-@dataclass(frozen=True)
-class Examination:
-    """What is the same for every scan of a run."""
-
-    bids_dir: Path
-    run: RunOptions
-    preprocess: PreprocessOptions
-    detect: DetectOptions
-    derive: DeriveOptions
-    clean: bool = False  # the intermediate results of a scan go once its outputs are written
 
 
 def examine(scans: Sequence[Scan], plan: Examination, progress: Progress) -> dict[str, Failure]:
@@ -83,19 +65,16 @@ def _run_batch(
     claimed = [scan for scan in batch if claims.take(graph_name(scan.name))]
     ready, reasons = given_masks(plan.bids_dir, claimed, plan.run)
     reasons |= {scan.name: CLAIMED for scan in batch if scan not in claimed}
-    graph = init_scans_wf(
-        ready, plan.run.work_dir, plan.run.run_uuid, plan.preprocess, plan.detect, plan.derive
-    )
+    graph = init_scans_wf(ready, plan)
     # nipype cannot run a graph without nodes.
-    outcome = run_graph(graph, plan.run, progress.step) if ready else Outcome(frozenset(), "")
-    crashes: dict[str, Crash] = {}
+    outcome = run_graph(graph, plan.run, progress.step) if ready else Outcome()
+    crash_files: dict[str, Path | None] = {}
     for scan, _ in ready:
         name = graph_name(scan.name)
         if (name, "derive") not in outcome.ended:
             folder = plan.derive.output_dir / log_dir(scan.subject, plan.run.run_uuid)
             crash = next((c for c in read_crashes(folder) if c.graph == name), None)
-            if crash:
-                crashes[scan.name] = crash
+            crash_files[scan.name] = crash.crash_file if crash else None
             reasons[scan.name] = (
                 (crash.reason if crash else "")
                 or outcome.failures.get(name)
@@ -104,13 +83,13 @@ def _run_batch(
             )
     if plan.clean:
         remove_results(graph, keep=[graph_name(name) for name in reasons])
-    return _note(batch, reasons, crashes, plan, progress)
+    return _note(batch, reasons, crash_files, plan, progress)
 
 
 def _note(
     batch: Sequence[Scan],
     reasons: dict[str, str],
-    crashes: dict[str, Crash],
+    crash_files: Mapping[str, Path | None],
     plan: Examination,
     progress: Progress,
 ) -> dict[str, Failure]:
@@ -118,8 +97,7 @@ def _note(
     for scan in batch:
         if scan.name not in reasons:
             continue
-        crash_file = crashes[scan.name].crash_file if scan.name in crashes else None
-        root = plan.derive.output_dir
+        crash_file, root = crash_files.get(scan.name), plan.derive.output_dir
         reason = reasons[scan.name] + _older(root, scan)
         link = str(crash_file.relative_to(root)) if crash_file else None
         failures[scan.name] = Failure(scan.name, reason, link)
@@ -134,8 +112,5 @@ def _older(output_dir: Path, scan: Scan) -> str:
     if not is_finished(output_dir, scan):
         return ""
     wrong = verify_scan(output_dir, scan, scan.path)
-    return (
-        f" (its outputs of an earlier run were left in place, but {'; '.join(wrong)})"
-        if wrong
-        else " (its outputs of an earlier run were left in place)"
-    )
+    but = f", but {'; '.join(wrong)}" if wrong else ""
+    return f" (its outputs of an earlier run were left in place{but})"

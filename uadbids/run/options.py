@@ -8,7 +8,7 @@ from pathlib import Path
 
 from uadbids.bids.query import find_scans, read_filters
 from uadbids.bids.scan import Scan
-from uadbids.pipeline.records import Compute, PreprocessOptions
+from uadbids.pipeline.records import Compute, DeriveOptions, DetectOptions, PreprocessOptions
 from uadbids.preproc.config import PreprocConfig
 from uadbids.run.runlog import NO_REQUEST, Request, new_run_uuid
 
@@ -76,3 +76,15 @@ class RunOptions:
             tuple(version(name) for name in _ENGINES),
             self.compute,
         )
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What is the same for every scan of a run: options of the three nodes of a scan, and more."""
+
+    bids_dir: Path
+    run: RunOptions
+    preprocess: PreprocessOptions
+    detect: DetectOptions
+    derive: DeriveOptions
+    clean: bool = False  # the intermediate results of a scan go once its outputs are written

@@ -26,8 +26,8 @@ from uadbids.preproc.template import Template
 from uadbids.qc.facts import Facts
 from uadbids.qc.flags import brain_mask_warnings
 from uadbids.reports.page import Failure
-from uadbids.run.examine import Examination, examine
-from uadbids.run.options import RunOptions, StudyOptions
+from uadbids.run.examine import examine
+from uadbids.run.options import Examination, RunOptions, StudyOptions
 from uadbids.run.pages import write_pages, write_top_level
 from uadbids.run.progress import Progress
 from uadbids.run.runlog import LOGGER, run_log

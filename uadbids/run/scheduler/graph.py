@@ -14,12 +14,8 @@ from nipype.pipeline import engine as pe
 from uadbids import __version__
 from uadbids.bids.names import log_dir
 from uadbids.bids.scan import Scan
-from uadbids.pipeline.records import (
-    DeriveOptions,
-    DetectOptions,
-    HealthyOptions,
-    PreprocessOptions,
-)
+from uadbids.pipeline.records import HealthyOptions, PreprocessOptions
+from uadbids.run.options import Examination
 from uadbids.run.scheduler.nodes import Stage, Step
 
 
@@ -58,27 +54,19 @@ def _present(**files: Path | None) -> dict[str, str]:
     return {name: str(path) for name, path in files.items() if path is not None}
 
 
-def init_scans_wf(
-    scans: Sequence[tuple[Scan, Path | None]],
-    work_dir: Path,
-    log_name: str,
-    preprocess: PreprocessOptions,
-    detect: DetectOptions,
-    derive: DeriveOptions,
-) -> pe.Workflow:
+def init_scans_wf(scans: Sequence[tuple[Scan, Path | None]], plan: Examination) -> pe.Workflow:
     """Build the graph of scans, ``<root>.<scan>_wf.<node>``.
 
-    With each scan comes the brain mask that the dataset gives for it; `log_name` is that of the
-    folder with this run's crash files.
+    With each scan comes the brain mask that the dataset gives for it.
     """
-    root = new_root(work_dir)
+    root = new_root(plan.run.work_dir)
     for scan, given_mask in scans:
         workflow = pe.Workflow(name=graph_name(scan.name))
-        first = init_preprocess_node(scan, given_mask, preprocess)
-        found = Stage(function="uadbids.pipeline.detect.detect", options={"options": detect})
-        second = Step(found, "detect", mem_gb=2.0, n_procs=detect.compute.threads)
+        first = init_preprocess_node(scan, given_mask, plan.preprocess)
+        found = Stage(function="uadbids.pipeline.detect.detect", options={"options": plan.detect})
+        second = Step(found, "detect", mem_gb=2.0, n_procs=plan.detect.compute.threads)
         # Of a sidecar, which may hold dates and names, nothing is kept.
-        named = {"raw": replace(scan, metadata={}), "options": derive}
+        named = {"raw": replace(scan, metadata={}), "options": plan.derive}
         derived = Stage(function="uadbids.pipeline.derive.derive", options=named)
         last = Step(derived, "derive", mem_gb=1.0)
         workflow.connect([
@@ -86,7 +74,7 @@ def init_scans_wf(
             (first, last, [("made", "scan")]),
             (second, last, [("made", "found")]),
         ])  # fmt: skip
-        set_crash_dir(workflow, derive.output_dir / log_dir(scan.subject, log_name))
+        set_crash_dir(workflow, plan.derive.output_dir / log_dir(scan.subject, plan.run.run_uuid))
         root.add_nodes([workflow])
     return root
 
