@@ -25,13 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-
-app.command()(participant)
-app.command()(group)
-app.command()(train)
-app.command()(synthesize)
-app.command()(evaluate)
-app.command()(models)
+for command in (participant, group, train, synthesize, evaluate, models):
+    app.command()(command)
 
 # What typer makes of Ctrl-C.
 STOPPED = 130

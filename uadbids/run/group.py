@@ -33,16 +33,8 @@ SHOWN = 5
 def group(options: StudyOptions) -> int:
     """Write the table, the page and the map of a study, whose outputs are in its output folder.
 
-    Returns
-    -------
-    int
-        Exit status: 0, or 1 when the mask of a scan could not be read.
-
-    Raises
-    ------
-    UsageError
-        If there are no outputs, none of the participants asked for, or the folder cannot be
-        written.
+    The exit status is 0, or 1 when the mask of a scan could not be read. UsageError if there are
+    no outputs, none of the participants asked for, or the folder cannot be written.
     """
     selected = _select(options)
     with run_log(options.output_dir, options.request) as log:

@@ -49,13 +49,9 @@ class ParticipantOptions(StudyOptions):
 def check(options: ParticipantOptions) -> tuple[Path, Card]:
     """Refuse what cannot work before anything is computed; return the bundle and its card.
 
-    Raises
-    ------
-    UsageError
-        For an output folder in or equal to the dataset, or of another kind; unknown spaces; a
-        threshold that does not exist.
-    BundleError
-        For a bundle that is not there, or made for another template.
+    UsageError for an output folder in or equal to the dataset, or of another kind, unknown spaces,
+    or a threshold that does not exist; BundleError for a bundle that is not there, or made for
+    another template.
     """
     if lies_in_dataset(options.output_dir, options.bids_dir):
         raise UsageError(
@@ -113,10 +109,9 @@ def _participant(
 
     for scan in scans:
         LOGGER.info("%s: found, %s", scan.name, scan.relative_path)
-    examined = sorted({scan.subject for scan in scans if scan.skip_reason is None})
-    write_top_level(options, card, examined)
-    started = datetime.now(UTC)
     runnable = [scan for scan in scans if scan.skip_reason is None]
+    write_top_level(options, card, sorted({scan.subject for scan in runnable}))
+    started = datetime.now(UTC)
     progress = Progress({graph_name(scan.name): scan.name for scan in runnable})
     _announce(progress, card, run, len(runnable))
     refused = _tell_set_aside(progress, scans)
@@ -144,13 +139,9 @@ def _participant(
     with progress:
         failed = examine(runnable, plan, progress)
 
-    for scan in (scan for scan in runnable if scan.name not in failed):
-        files = [
-            str(path.relative_to(options.output_dir))
-            for path in scan_files(options.output_dir, scan)
-        ]
-        LOGGER.info("%s: finished, %d files written", scan.name, len(files))
-        LOGGER.debug("%s: files: %s", scan.name, ", ".join(files))
+    for scan in runnable:
+        if scan.name not in failed:
+            _log_files(options.output_dir, scan)
     failures: dict[str, list[Failure]] = {}
     of_runnable = [(scan, failed[scan.name]) for scan in runnable if scan.name in failed]
     for scan, failure in [*refused, *of_runnable]:
@@ -171,6 +162,12 @@ def _participant(
         f"skipped: {len(scans) - n_asked}"
     )
     return 0 if written and not n_failed else 1
+
+
+def _log_files(output_dir: Path, scan: Scan) -> None:
+    files = [str(path.relative_to(output_dir)) for path in scan_files(output_dir, scan)]
+    LOGGER.info("%s: finished, %d files written", scan.name, len(files))
+    LOGGER.debug("%s: files: %s", scan.name, ", ".join(files))
 
 
 def _tell_set_aside(progress: Progress, scans: Sequence[Scan]) -> list[tuple[Scan, Failure]]:

@@ -52,16 +52,9 @@ class _Bar(AbstractContextManager[Any]):
 
 
 class Progress(_Bar):
-    """Shows scans and their stages while a graph runs.
+    """Shows scans and their stages while a graph runs, until the step that is the last of each.
 
-    Parameters
-    ----------
-    titles : mapping of str to str
-        Name of a scan's graph -> how to call the scan.
-    last : str
-        The step that ends a scan.
-    console : Console, optional
-        Where to write; standard error by default, so that a pipe gets results alone.
+    Titles are what to call the scans, by the names of their graphs.
     """
 
     def __init__(

@@ -47,15 +47,9 @@ def run_options(
 ) -> RunOptions:
     """Check the flags that every command with a graph shares, and prepare the environment.
 
-    Others go into the options as they are.
-
-    Raises
-    ------
-    UsageError
-        For an unknown way of skull-stripping, weights that are missing, or a work directory
-        inside the dataset or not writable.
-    DeviceError
-        For a GPU that is not there.
+    Others go into the options as they are. UsageError for an unknown way of skull-stripping,
+    weights that are missing, or a work directory inside the dataset or not writable; DeviceError
+    for a GPU that is not there.
     """
     if skull_strip not in SKULL_STRIP:
         raise UsageError(f"--skull-strip {skull_strip}: choose one of {', '.join(SKULL_STRIP)}")

@@ -52,15 +52,9 @@ class SynthesizeOptions:
 def synthesize_dataset(options: SynthesizeOptions) -> int:
     """Write synthetic scans; those that are there already, from the same settings, are kept.
 
-    Returns the number of scans that were made in this run.
-
-    Raises
-    ------
-    UsageError
-        When there are no label maps, one is none, the output cannot go where it shall or holds
-        scans beyond ``count`` that were made otherwise, or memory runs out.
-    DeviceError
-        For a GPU that is not there.
+    Returns the number of scans that were made in this run. UsageError when there are no label
+    maps, one is none, the output cannot go where it shall or holds scans beyond ``count`` that were
+    made otherwise, or memory runs out; DeviceError for a GPU that is not there.
     """
     maps = find_label_maps(options.labels)
     _check_output(options)

@@ -43,16 +43,10 @@ FINAL = "final"
 def train(options: TrainOptions) -> Path | None:
     """Train a model on healthy scans; write its bundle, whose folder is returned, and a report.
 
-    A process of torchrun that only helped to train gets None.
-
-    Raises
-    ------
-    UsageError
-        When no scan is left to train on or to hold out, or no lesion mask fits a scan.
-    BundleError
-        When other things than a bundle lie where the bundle is to go.
-    KeyboardInterrupt
-        When it was stopped; the checkpoint is written, and the same call goes on from it.
+    A process of torchrun that only helped to train gets None. Stopped by KeyboardInterrupt, the
+    same call goes on from the checkpoint. UsageError when no scan is left to train on or to hold
+    out, or no lesion mask fits a scan; BundleError when other things than a bundle lie where the
+    bundle is to go.
     """
     options.check()
     with joined(resolve_device(options.run.device)) as world:
@@ -90,7 +84,7 @@ def _train(options: TrainOptions, world: World) -> Path | None:
         return None
 
     detection = DetectionConfig()
-    pairs = ((member.load(), item.model) for item in tried for member in item.held_out)
+    pairs = ((member.load(), model) for item in tried for member, model in item.tested)
     healthy_maps = Reference(TEMPLATE_SHAPE)
     calibration = calibrate_on(pairs, CROP, detection, world.device, maps=healthy_maps)
     card = Card(
@@ -192,7 +186,7 @@ class _Trainer:
 
 def _final_config(tried: Sequence[Trained], config: TrainConfig) -> TrainConfig:
     """Train on everybody for as long as was best, on average, for those held out."""
-    best = fmean(item.history.epochs[item.history.best].step for item in tried)
+    best = fmean(item.best.step for item in tried)
     epochs = max(1, round(best / config.epoch_steps))
     return replace(config, steps=epochs * config.epoch_steps)
 
@@ -206,10 +200,8 @@ def _training(
 ) -> dict[str, Any]:
     """Return what the card says of a training."""
     held_out = [member for item in tried for member in item.held_out]
-    kept = final.history.epochs[final.history.best]
-    best = [item.history.epochs[item.history.best] for item in tried]
     about = {k: v for k, v in options.about.items() if k not in ("license", "limits")}
-    folds = [{"best_step": e.step, "held_out_mae": e.val_mae} for e in best]
+    folds = [{"best_step": i.best.step, "held_out_mae": i.best.val_mae} for i in tried]
     return {
         **about,
         "uadbids_version": __version__,
@@ -223,9 +215,9 @@ def _training(
         "hyperintense_excluded": options.cohort.exclude_hyperintense,
         "config": asdict(final.config),
         "folds": folds if options.split.folds else [],
-        "best_step": kept.step,
-        "held_out_mae": fmean(epoch.val_mae for epoch in best),
-        "active_units": kept.active_units,
+        "best_step": final.best.step,
+        "held_out_mae": fmean(item.best.val_mae for item in tried),
+        "active_units": final.best.active_units,
         "collapsed": final.history.collapsed,
         "thresholds": thresholds(calibration),
     }
@@ -236,7 +228,7 @@ def _with_errors(
 ) -> Card:
     """Return the card with the errors of the whole cohort: what is usual for this model."""
     groups = {
-        "held_out": [(member, item.model) for item in tried for member in item.held_out],
+        "held_out": [pair for item in tried for pair in item.tested],
         "trained_on": [(member, final.model) for member in final.fitted],
     }
     errors = {

@@ -51,13 +51,9 @@ class TrainOptions:
     def check(self) -> None:
         """Refuse before hours of training what would fail at their end.
 
-        Raises
-        ------
-        UsageError
-            For a name that is none, an output folder inside the dataset or that cannot be written,
-            or a report that would go into another bundle.
-        BundleError
-            When other things than a bundle lie where the bundle is to go.
+        UsageError for a name that is none, an output folder inside the dataset or that cannot be
+        written, or a report that would go into another bundle; BundleError when other things than
+        a bundle lie where the bundle is to go.
         """
         if not NAME.fullmatch(self.name):
             raise UsageError(f"--name {self.name!r}: give letters, digits, '.', '_' and '-'")

@@ -18,7 +18,7 @@ from uadbids.model.vae import VAE
 from uadbids.preproc.template import Template
 from uadbids.reports.training import Reconstructed, draw_curves, draw_reconstructions
 from uadbids.run.cohort import Member
-from uadbids.training.fit import History
+from uadbids.training.fit import Epoch, History
 
 SHOWN = 3
 """Held-out scans in the figure."""
@@ -53,6 +53,16 @@ class Trained:
     history: History
     fitted: tuple[Member, ...]  # scans that were trained on
     held_out: tuple[Member, ...]
+
+    @property
+    def best(self) -> Epoch:
+        """Epoch whose weights were kept."""
+        return self.history.epochs[self.history.best]
+
+    @property
+    def tested(self) -> list[tuple[Member, VAE]]:
+        """Scans that the model has not seen, with the model."""
+        return [(member, self.model) for member in self.held_out]
 
 
 def history_rows(trained: Trained) -> list[dict[str, Any]]:
@@ -98,7 +108,7 @@ def write_report(
 def _reconstructed(
     trained: Sequence[Trained], bundle: Bundle, device: torch.device
 ) -> Iterator[Reconstructed]:
-    pairs = [(member, item.model) for item in trained for member in item.held_out]
+    pairs = [pair for item in trained for pair in item.tested]
     for member, model in pairs[:: -(-len(pairs) // SHOWN)]:
         scan = member.load()
         crop, settings = bundle.card.crop, bundle.card.detection
