@@ -17,7 +17,6 @@ class Claims(AbstractContextManager["Claims"]):
     """
 
     def __init__(self, work_dir: Path) -> None:
-        self.work_dir = work_dir
         self._file = (work_dir / ".claims").open("ab")
 
     def __exit__(self, *_: object) -> None:

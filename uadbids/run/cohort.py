@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -45,11 +45,12 @@ class CohortOptions:
 
 @dataclass(frozen=True)
 class Member:
-    """A scan of the cohort: its name and participant, and the file of its `Healthy`."""
+    """A scan of the cohort."""
 
     name: str
     subject: str
-    path: Path
+    path: Path  # file of its `Healthy`, which is there or will be
+    nodes: tuple[Step, ...] = field(default=(), compare=False, repr=False)  # that make it
 
     def load(self) -> Healthy:
         """Read the scan."""
@@ -72,7 +73,7 @@ def find_cohort(options: CohortOptions) -> list[Scan]:
 
 def plan_cohort(
     scans: Sequence[Scan], options: CohortOptions, preproc: PreprocConfig, run: RunOptions
-) -> dict[Member, tuple[Step, Step]]:
+) -> list[Member]:
     """Find the masks of every scan, where its result is or will be, and what makes it.
 
     UsageError when no lesion mask fits any scan, more than one fits a scan, or a file cannot be
@@ -86,7 +87,7 @@ def plan_cohort(
     masks = [None if root is None else find_mask(root, scan, LESIONS) for scan in scans]
     if root is not None and not any(masks):
         raise UsageError(f"--lesion-masks {root}: there is no lesion mask of any scan in it")
-    plan = {}
+    members = []
     for scan, lesions in zip(scans, masks, strict=True):
         given = run.skull_strip == "mask"
         brain = find_mask(options.bids_dir, scan, BRAIN) if given else None
@@ -96,47 +97,36 @@ def plan_cohort(
         except OSError as error:
             raise UsageError(f"{error.filename} cannot be read ({error.strerror})") from error
         path = folder / graph_name(scan.name) / nodes[1].name / "healthy.npz"
-        plan[Member(scan.name, scan.subject, path)] = nodes
-    return plan
+        members.append(Member(scan.name, scan.subject, path, nodes))
+    return members
 
 
-def make_ready(plan: Mapping[Member, tuple[Step, Step]], run: RunOptions, console: Console) -> None:
+def make_ready(members: Sequence[Member], run: RunOptions, console: Console) -> None:
     """Preprocess the scans that no earlier run has made ready; report those that fail."""
     from uadbids.run.scheduler.engine import run_graph
     from uadbids.run.scheduler.failures import read_crashes
     from uadbids.run.scheduler.graph import graph_name, init_cohort_wf
 
     with Claims(run.work_dir) as claims:
-        missing = _missing(plan)
+        missing = [member for member in members if not member.path.is_file()]
         # In one order, so that two runs do not wait for each other.
         for member in sorted(missing, key=lambda member: member.name):
-            _wait_for(member, claims, console)
+            if not claims.take(graph_name(member.name)):
+                say(console, f"waiting: another run is at work on {member.name} in {run.work_dir}")
+                while not claims.take(graph_name(member.name)):
+                    time.sleep(_SECONDS)
         # What another run has made ready in the meantime is not made again.
-        missing = _missing(missing)
-        if len(missing) < len(plan):
-            say(console, f"{len(plan) - len(missing)} of {len(plan)} scans ready from before")
+        missing = [member for member in missing if not member.path.is_file()]
+        if len(missing) < len(members):
+            ready = len(members) - len(missing)
+            say(console, f"{ready} of {len(members)} scans ready from before")
         if not missing:
             return
         titles = {graph_name(member.name): member.name for member in missing}
         # A record of an earlier run must not stand for a failure of this one.
         log_dir = run.work_dir / "log" / uuid4().hex
-        nodes = {member.name: pair for member, pair in missing.items()}
+        nodes = {member.name: member.nodes for member in missing}
         with Progress(titles, last="healthy", console=console) as progress:
             run_graph(init_cohort_wf(nodes, run.work_dir, log_dir), run, progress.step)
             for crash in read_crashes(log_dir):
                 progress.note(f"left out: {crash.reason} ({crash.crash_file})")
-
-
-def _missing(plan: Mapping[Member, tuple[Step, Step]]) -> dict[Member, tuple[Step, Step]]:
-    return {member: nodes for member, nodes in plan.items() if not member.path.is_file()}
-
-
-def _wait_for(member: Member, claims: Claims, console: Console) -> None:
-    """Claim a scan; where another run is at work on it, wait for its end."""
-    from uadbids.run.scheduler.graph import graph_name
-
-    if claims.take(graph_name(member.name)):
-        return
-    say(console, f"waiting: another run is at work on {member.name} in {claims.work_dir}")
-    while not claims.take(graph_name(member.name)):
-        time.sleep(_SECONDS)

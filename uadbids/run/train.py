@@ -73,9 +73,11 @@ def _train(options: TrainOptions, world: World) -> Path | None:
     trainer = _Trainer(options, members, console, world)
     trainer.check(groups)
 
-    labels = [f"fold {n} of {len(groups)}" for n in range(1, len(groups) + 1)]
     if options.split.folds:
-        tried = [trainer.train(*pair, options.config) for pair in zip(labels, groups, strict=True)]
+        tried = [
+            trainer.train(f"fold {number} of {len(groups)}", group, options.config)
+            for number, group in enumerate(groups, start=1)
+        ]
         final = trainer.train(FINAL, frozenset(), _final_config(tried, options.config))
     else:
         tried = [trainer.train(FINAL, groups[0], options.config)]
@@ -113,11 +115,7 @@ class _Trainer:
     """Trains on parts of a cohort, whose tensors are read once."""
 
     def __init__(
-        self,
-        options: TrainOptions,
-        members: Sequence[Member],
-        console: Console,
-        world: World,
+        self, options: TrainOptions, members: Sequence[Member], console: Console, world: World
     ) -> None:
         self._world = world
         self._options, self._console = options, console
@@ -128,10 +126,8 @@ class _Trainer:
             sample = healthy.sample(CROP)
             if not (sample.mask.bool() & sample.weight.bool()).any():
                 # Held out, its error would be none, and no epoch the best.
-                say(
-                    console,
-                    f"left out: {member.name} has no healthy brain in the slices that are learnt",
-                )
+                why = "has no healthy brain in the slices that are learnt"
+                say(console, f"left out: {member.name} {why}")
                 continue
             self._members.append(member)
             self._samples[member.name] = sample
@@ -158,7 +154,6 @@ class _Trainer:
         title = f"{options.name}, {label}"
         counts = f"{len(fitted)} scans to train on, {len(validation)} held out"
         say(self._console, f"{title}: {counts}")
-        checkpoint = self._checkpoint(label, title)
         with TrainingProgress(title, config, self._console) as progress:
             history = fit(
                 model,
@@ -166,7 +161,7 @@ class _Trainer:
                 [self._samples[member.name] for member in validation],
                 config,
                 device=self._world.device,
-                checkpoint=checkpoint,
+                checkpoint=self._checkpoint(label, title),
                 fresh=not options.resume,
                 on_epoch=progress.epoch,
                 on_note=progress.note,

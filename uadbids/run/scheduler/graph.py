@@ -103,7 +103,7 @@ def init_healthy_nodes(
 
 
 def init_cohort_wf(
-    nodes: Mapping[str, tuple[Step, Step]], work_dir: Path, log_dir: Path
+    nodes: Mapping[str, tuple[Step, ...]], work_dir: Path, log_dir: Path
 ) -> pe.Workflow:
     """Build the graph of a cohort from the nodes of its scans, by name."""
     root = new_root(work_dir)
