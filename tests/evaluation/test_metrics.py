@@ -14,11 +14,11 @@ from uadbids.evaluation.metrics import (
     average_precision,
     confusion,
     dice,
-    false_positive_ml,
     hausdorff95,
     lesion_wise,
+    map_figures,
+    mask_figures,
     precision_recall,
-    prevalence,
     volume_ml,
 )
 
@@ -48,8 +48,8 @@ def test_a_toy_counted_by_hand():
     within = box((10, 10, 10), ((0, 0, 0), (5, 5, 5)))
     assert confusion(FOUND, TRUTH, within) == (4, 0, 4, 117)
     assert volume_ml(TRUTH, (0.5, 1.0, 3.0)) == 0.012
-    assert false_positive_ml(FOUND, TRUTH, (0.5, 1.0, 3.0)) == 0.006
-    assert prevalence(TRUTH, within) == 8 / 125
+    assert mask_figures(FOUND, TRUTH, within, (0.5, 1.0, 3.0))["false_positive_ml"] == 0.006
+    assert map_figures(FOUND.astype(float), TRUTH, within)[0]["prevalence"] == 8 / 125
 
 
 def test_empty_masks():
@@ -62,7 +62,7 @@ def test_empty_masks():
     assert math.isnan(confusion(TRUTH, np.ones_like(TRUTH)).specificity)
     assert math.isnan(hausdorff95(TRUTH, empty, ISOTROPIC))
     assert math.isnan(average_precision(np.ones(3), np.zeros(3, dtype=bool)))
-    assert math.isnan(prevalence(TRUTH, empty))
+    assert map_figures(np.ones(TRUTH.shape), TRUTH, empty)[0]["prevalence"] == 0
     assert lesion_wise(empty, empty).f1 == 1
     assert lesion_wise(TRUTH, empty).f1 == lesion_wise(empty, TRUTH).f1 == 0
     assert math.isnan(lesion_wise(TRUTH, empty).recall)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.scan import FinishedScan
@@ -86,9 +87,7 @@ def equalised(volume: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_]) -> 
     Thresholding it beats many published autoencoders on FLAIR, since lesions are simply bright.
     """
     ranks = np.zeros(volume.shape, dtype=np.float32)
-    values = volume[mask]
-    if values.size:
-        ranks[mask] = np.searchsorted(np.sort(values), values, side="right") / values.size
+    ranks[mask] = rankdata(volume[mask], method="max") / max(1, np.count_nonzero(mask))
     return ranks
 
 

@@ -118,11 +118,6 @@ def average_precision(scores: Floats, truth: Bools) -> float:
     return _area(*precision_recall(scores, truth))
 
 
-def prevalence(truth: Bools, within: Bools) -> float:
-    """Share of the voxels ``within`` that are lesion: the average precision of chance."""
-    return _ratio(int(np.count_nonzero(truth & within)), int(np.count_nonzero(within)))
-
-
 def lesion_wise(found: Bools, truth: Bools) -> FindingCounts:
     """Count lesions and findings instead of voxels: any shared voxel is a hit, 26-connected."""
     return FindingCounts(*_touched(truth, found), *_touched(found, truth))
@@ -147,11 +142,6 @@ def volume_ml(mask: Bools, spacing: Spacing) -> float:
     return int(np.count_nonzero(mask)) * math.prod(spacing) / 1000.0
 
 
-def false_positive_ml(found: Bools, truth: Bools, spacing: Spacing) -> float:
-    """Volume in millilitres of what was marked and is no lesion; voxel sizes in mm."""
-    return volume_ml(found & ~truth, spacing)
-
-
 def mask_figures(found: Bools, truth: Bools, brain: Bools, spacing: Spacing) -> dict[str, Any]:
     """All figures of a mask, by the names of their columns."""
     inside, image = confusion(found, truth, brain | truth), confusion(found, truth)
@@ -174,7 +164,7 @@ def mask_figures(found: Bools, truth: Bools, brain: Bools, spacing: Spacing) -> 
         "lesion_volume_ml": true_ml,
         "found_volume_ml": found_ml,
         "volume_error_ml": found_ml - true_ml,
-        "false_positive_ml": false_positive_ml(found, truth, spacing),
+        "false_positive_ml": volume_ml(found & ~truth, spacing),
     }
 
 
@@ -189,7 +179,8 @@ def map_figures(
     reached = np.minimum(np.searchsorted(recall, RECALLS), recall.size - 1)
     figures = {
         "average_precision": _area(recall, precision),
-        "prevalence": prevalence(truth, within),
+        # The average precision of chance.
+        "prevalence": float(truth[within].mean()),
     }
     return figures, precision[reached]
 

@@ -1,7 +1,7 @@
 """Pair finished scans of a uadbids dataset with the lesion masks that people drew on them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,11 +84,9 @@ def find_pairs(maps_dir: Path, masks_dir: Path, filters: Filters) -> Pairing:
         )
     found: dict[str, dict[str, Path]] = {scan.name: {} for scan in scans}
     left_over: dict[str, str] = {}
-    n_masks = 0
-    for path in sorted(_masks(masks_dir, maps_dir)):
-        n_masks += 1
+    masks = _masks(masks_dir, maps_dir)
+    for path, entities in sorted(masks.items()):
         shown = path.relative_to(masks_dir).as_posix()
-        entities = _entities(path)
         reason, scan = _owner(path, entities, scans, filters)
         name = "_".join(f"{k}-{entities[k]}" for k in _NAMING if k in entities) or "mask"
         if scan is None:
@@ -102,25 +100,21 @@ def find_pairs(maps_dir: Path, masks_dir: Path, filters: Filters) -> Pairing:
             found[scan.name][name] = path
     pairs = tuple(Pair(scan, found[scan.name]) for scan in scans if found[scan.name])
     if not pairs:
-        raise UsageError(_nothing(masks_dir, n_masks, left_over))
+        raise UsageError(_nothing(masks_dir, len(masks), left_over))
     alone = {s.name: "there is no lesion mask of it" for s in scans if not found[s.name]}
     return Pairing(pairs, {**alone, **left_over})
 
 
-def _masks(root: Path, maps_dir: Path) -> Iterator[Path]:
-    """Yield the masks of a dataset and of its derivatives, those of uadbids itself left out."""
-    own = maps_dir.resolve()
-    for dataset in (root, *sorted((root / "derivatives").glob("*/"))):
-        if dataset.resolve() == own:
-            continue
-        for path in dataset.glob("sub-*/**/*.nii*"):
-            if _FILE.fullmatch(path.name):
-                yield path
-
-
-def _entities(path: Path) -> dict[str, str]:
-    match = _FILE.fullmatch(path.name)
-    return parse_entities(match["stem"]) if match else {}
+def _masks(root: Path, maps_dir: Path) -> dict[Path, dict[str, str]]:
+    """Masks of a dataset and of its derivatives but uadbids' own, and the entities of each."""
+    datasets = (root, *(root / "derivatives").glob("*/"))
+    return {
+        path: parse_entities(match["stem"])
+        for dataset in datasets
+        if dataset.resolve() != maps_dir.resolve()
+        for path in dataset.glob("sub-*/**/*.nii*")
+        if (match := _FILE.fullmatch(path.name))
+    }
 
 
 def _owner(

@@ -97,7 +97,14 @@ def _draw(report: EvaluationReport, panel: Any) -> str:
 def _precision_recall(axes: Axes, report: EvaluationReport, reference: str) -> None:
     drawn = [(method, c) for (about, method), c in report.curves.items() if about == reference]
     for place, (method, curve) in enumerate(drawn):
-        axes.plot(report.recalls, curve, label=method, **_style(place))
+        axes.plot(
+            report.recalls,
+            curve,
+            label=method,
+            color=COLOURS[place % len(COLOURS)],
+            linestyle=_DASHES[place % len(_DASHES)],
+            linewidth=1.8,
+        )
     shares = {
         row["scan"]: row["prevalence"]
         for row in report.rows
@@ -141,14 +148,6 @@ def _volumes(axes: Axes, report: EvaluationReport, reference: str) -> None:
     axes.plot(ends, ends, color="#777777", linewidth=0.8, label="equal")
     axes.set(xlabel="lesion volume, ml", ylabel="found volume, ml", xscale="log", yscale="log")
     axes.legend(fontsize=8)
-
-
-def _style(place: int) -> dict[str, Any]:
-    return {
-        "color": COLOURS[place % len(COLOURS)],
-        "linestyle": _DASHES[place % len(_DASHES)],
-        "linewidth": 1.8,
-    }
 
 
 def _known(value: Any) -> bool:

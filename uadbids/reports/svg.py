@@ -154,9 +154,12 @@ def write_sheet(sheet: Sheet, out: Path) -> Path:
     body: list[str] = []
     over: list[str] = []
     for row in sheet.rows:
-        over += _draw_panels(row.over, top + (1.5 * em if row.caption else 0), em)
-        lines, top = _draw_row(row, top, em)
-        body += lines
+        if row.caption:
+            body.append(_text(GAP, top + em, row.caption, "cap"))
+            top += 1.5 * em
+        body += _draw_panels(row.panels, top, em)
+        over += _draw_panels(row.over, top, em)
+        top += max(panel.height for panel in row.panels) + GAP
     if over:
         body += [f'<g id="{UNDER}"/><g class="over">', *over, "</g>"]
     lines, height = _draw_footer(sheet, top, em)
@@ -172,14 +175,6 @@ def write_sheet(sheet: Sheet, out: Path) -> Path:
 
 def _row_width(row: Row) -> float:
     return sum(panel.width for panel in row.panels) + GAP * (len(row.panels) - 1)
-
-
-def _draw_row(row: Row, top: float, em: float) -> tuple[list[str], float]:
-    """Lines of one row that starts at `top`, and where the next one starts."""
-    lines = [_text(GAP, top + em, row.caption, "cap")] if row.caption else []
-    top += 1.5 * em if row.caption else 0
-    lines += _draw_panels(row.panels, top, em)
-    return lines, top + max(panel.height for panel in row.panels) + GAP
 
 
 def _draw_panels(panels: Sequence[Panel], top: float, em: float) -> list[str]:

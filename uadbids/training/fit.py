@@ -101,7 +101,7 @@ def fit(
     if not train:
         raise ValueError("Training needs at least one scan.")
     with joined(device) as world, memory_advice(world.device):
-        note = on_note if on_note is not None and world.leads else _silent
+        note = on_note if on_note is not None and world.leads else lambda sentence: None
         run = _Run(model, train, val, config, world)
         if checkpoint is not None and checkpoint.exists() and not fresh:
             run.load_state_dict(load_checkpoint(checkpoint, run.identity()))
@@ -133,10 +133,6 @@ def uses_bfloat16(config: TrainConfig, device: torch.device) -> bool:
     if device.type == "cpu":
         return config.bf16 and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     return config.bf16
-
-
-def _silent(sentence: str) -> None:
-    """Write nothing."""
 
 
 class _Run:
