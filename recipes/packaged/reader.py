@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load
 
 from uadbids.errors import UadbidsError
 from uadbids.model.bundle import load_bundle, save_bundle
@@ -46,6 +47,8 @@ VALIDATION = SampleConfig(
 )
 """How samples are painted that nobody trains on."""
 VALIDATION_SAMPLES = 12
+OWN = ("packed", "bundle", "out", "device", "workers", "validation", "start")
+"""Options of ``fit`` that are no settings of the training itself."""
 
 
 def pack(labels: Path, priors: Path, work: Path, cohort: Path, folder: Path) -> None:
@@ -67,7 +70,7 @@ def pack(labels: Path, priors: Path, work: Path, cohort: Path, folder: Path) -> 
 
 def fit(
     packed: Path, bundle: Path, out: Path, config: ReaderTraining, network: ReaderConfig,
-    *, device: str, workers: int, samples: SampleConfig, validation: int = VALIDATION_SAMPLES,
+    *, device: str, workers: int, samples: SampleConfig, validation: int, start: Path | None,
 ) -> None:  # fmt: skip
     """Train, or go on with a training; write weights and record."""
     place = resolve_device(device)
@@ -77,6 +80,7 @@ def fit(
         "samples": json.loads(json.dumps(asdict(samples))),
         "pack": _digest(file),
         "vae": _digest(bundle / "weights.safetensors"),
+        "start": _digest(start / WEIGHTS) if start else None,
     }
     record = out / RECORD
     if record.is_file():
@@ -91,6 +95,9 @@ def fit(
     painted = _validation(maker, validation, workers)
     torch.manual_seed(config.seed)
     model = Reader(network)
+    if start:
+        trained = load((start / WEIGHTS).read_bytes())
+        model.load_state_dict({name: tensor.float() for name, tensor in trained.items()})
     epochs = fit_reader(
         model, supply, painted, config, device=place, identity=identity,
         checkpoint=out / CHECKPOINT, on_epoch=_show,
@@ -108,6 +115,8 @@ def fit(
 
 
 def _validation(maker: MakerFiles, count: int, workers: int) -> list[ReaderSample]:
+    if not count:
+        return []
     # On the CPU, whose draws are the same on every machine.
     with samples_from(replace(maker, device="cpu"), 0, min(workers, count)) as made:
         return list(islice(made, count))
@@ -119,8 +128,6 @@ def _show(epoch: ReaderEpoch) -> None:
 
 def bundle(out: Path, folders: Sequence[Path]) -> None:
     """Put the reader of a finished training into bundles, which keep all else."""
-    from safetensors.torch import load
-
     record = json.loads((out / RECORD).read_text())
     shape = record["model"] | {"widths": tuple(record["model"]["widths"])}
     network = ReaderConfig(**shape)
@@ -178,6 +185,15 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--kept", type=int, default=usual.kept, help="samples in memory, 40 MB each"
     )
+    options.add_argument("--learning-rate", type=float, default=usual.learning_rate)
+    options.add_argument(
+        "--frozen-from", type=float, default=usual.frozen_from,
+        help="part of the training after which batch normalisation keeps its statistics",
+    )  # fmt: skip
+    options.add_argument("--start", type=Path, help="folder of a bundle whose reader goes on")
+    options.add_argument(
+        "--validation", type=int, default=VALIDATION_SAMPLES, help="samples nobody trains on"
+    )
     options.add_argument("--seed", type=int, default=usual.seed)
     options.add_argument(
         "--depth", type=int, default=SampleConfig().depth, help="slices of a sample"
@@ -197,16 +213,11 @@ def main() -> None:
         elif kind == "bundle":
             bundle(**args)
         else:
-            own = {
-                name: args.pop(name) for name in ("packed", "bundle", "out", "device", "workers")
-            }
+            own = {name: args.pop(name) for name in OWN}
             samples = SampleConfig(depth=args.pop("depth"))
             few = min(ReaderTraining().few, args["kept"])
             config = ReaderTraining(**args, few=max(1, few))
-            fit(
-                own["packed"], own["bundle"], own["out"], config, ReaderConfig(),
-                device=own["device"], workers=own["workers"], samples=samples,
-            )  # fmt: skip
+            fit(config=config, network=ReaderConfig(), samples=samples, **own)
     except (UadbidsError, KeyboardInterrupt) as error:
         sys.exit(str(error) or "stopped")
 

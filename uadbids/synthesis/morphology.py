@@ -1,7 +1,6 @@
 """Masks on a tensor's device: grow, shrink, nearness and distance. The grid's edge is no border."""
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from uadbids.synthesis.random_fields import blur, full, half
@@ -9,7 +8,7 @@ from uadbids.synthesis.random_fields import blur, full, half
 
 def dilate(mask: Tensor, voxels: int) -> Tensor:
     """Grow a mask (X, Y, Z) by a cube of so many voxels to each side."""
-    return _maximum(mask.float()[None, None], (voxels,) * 3)[0, 0] > 0.5
+    return _grown(mask, (voxels,) * 3)
 
 
 def erode(mask: Tensor, voxels: int) -> Tensor:
@@ -34,22 +33,25 @@ def distance(mask: Tensor, reach: int) -> Tensor:
     """
     result = torch.full(mask.shape, float(reach + 1), device=mask.device)
     result[mask] = 0
-    grown = mask.float()[None, None]
+    grown = mask
     for step in range(1, reach + 1):
         if step % 2:
-            along = [_maximum(grown, (1 * (a == 0), 1 * (a == 1), 1 * (a == 2))) for a in range(3)]
-            grown = torch.stack(along).amax(0)
+            x, y, z = (_grown(grown, (a == 0, a == 1, a == 2)) for a in range(3))
+            grown = x | y | z
         else:
-            grown = _maximum(grown, (1, 1, 1))
-        result[(grown[0, 0] > 0.5) & (result > reach)] = step
+            grown = _grown(grown, (1, 1, 1))
+        result[grown & (result > reach)] = step
     return result
 
 
-def _maximum(x: Tensor, reach: tuple[int, int, int]) -> Tensor:
-    """Maximum over a box, axis by axis: as one pass over the box, in a fraction of the time."""
+def _grown(mask: Tensor, reach: tuple[int, int, int]) -> Tensor:
+    """Grow by a box, axis by axis, in shifts that double what they reach."""
     for axis, voxels in enumerate(reach):
-        size, padding = [1, 1, 1], [0, 0, 0]
-        size[axis], padding[axis] = 2 * voxels + 1, voxels
-        if voxels:
-            x = F.max_pool3d(x, tuple(size), stride=1, padding=tuple(padding))
-    return x
+        reached, size = 0, mask.shape[axis]
+        while reached < min(voxels, size - 1):
+            step = min(reached + 1, voxels - reached, size - 1)
+            grown = mask.clone()
+            grown.narrow(axis, step, size - step).logical_or_(mask.narrow(axis, 0, size - step))
+            grown.narrow(axis, 0, size - step).logical_or_(mask.narrow(axis, step, size - step))
+            mask, reached = grown, reached + step
+    return mask

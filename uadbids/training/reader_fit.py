@@ -197,7 +197,11 @@ class _Run:
         config, choice = self._config, random.Random(f"{self._config.seed}/{self.step}")
         repeated = config.repeated if len(self._pool) >= config.few else 0
         start = time.perf_counter()
-        new = list(islice(samples, config.batch_size - repeated))
+        new = [
+            # Kept where the network is: samples are large.
+            ReaderSample(*(part.to(self._device) for part in sample))
+            for sample in islice(samples, config.batch_size - repeated)
+        ]
         self._waited += time.perf_counter() - start
         self._samples += len(new)
         chosen = [choice.choice(self._pool) for _ in range(repeated)]
