@@ -128,5 +128,5 @@ def make_ready(members: Sequence[Member], run: RunOptions, console: Console) -> 
         nodes = {member.name: member.nodes for member in missing}
         with Progress(titles, last="healthy", console=console) as progress:
             run_graph(init_cohort_wf(nodes, run.work_dir, log_dir), run, progress.step)
-            for crash in read_crashes(log_dir):
+            for crash in read_crashes(log_dir).values():
                 progress.note(f"left out: {crash.reason} ({crash.crash_file})")

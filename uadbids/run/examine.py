@@ -73,7 +73,7 @@ def _run_batch(
         name = graph_name(scan.name)
         if (name, "derive") not in outcome.ended:
             folder = plan.derive.output_dir / log_dir(scan.subject, plan.run.run_uuid)
-            crash = next((c for c in read_crashes(folder) if c.graph == name), None)
+            crash = read_crashes(folder).get(name)
             crash_files[scan.name] = crash.crash_file if crash else None
             reasons[scan.name] = (
                 (crash.reason if crash else "")

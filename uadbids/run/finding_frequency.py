@@ -13,12 +13,13 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 
 from uadbids.bids.files import write_bytes
 from uadbids.bids.names import derivative_path
 from uadbids.bids.scan import FinishedScan
 from uadbids.preproc.volume import READ_ERRORS
+from uadbids.run.progress import tracked
+from uadbids.run.runlog import terminal
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,8 @@ def finding_frequency(
     share = np.zeros(int(np.prod(grid.shape)))
     unreadable: dict[str, str] = {}
     participants = read = 0
-    shown = track(
-        sorted(scans, key=lambda scan: (scan.subject, scan.name)),
-        description="masks",
-        console=console,
-        transient=True,
-        disable=console is None or not console.is_terminal,
-    )
+    ordered = sorted(scans, key=lambda scan: (scan.subject, scan.name))
+    shown = tracked(ordered, "masks", len(scans), console or terminal(quiet=True))
     for _, of_one in groupby(shown, key=lambda scan: scan.subject):
         # What a scan adds cannot be known before it is known which of its siblings can be read.
         found: list[tuple[FinishedScan, NDArray[np.int64]]] = []

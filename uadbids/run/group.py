@@ -124,11 +124,10 @@ def _unfinished(scan: Scan, output_dir: Path) -> Failure:
         return Failure(scan.name, without_folders(f"{word}, {scan.skip_reason}"))
     logs = sorted((output_dir / log_dir(scan.subject, "*")).parent.glob("*"), reverse=True)
     for folder in logs:
-        crashes = [c for c in read_crashes(folder) if c.graph == graph_name(scan.name)]
-        if crashes:
-            file = crashes[0].crash_file
-            reason = f"failed, {without_folders(crashes[0].reason)}"
-            return Failure(scan.name, reason, str(file.relative_to(output_dir)) if file else None)
+        crash = read_crashes(folder).get(graph_name(scan.name))
+        if crash:
+            file = str(crash.crash_file.relative_to(output_dir)) if crash.crash_file else None
+            return Failure(scan.name, f"failed, {without_folders(crash.reason)}", file)
     return Failure(scan.name, "not run yet, or stopped before it was done")
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, track
 from rich.progress import Progress as Bars
 
 from uadbids.run.runlog import LOGGER, say, terminal
@@ -18,12 +18,19 @@ if TYPE_CHECKING:
     from uadbids.model.config import TrainConfig
     from uadbids.training.fit import Epoch
 
+T = TypeVar("T")
 HEADS = {
     "preprocess": "preprocessing",
     "detect": "detection",
     "derive": "results",
     "healthy": "healthy tissue",
 }
+
+
+def tracked(items: Iterable[T], what: str, total: int, console: Console) -> Iterable[T]:
+    """Hand items through one by one; a terminal shows how many are done."""
+    hidden = not console.is_terminal
+    return track(items, what, total, console=console, transient=True, disable=hidden)
 
 
 class _Bar(AbstractContextManager[Any]):

@@ -20,8 +20,8 @@ from uadbids import __version__
 from uadbids.bids.files import file_sha256, json_bytes, read_json, replace_together
 from uadbids.errors import UsageError
 from uadbids.model.inference import resolve_device
-from uadbids.run.progress import Progress
-from uadbids.run.runlog import LOGGER, NO_REQUEST, Request, run_log
+from uadbids.run.progress import tracked
+from uadbids.run.runlog import LOGGER, NO_REQUEST, Request, run_log, terminal
 from uadbids.run.setup import is_inside
 from uadbids.synthesis.dataset import MASKS, TITLE, write_descriptions, write_participants
 from uadbids.synthesis.generate import SynthesisConfig, Synthetic, synthesize
@@ -65,9 +65,8 @@ def synthesize_dataset(options: SynthesizeOptions) -> int:
     with run_log(options.output_dir, options.request):
         write_descriptions(options.output_dir)
         missing = [job for job in jobs[:count] if not job.is_finished()]
-        with Progress({job.name: job.name for job in missing}) as progress:
-            for name in _make_all(missing, options.nprocs):
-                progress.step(name, "write", "end")
+        made = _make_all(missing, options.nprocs)
+        list(tracked(made, "FLAIR scans", len(missing), terminal()))
         write_participants(options.output_dir)
         LOGGER.info("%d scans made, %d there from before", len(missing), count - len(missing))
     return len(missing)

@@ -41,7 +41,7 @@ def test_job_that_the_cluster_ends_fails_its_scan_alone(tmp_path, monkeypatch):
     outcome = run_graph(root, options, lambda *_: None)
 
     assert outcome.ended == {("sub_01_wf", "derive")}
-    reasons = {crash.graph: crash.reason for crash in read_crashes(tmp_path / "log")}
+    reasons = {crash.graph: crash.reason for crash in read_crashes(tmp_path / "log").values()}
     assert reasons.keys() == {"sub_02_wf", "sub_03_wf"}
     assert reasons["sub_02_wf"] == "x.nii: no image"
     assert "ended without a result" in reasons["sub_03_wf"]

@@ -41,7 +41,7 @@ def test_record_of_a_node_gives_the_sentence_of_its_error(tmp_path, body, reason
     root = graph(tmp_path, sub_01_wf=[("detect", body)])
     with pytest.raises(NodeExecutionError):
         root.run()
-    (crash,) = read_crashes(tmp_path / "log")
+    (crash,) = read_crashes(tmp_path / "log").values()
     assert (crash.graph, crash.step, crash.reason) == ("sub_01_wf", "detect", reason)
 
 
@@ -58,7 +58,7 @@ def test_an_error_that_nipype_put_into_words_gives_its_last_line():
 
 def test_record_that_was_cut_short_is_left_out(tmp_path):
     (tmp_path / "crash-sub_01_wf.json").write_text('{"graph": "sub')
-    assert read_crashes(tmp_path) == []
+    assert read_crashes(tmp_path) == {}
 
 
 labels = st.text("abcXYZ019", min_size=1, max_size=6)
@@ -136,7 +136,7 @@ def test_killed_process_fails_its_scan_and_the_next_one_runs(tmp_path):
     root = graph(tmp_path, sub_01_wf=[("derive", "killed")], sub_02_wf=[("derive", "well")])
     outcome = run_graph(root, RunOptions(work_dir=tmp_path), lambda *_: None)
     assert outcome.ended == {("sub_02_wf", "derive")}
-    (crash,) = read_crashes(tmp_path / "log")
+    (crash,) = read_crashes(tmp_path / "log").values()
     assert crash.graph == "sub_01_wf"
     assert "want of memory" in crash.reason
 

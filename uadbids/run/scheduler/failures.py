@@ -76,15 +76,15 @@ def record_failure(node: pe.Node, error: BaseException) -> None:
             write_bytes(Path(folder, f"crash-{record['graph']}.json"), json_bytes(record))
 
 
-def read_crashes(folder: Path) -> list[Crash]:
-    """Read the records of one run."""
+def read_crashes(folder: Path) -> dict[str, Crash]:
+    """Read the records of one run, by the names of the graphs."""
     files = {_graph_of_file(path): path for path in sorted(folder.glob("crash-*.txt"))}
     records = [read_json(path) for path in sorted(folder.glob("crash-*.json"))]
-    return [
-        Crash(record["graph"], record["step"], record["reason"], files.get(record["graph"]))
+    return {
+        record["graph"]: Crash(**record, crash_file=files.get(record["graph"]))
         for record in records
         if isinstance(record, dict)
-    ]
+    }
 
 
 def _graph_of_file(path: Path) -> str:

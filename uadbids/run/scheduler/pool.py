@@ -96,14 +96,7 @@ class ScanByScan(MultiProcPlugin):
         if error is None:
             result: dict[str, Any] = future.result()
             return result
-        if isinstance(error, BrokenProcessPool):
-            error = ScanError(_LOST)
-        return {
-            "result": None,
-            "traceback": format_exception(error),
-            "taskid": taskid,
-            "error": error,
-        }
+        return _failed(ScanError(_LOST) if isinstance(error, BrokenProcessPool) else error, taskid)
 
     def _send_procs_to_workers(self, updatehash: bool = False, graph: Any = None) -> None:
         before = np.count_nonzero(self.proc_done)
@@ -125,12 +118,11 @@ class ScanByScan(MultiProcPlugin):
         return int(self._taskid)
 
     def _report_crash(self, node: pe.Node, result: dict[str, Any] | None = None) -> str:
-        error = result.get("error") if result else None
-        if isinstance(error, BaseException):
-            record_failure(node, error)
-            self.failures[graph_of(node)] = sentence(error)
-        elif error:
-            self.failures[graph_of(node)] = error
+        reason = result.get("error") if result else None
+        if reason:
+            # A process that was lost has left no record.
+            record_failure(node, ScanError(reason))
+            self.failures[graph_of(node)] = reason
         with suppress(OSError):
             return str(super()._report_crash(node, result))
         return ""
@@ -152,9 +144,13 @@ def _run_node(node: pe.Node, updatehash: bool, taskid: int) -> dict[str, Any]:
     try:
         return {"result": node.run(updatehash=updatehash), "traceback": None, "taskid": taskid}
     except Exception as error:  # noqa: BLE001 - as nipype's own; the scheduler raises it
-        reason = sentence(getattr(node.interface, "failure", None) or error)
-        trace = format_exception(error)
-        return {"result": None, "traceback": trace, "taskid": taskid, "error": reason}
+        return _failed(error, taskid, getattr(node.interface, "failure", None))
+
+
+def _failed(error: BaseException, taskid: int, cause: Exception | None = None) -> dict[str, Any]:
+    """Return what nipype makes of a step that failed, and the sentence of its cause."""
+    trace, reason = format_exception(error), sentence(cause or error)
+    return {"result": None, "traceback": trace, "taskid": taskid, "error": reason}
 
 
 def _begin(folder: str, log: tuple[Path, bool] | None) -> None:
