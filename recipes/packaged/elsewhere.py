@@ -61,12 +61,11 @@ def pack(work: Path, cohort: Path, folder: Path) -> None:
 def ready_members(work: Path, cohort: Path) -> list[Member]:
     """Preprocess the cohort as `uadbids train` does; what is there is kept."""
     from uadbids.cli.flags import DEFAULT_SEED
-    from uadbids.run.setup import run_options
+    from uadbids.run.options import RunOptions
+    from uadbids.run.setup import prepare_run
 
-    run = run_options(
-        cohort, work, nprocs=None, omp_nthreads=1, skull_strip="auto", weights=None,
-        device="auto", random_seed=DEFAULT_SEED,
-    )  # fmt: skip
+    asked = RunOptions(work, device="auto", nprocs=0, random_seed=DEFAULT_SEED)
+    run = prepare_run(asked, cohort)
     # nipype reads its settings when it is imported: not before the line above made them.
     from rich.console import Console
 

@@ -111,7 +111,7 @@ def test_every_command_accepts_its_own_settings_again(command, tmp_path, monkeyp
 
     monkeypatch.setattr(flags, "request", stop)
     # The way to the request must not depend on what lies in the folders.
-    monkeypatch.setattr("uadbids.run.setup.run_options", lambda *_, **__: None)
+    monkeypatch.setattr("uadbids.run.setup.prepare_run", lambda *_, **__: None)
     places = [str(tmp_path / name) for name in ("a", "b", "c")][: 3 if command == "evaluate" else 2]
     typed = ["--random-seed", "5"]
     typed += ["--no-baselines", "--mask-values", "1"] if command == "evaluate" else []

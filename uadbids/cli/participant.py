@@ -100,21 +100,21 @@ def participant(
     if dry_run:
         command.show_plan(scans)
         return
-    from uadbids.run.setup import run_options
+    from uadbids.run.options import RunOptions
+    from uadbids.run.setup import prepare_run
 
-    run = run_options(
-        bids_dir,
-        work_dir,
-        nprocs=nprocs,
-        omp_nthreads=omp_nthreads,
+    asked = RunOptions(
+        work_dir=work_dir,
         skull_strip=skull_strip,
-        weights=hd_bet_weights,
+        hd_bet_weights=hd_bet_weights,
         device=device,
-        random_seed=random_seed,
-        verbose=verbose,
+        nprocs=nprocs or 0,
+        omp_nthreads=omp_nthreads,
         mem_mb=mem_mb,
         use_plugin=use_plugin,
+        random_seed=random_seed,
         stop_on_first_crash=stop_on_first_crash,
         write_graph=write_graph,
     )
+    run = prepare_run(asked, bids_dir, verbose=verbose)
     raise typer.Exit(command.participant(options, scans, bundle, card, run))

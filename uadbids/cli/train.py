@@ -66,19 +66,18 @@ def train(
     verbose: flags.Verbose = False,
 ) -> None:
     """Train a model on a healthy BIDS cohort and write its bundle."""
-    from uadbids.run.setup import run_options
+    from uadbids.run.options import RunOptions
+    from uadbids.run.setup import prepare_run
 
-    run = run_options(
-        bids_dir,
-        work_dir,
-        nprocs=nprocs,
-        omp_nthreads=1,
+    asked = RunOptions(
+        work_dir=work_dir,
         skull_strip=skull_strip,
-        weights=hd_bet_weights,
+        hd_bet_weights=hd_bet_weights,
         device=device,
+        nprocs=nprocs or 0,
         random_seed=random_seed,
-        verbose=verbose,
     )
+    run = prepare_run(asked, bids_dir, verbose=verbose)
     from uadbids.run.cohort import CohortOptions
     from uadbids.run.train import train
     from uadbids.run.train_settings import TrainOptions, network, read_about, train_config

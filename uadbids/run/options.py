@@ -47,8 +47,8 @@ class RunOptions:
     skull_strip: str = "auto"  # or "hd-bet", "deepbet", "mask", "none"
     hd_bet_weights: Path | None = None  # folder
     hd_bet_sha256: str = ""  # of the weights: others make other masks
-    device: str = "cpu"  # or "cuda[:N]", already resolved
-    nprocs: int = 1  # steps at the same time
+    device: str = "cpu"  # or "cuda[:N]"; "auto" before `setup.prepare_run`
+    nprocs: int = 1  # steps at the same time; 0 before `setup.prepare_run` for all CPUs
     omp_nthreads: int = 1  # CPU threads of one step
     mem_mb: int | None = None  # that all steps may plan with
     use_plugin: Path | None = None  # nipype plugin file (YAML) for a cluster

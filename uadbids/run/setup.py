@@ -6,9 +6,9 @@ What has to be in the environment is made ready before nipype, ANTs or torch are
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from uadbids.bids.files import write_bytes
 from uadbids.errors import UsageError
@@ -32,25 +32,14 @@ check_version = false
 """
 
 
-def run_options(
-    bids_dir: Path,
-    work_dir: Path,
-    *,
-    nprocs: int | None,
-    omp_nthreads: int,
-    skull_strip: str,
-    weights: Path | None,
-    device: str,
-    random_seed: int,
-    verbose: bool = False,
-    **others: Any,
-) -> RunOptions:
+def prepare_run(asked: RunOptions, bids_dir: Path, *, verbose: bool = False) -> RunOptions:
     """Check the flags that every command with a graph shares, and prepare the environment.
 
-    Others go into the options as they are. UsageError for an unknown way of skull-stripping,
-    weights that are missing, or a work directory inside the dataset or not writable; DeviceError
-    for a GPU that is not there.
+    Returned are device, number of processes and weights as they are here. UsageError for an unknown
+    way of skull-stripping, weights that are missing, or a work directory inside the dataset or not
+    writable; DeviceError for a GPU that is not there.
     """
+    work_dir, skull_strip = asked.work_dir, asked.skull_strip
     if skull_strip not in SKULL_STRIP:
         raise UsageError(f"--skull-strip {skull_strip}: choose one of {', '.join(SKULL_STRIP)}")
     if is_inside(work_dir, bids_dir):
@@ -60,7 +49,10 @@ def run_options(
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
         prepare_environment(
-            work_dir.resolve(), random_seed=random_seed, threads=omp_nthreads, verbose=verbose
+            work_dir.resolve(),
+            random_seed=asked.random_seed,
+            threads=asked.omp_nthreads,
+            verbose=verbose,
         )
     except OSError as error:
         raise UsageError(
@@ -71,7 +63,7 @@ def run_options(
     from uadbids.preproc.hd_bet import find_weights, weights_sha256
 
     # Given weights are checked even where they are not used; only those used are hashed.
-    found = find_weights(weights)
+    found = find_weights(asked.hd_bet_weights)
     if skull_strip not in ("auto", "hd-bet"):
         found = None
     if skull_strip == "hd-bet" and found is None:
@@ -81,17 +73,14 @@ def run_options(
             f"HD-BET's weights are in {found}, but HD-BET is not installed; run "
             "pip install 'uadbids[hd-bet]', or choose --skull-strip deepbet"
         )
-    return RunOptions(
+    return replace(
+        asked,
         work_dir=work_dir.resolve(),
-        skull_strip=skull_strip,
         hd_bet_weights=found,
         hd_bet_sha256=weights_sha256(found) if found else "",
         # What this process may use, which in a container or a cluster job is not the machine.
-        nprocs=nprocs or len(os.sched_getaffinity(0)),
-        omp_nthreads=omp_nthreads,
-        random_seed=random_seed,
-        device=_device(device),
-        **others,
+        nprocs=asked.nprocs or len(os.sched_getaffinity(0)),
+        device=_device(asked.device),
     )
 
 
