@@ -46,6 +46,10 @@ def well(folder: Path) -> int:
     return 1
 
 
+def joined(folder: Path, scan: Path, end: str = "") -> str:
+    return scan.read_text() + end
+
+
 def writes(folder: Path) -> Path:
     path = folder / "made.bin"
     path.write_bytes(bytes(range(256)))

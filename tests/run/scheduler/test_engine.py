@@ -261,6 +261,15 @@ def test_other_contents_of_the_same_files_are_other_inputs():
     assert first != second
 
 
+def test_a_stage_calls_its_function_with_what_it_was_given(tmp_path):
+    source = tmp_path / "a.txt"
+    source.write_text("found")
+    stage = Stage(function="calls.joined", options={"end": "!"}, scan=(source, {}))
+    assert stage.run(cwd=tmp_path).outputs.made == ("found!", {})
+    text = Stage(function="calls.joined", files={"scan": str(source)})
+    assert text.run(cwd=tmp_path).outputs.made == ("found", {})
+
+
 def test_threads_and_turns_decide_on_no_result():
     ways = (Compute(), Compute(threads=4, turn=Path("/turn")), Compute(device="cuda"))
     asked = [DetectOptions(Path("/b"), compute=way) for way in ways]

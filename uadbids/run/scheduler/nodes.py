@@ -34,8 +34,10 @@ class StageInputSpec(BaseInterfaceInputSpec):
 
     function = traits.Str(mandatory=True, desc="package.module.name")
     # No traits.File: the functions say in words what is wrong with a file that is gone.
-    files = traits.Dict(desc="files, as text; with other contents, they are other inputs")
-    options = traits.Dict(desc="what else is known from the start")
+    files = traits.Dict(
+        {}, usedefault=True, desc="files, as text; with other contents, they are other inputs"
+    )
+    options = traits.Dict({}, usedefault=True, desc="what else is known from the start")
     scan = traits.Any(desc="`made` by the node that preprocesses")
     found = traits.Any(desc="`made` by the node that detects")
 
