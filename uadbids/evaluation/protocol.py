@@ -58,23 +58,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Dice of every scan at every threshold.
+    """Dice of every scan at every threshold; ValueError if the two do not fit each other."""
 
-    Attributes
-    ----------
-    thresholds : tuple of float, length T
-        Increasing.
-    dice : ndarray of float, shape (N, T)
-        One row a scan.
-
-    Raises
-    ------
-    ValueError
-        If the two do not fit each other.
-    """
-
-    thresholds: tuple[float, ...]
-    dice: npt.NDArray[np.float64]
+    thresholds: tuple[float, ...]  # T, increasing
+    dice: npt.NDArray[np.float64]  # (N, T): one row a scan
 
     def __post_init__(self) -> None:
         if self.dice.ndim != 2 or self.dice.shape[1] != len(self.thresholds):
@@ -119,23 +106,10 @@ def own_thresholds(samples: Sequence[npt.NDArray[np.floating]]) -> tuple[float, 
 def halves(
     subjects: Sequence[str], strata: Sequence[str] | None = None, *, seed: int = 0
 ) -> npt.NDArray[np.bool_]:
-    """Split scans in two halves by subject, evenly within each stratum (docs/evaluation.md).
+    """Split N scans in two halves by subject, evenly within each stratum (docs/evaluation.md).
 
-    Parameters
-    ----------
-    subjects, strata : sequence of str
-        Who each of the N scans belongs to, and a group such as the third of the lesion load; all
-        scans of a subject have one group, and are in one half.
-
-    Returns
-    -------
-    ndarray of bool, shape (N,)
-        True in the first half.
-
-    Raises
-    ------
-    UsageError
-        With fewer than two subjects.
+    Strata are groups of the scans, such as thirds of the lesion load, the same for all scans of a
+    subject, which are in one half. True in the first half; UsageError with fewer than two subjects.
     """
     groups = strata or [""] * len(subjects)
     people = sorted(set(zip(groups, subjects, strict=True)))

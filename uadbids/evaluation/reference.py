@@ -6,6 +6,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
+# To divide by: a few brains that happen to agree must not make noise look abnormal.
+_LEAST_SD = 0.02
+
 
 class Reference:
     """Running mean and standard deviation of healthy volumes on one grid, voxel by voxel.
@@ -56,25 +59,13 @@ class Reference:
         return np.sqrt(variance).astype(np.float32)
 
 
-def voxelwise_z(
-    volume: npt.NDArray[np.floating], mask: Bools, reference: Reference, *, least: float = 0.02
-) -> Floats:
+def voxelwise_z(volume: npt.NDArray[np.floating], mask: Bools, reference: Reference) -> Floats:
     """Distance from the healthy mean in healthy standard deviations (Saase et al. 2020).
 
-    Parameters
-    ----------
-    volume, mask : ndarray, shape (X, Y, Z)
-        Intensities, preprocessed as the reference was, and the brain (bool).
-    least : float
-        Smallest standard deviation to divide by: a few brains that happen to agree must not make
-        noise look abnormal.
-
-    Returns
-    -------
-    ndarray of float32, shape (X, Y, Z)
-        Positive where brighter than normal; 0 outside the mask and where no reference is known.
+    The volume (X, Y, Z) was preprocessed as the reference was. The result, float32, is positive
+    where brighter than normal, and 0 outside the mask of the brain and where no reference is known.
     """
     z = np.zeros(volume.shape, dtype=np.float32)
     inside = mask & reference.known
-    z[inside] = (volume - reference.mean)[inside] / np.maximum(reference.spread, least)[inside]
+    z[inside] = (volume - reference.mean)[inside] / np.maximum(reference.spread, _LEAST_SD)[inside]
     return z

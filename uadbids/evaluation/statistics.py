@@ -22,20 +22,14 @@ def bootstrap_interval(
     values: Sequence[float],
     subjects: Sequence[str],
     *,
-    level: float = 0.95,
     draws: int = 10_000,
     seed: int = 0,
 ) -> Interval:
-    """Mean over scans with a percentile bootstrap over subjects.
+    """Mean over scans with a percentile bootstrap over subjects: its 95 % interval.
 
     Scans of one subject are not independent, so they are drawn together. Values that are NaN (not
-    defined) are left out; ``level`` is the coverage.
-
-    Returns
-    -------
-    Interval
-        Mean of all values and its bounds; the bounds are NaN with fewer than two subjects, which
-        say nothing of how subjects differ.
+    defined) are left out. The bounds are NaN with fewer than two subjects, which say nothing of how
+    subjects differ.
     """
     known = pd.Series(list(values), dtype=float).groupby(list(subjects)).agg(["sum", "count"])
     known = known[known["count"] > 0]
@@ -49,7 +43,7 @@ def bootstrap_interval(
         paired=True,
         vectorized=True,
         method="percentile",
-        confidence_level=level,
+        confidence_level=0.95,
         n_resamples=draws,
         rng=np.random.default_rng(seed),
     ).confidence_interval

@@ -63,13 +63,8 @@ def score_case(
 ) -> tuple[list[Row], list[Curve]]:
     """Measure every method on one scan by the thresholds of the plans that have it.
 
-    Returns
-    -------
-    list of dict
-        Rows of the table, one for each reference, method and kind of threshold, and one for each
-        pair of people who drew.
-    list of Curve
-        One for each reference and method.
+    Rows of the table are one for each reference, method and kind of threshold, and one for each
+    pair of people who drew; curves, one for each reference and method.
     """
     rows: list[Row] = []
     curves: list[Curve] = []
@@ -157,23 +152,11 @@ def add_thirds(rows: Sequence[Row]) -> list[Row]:
 def summarise(
     rows: Sequence[Row], plans: Sequence[Plan], model: str, baselines: Collection[str], seed: int
 ) -> list[Row]:
-    """Make one row of each reference, method and kind of threshold.
+    """Make one row, of `SUMMARY_COLUMNS`, of each reference, method and kind of threshold.
 
-    Parameters
-    ----------
-    rows : sequence of dict
-        Of `add_thirds`.
-    plans : sequence of Plan
-        Give the order of the rows, and whose best threshold was at an edge.
-    model, baselines : str, collection of str
-        Names of the method that is compared with others, and of these.
-    seed : int
-        Of bootstrap and permutations.
-
-    Returns
-    -------
-    list of dict
-        Columns of `SUMMARY_COLUMNS`.
+    The rows are those of `add_thirds`. Plans give the order, and whose best threshold was at an
+    edge; the method named `model` is compared with the baselines of these names; the seed is that
+    of bootstrap and permutations.
     """
     found = dict(iter(pd.DataFrame(rows, columns=list(COLUMNS)).groupby(KEY, sort=False)))
     edges = {(plan.reference, plan.method, plan.kind): plan.at_edge for plan in plans}

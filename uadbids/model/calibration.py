@@ -63,10 +63,8 @@ class Calibration:
 
         It does not decrease in the residual, and is 0 for the smallest healthy residual.
         """
-        score = self.share_below(residual)
-        score[np.asarray(residual) <= self.residuals[0]] = 0.0
-        single: npt.NDArray[np.float32] = score.astype(np.float32)
-        return single
+        least = residual <= self.residuals[0]
+        return np.where(least, 0.0, self.share_below(residual)).astype(np.float32)
 
     def share_below(self, residual: Floats) -> npt.NDArray[np.float64]:
         """Share of healthy voxels that do not exceed each residual, in float64."""

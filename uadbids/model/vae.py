@@ -55,18 +55,9 @@ class VAE(nn.Module):
     def forward(self, x: Tensor, generators: Sequence[torch.Generator] = ()) -> VAEOutput:
         """Encode, draw a code (in training) or take its mean (in evaluation), decode.
 
-        Parameters
-        ----------
-        x : Tensor, shape (B, 1, *config.shape)
-            Intensities, about [0, 1].
-        generators : sequence of torch.Generator, optional
-            Sources of the draw, on the device of ``x``: each draws for an equal share of the
-            batch, so that a code does not depend on what else is in the batch.
-
-        Raises
-        ------
-        ValueError
-            If the input does not have the shape of the configuration.
+        Intensities of ``x``, (B, 1, *config.shape), are about [0, 1]; ValueError for another shape.
+        Generators, on the device of ``x``, each draw for an equal share of the batch, so that a
+        code does not depend on what else is in the batch.
         """
         if tuple(x.shape[1:]) != (1, *self.config.shape):
             raise ValueError(f"Expected (B, 1, *{self.config.shape}), got {tuple(x.shape)}.")

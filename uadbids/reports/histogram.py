@@ -20,14 +20,9 @@ def draw_histogram(
 ) -> Path:
     """Draw how much of the brain exceeds each value of the anomaly map.
 
-    Parameters
-    ----------
-    values : ndarray of float32, shape (N,)
-        Anomaly map at the examined voxels of the 1 mm template grid.
-    threshold : float
-        Of the mask of findings, in the unit of the map.
-    calibration : Calibration or None
-        Healthy residuals; None where the map is of another kind than the calibrated one.
+    `values` (N,) are those of the map at the examined voxels of the 1 mm template grid; the
+    threshold, that of the mask of findings, is in the same unit. The calibration, healthy
+    residuals, is None where the map is of another kind than the calibrated one.
     """
     top = max(2.0 * threshold, float(np.quantile(values, 0.9999)) if values.size else 0.0, 1e-3)
     levels = np.linspace(0.0, top, _BINS)

@@ -93,25 +93,12 @@ def spread(extent: slice, count: int) -> list[int]:
 def choose_slices(
     lesions: BoolArray, axis: int, extent: slice, count: int, *, gap: int = 1
 ) -> list[int]:
-    """Pick the slices that show the findings best.
+    """Pick the slices along an axis that show the findings best, ascending.
 
     First the fewest slices that show every finding well, by most new area; then slices at
-    quantiles of their area; then slices spread evenly over the brain. The later ones keep apart
-    from those already taken, since neighbours look the same.
-
-    Parameters
-    ----------
-    lesions : ndarray of bool, shape (X, Y, Z)
-        Mask of findings; may be empty.
-    extent : slice
-        Range of slices worth showing, used to fill up.
-    gap : int
-        Smallest distance of an added slice from the others, in slices.
-
-    Returns
-    -------
-    list of int
-        Ascending, without repeats; fewer than `count` only if the extent is too short.
+    quantiles of their area; then slices spread evenly over the brain: over `extent`, those worth
+    showing. The later ones keep apart by `gap` slices from those already taken, since neighbours
+    look the same. Fewer than `count` only if the extent is too short; there may be no findings.
     """
     chosen = _cover(lesions, axis, count)
     for index in _area_quantiles(lesions, axis, count) + spread(extent, count):

@@ -148,7 +148,8 @@ def write_sheet(sheet: Sheet, out: Path) -> Path:
 
     Deterministic: neither dates nor random identifiers. Text stays text.
     """
-    width = max(_row_width(row) for row in sheet.rows) + 2 * GAP
+    widths = [[panel.width for panel in row.panels] for row in sheet.rows]
+    width = max(sum(row) + GAP * (len(row) - 1) for row in widths) + 2 * GAP
     em = width * TEXT_SHARE
     top = GAP
     body: list[str] = []
@@ -171,10 +172,6 @@ def write_sheet(sheet: Sheet, out: Path) -> Path:
     )
     write_bytes(out, "\n".join([head, *body, *lines, "</svg>\n"]).encode())
     return out
-
-
-def _row_width(row: Row) -> float:
-    return sum(panel.width for panel in row.panels) + GAP * (len(row.panels) - 1)
 
 
 def _draw_panels(panels: Sequence[Panel], top: float, em: float) -> list[str]:

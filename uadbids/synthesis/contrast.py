@@ -7,7 +7,7 @@ from torch import Tensor
 
 from uadbids.model.config import Range
 from uadbids.synthesis.morphology import near_coarsely
-from uadbids.synthesis.random_fields import aged, between, blur, full, half, normal, smooth_field
+from uadbids.synthesis.random_fields import aged, between, blur, normal, smooth_field
 from uadbids.synthesis.tissues import BRAIN, NAMES, column, is_one_of
 
 _DEEP = ("putamen", "amygdala", "hippocampus", "accumbens", "ventricle")
@@ -72,9 +72,8 @@ def _lining(
     tissue: Tensor, ageing: float, config: PaintConfig, generator: torch.Generator
 ) -> Tensor:
     """Thin bright lining along the ventricles, thicker caps at their ends: usual at any age."""
-    ventricles = half(is_one_of(tissue, "ventricle"))
-    lining = full(blur(ventricles, (0.9,) * 3), tissue.shape)
-    cap = full(blur(ventricles, (2.0,) * 3), tissue.shape)
+    ventricles = is_one_of(tissue, "ventricle")
+    lining, cap = near_coarsely(ventricles, 0.9), near_coarsely(ventricles, 2.0)
     ends = ventricle_ends(tissue)[:, None]
     patchy = (0.6 + 0.5 * smooth_field((1, 1, *tissue.shape), 12.0, generator)[0, 0]).clamp(0, 1.5)
     strength = aged(config.lining, ageing, generator)
@@ -85,7 +84,7 @@ def _fat(image: Tensor, tissue: Tensor, config: PaintConfig, generator: torch.Ge
     """Turn the outer soft tissue into fat, and marrow too; deeper down lie muscles."""
     dark = between((0, 1), generator) < config.suppression
     fat = between(config.suppressed_fat if dark else config.fat, generator)
-    outside = full(blur(half(is_one_of(tissue, "air", "skin")), (3.0,) * 3), tissue.shape)
+    outside = near_coarsely(is_one_of(tissue, "air", "skin"), 3.0)
     strands = smooth_field((1, 1, *tissue.shape), 6.0, generator)[0, 0]
     share = torch.sigmoid((outside - 0.17 + 0.03 * strands) / 0.03)
     grain = 1 + 0.07 * strands

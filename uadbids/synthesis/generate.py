@@ -50,19 +50,9 @@ class Synthetic(NamedTuple):
 def synthesize(labels: Tensor, config: SynthesisConfig, generator: torch.Generator) -> Synthetic:
     """Make one healthy scan, on a grid of its own, from one label map.
 
-    Parameters
-    ----------
-    labels : Tensor of int, shape (X, Y, Z)
-        1 mm voxels; axes point right, front, up; on the device of the generator.
-    config : SynthesisConfig
-        What may vary, and how much.
-    generator : torch.Generator
-        Source of all randomness.
-
-    Raises
-    ------
-    ValueError
-        For an unknown label, or a map without a brain.
+    Labels (int, (X, Y, Z)) have voxels of 1 mm, axes that point right, front, up, and are on the
+    device of the generator, which is the source of all randomness. ValueError for an unknown label,
+    or a map without a brain.
     """
     tissue = _crop(tissue_of(labels))
     ageing = between(config.ageing, generator)

@@ -31,13 +31,9 @@ def save_checkpoint(path: Path, identity: dict[str, Any], state: dict[str, Any])
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     """Read the state back, to the CPU: a GPU need not hold it beside the model.
 
-    Nothing but tensors and plain values is unpickled.
-
-    Raises
-    ------
-    UsageError
-        If the file cannot be read, does not fit into memory, or was written with another identity:
-        by a training of another model or configuration.
+    Nothing but tensors and plain values is unpickled. UsageError if the file cannot be read, does
+    not fit into memory, or was written with another identity: by a training of another model or
+    configuration.
     """
     try:
         with memory_advice(torch.device("cpu")):

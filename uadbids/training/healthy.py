@@ -60,16 +60,9 @@ def make_healthy(
 ) -> Healthy:
     """Fill the lesions of a scan (see `Healthy`) and remember where they were.
 
-    Parameters
-    ----------
-    lesions : ndarray of bool, shape (X, Y, Z), or None
-        Voxels that are not healthy.
-    bright_z : float or None
-        Where there is no lesion mask, take voxels above this robust z for one.
-    margin : int
-        Voxels around a lesion that count to it.
-    seed : int
-        Of the noise in filled lesions.
+    Lesions (bool, (X, Y, Z)) are voxels that are not healthy; without a mask of them, those above
+    `bright_z`, a robust z, if that is given. So many voxels around a lesion as `margin` says count
+    to it. The seed is that of the noise in filled lesions.
     """
     if lesions is None:
         none = np.zeros(mask.shape, dtype=bool)
