@@ -7,8 +7,7 @@ from typing import NamedTuple, Protocol
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from uadbids.bids.files import write_bytes
-from uadbids.reports.plots import COLOURS, STYLE, as_svg
+from uadbids.reports.plots import COLOURS, STYLE, save_svg
 
 MARKERS = "osD^"
 
@@ -51,4 +50,4 @@ def draw_costs(
         for axes in (seconds, memory, study_seconds, study_memory):
             axes.grid(alpha=0.3)
             axes.set(xlim=(0, 1.08 * axes.dataLim.x1), ylim=(0, 1.1 * axes.dataLim.y1))
-        write_bytes(out, as_svg(figure).encode())
+        save_svg(figure, out)

@@ -99,9 +99,9 @@ class Way:
 
 
 def _whole_numbers(data: np.ndarray, path: Path) -> np.ndarray:
-    numbers = np.round(data) if data.dtype.kind == "f" else data
+    numbers = np.round(data)
     with np.errstate(invalid="ignore"):
-        apart = np.abs(data - numbers) if data.dtype.kind == "f" else np.zeros(1)
+        apart = np.abs(data - numbers)
     if not np.isfinite(apart).all() or apart.max() > _ROUNDING or numbers.min() < 0:
         raise ScanError(
             f"{path}: a mask holds whole numbers from 0 on, this holds others (probabilities?); "

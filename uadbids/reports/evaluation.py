@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from uadbids.bids.files import write_bytes
 from uadbids.reports.layout import new_environment
-from uadbids.reports.plots import COLOURS, STYLE, as_svg
+from uadbids.reports.plots import COLOURS, STYLE, save_svg
 
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 # A scan without lesions, or without findings, has no place on a logarithmic axis but this.
@@ -45,42 +44,28 @@ class EvaluationReport:
 
 def write_evaluation_page(out: Path, report: EvaluationReport) -> Path:
     """Write the page (HTML) and, in ``figures`` beside it, its figures."""
-    figures = {}
-    if report.curves:
-        figures["precision_recall"] = _draw(report, _precision_recall)
-    figures["volumes"] = _draw(report, _volumes)
-    (out.parent / "figures").mkdir(parents=True, exist_ok=True)
-    for name, svg in figures.items():
-        _write(out.parent / "figures" / f"{name}.svg", svg)
-    page = _environment().get_template("evaluation.html.j2")
-    return _write(
-        out,
-        page.render(
-            report=report,
-            references=_references(report),
-            figures=list(figures),
-            thirds=any(row.get("lesion_third") for row in report.rows),
-            shown=[row for row in report.rows if row["method"] == report.model],
-        ),
-    )
-
-
-def _write(out: Path, text: str) -> Path:
-    write_bytes(out, text.encode())
-    return out
-
-
-def _environment() -> Environment:
+    panels = {"precision_recall": _precision_recall} if report.curves else {}
+    panels["volumes"] = _volumes
+    for name, panel in panels.items():
+        _draw(report, panel, out.parent / "figures" / f"{name}.svg")
     environment = new_environment()
     environment.filters |= {"number": _number, "with_sd": _with_sd, "words": _words}
-    return environment
+    page = environment.get_template("evaluation.html.j2").render(
+        report=report,
+        references=_references(report),
+        figures=list(panels),
+        thirds=any(row.get("lesion_third") for row in report.rows),
+        shown=[row for row in report.rows if row["method"] == report.model],
+    )
+    write_bytes(out, page.encode())
+    return out
 
 
 def _references(report: EvaluationReport) -> list[str]:
     return list(dict.fromkeys(row["reference"] for row in report.rows))
 
 
-def _draw(report: EvaluationReport, panel: Any) -> str:
+def _draw(report: EvaluationReport, panel: Any, out: Path) -> None:
     """Draw one panel for each reference; the same figures give the same bytes."""
     references = _references(report)
     with rc_context(STYLE):
@@ -91,7 +76,7 @@ def _draw(report: EvaluationReport, panel: Any) -> str:
             panel(axes, report, reference)
             axes.set_title(f"against {reference}", fontsize=10)
             axes.grid(alpha=0.3)
-        return as_svg(figure)
+        save_svg(figure, out)
 
 
 def _precision_recall(axes: Axes, report: EvaluationReport, reference: str) -> None:

@@ -57,11 +57,6 @@ def write_group_page(out: Path, report: GroupReport) -> Path:
     return out
 
 
-def is_marked(row: Mapping[str, Any]) -> bool:
-    """Whether a scan asks to be looked at."""
-    return bool(row["flags"] or row["warnings"])
-
-
 def _data(report: GroupReport, shown: Sequence[Column]) -> dict[str, Any]:
     """Give the script columns of values: names of fields in 5,000 rows would be a megabyte."""
     rows = report.rows
@@ -123,6 +118,6 @@ def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {
         "Scans": len(rows),
         "Participants": len({row["participant_id"] for row in rows}),
-        "With a flag or warning": sum(map(is_marked, rows)),
+        "With a flag or warning": sum(bool(row["flags"] or row["warnings"]) for row in rows),
         "Without any finding": sum(row["finding_count"] == 0 for row in rows),
     }

@@ -6,9 +6,8 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from uadbids.bids.files import write_bytes
 from uadbids.model.calibration import Calibration
-from uadbids.reports.plots import COLOURS, STYLE, as_svg
+from uadbids.reports.plots import COLOURS, STYLE, save_svg
 from uadbids.reports.slices import FloatArray
 
 _BINS = 60
@@ -45,8 +44,7 @@ def draw_histogram(
         )
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-        write_bytes(out, as_svg(figure).encode())
-    return out
+        return save_svg(figure, out)
 
 
 def _drawn(volumes: np.ndarray) -> np.ndarray:

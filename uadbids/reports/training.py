@@ -12,11 +12,11 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from uadbids.bids.files import write_bytes
 from uadbids.reports.panels import colour_maximum, grey, heat, panels, window
-from uadbids.reports.plots import STYLE, as_svg
+from uadbids.reports.plots import STYLE, save_svg
 from uadbids.reports.slices import AXIAL, Volume, bounding_box, spread
 from uadbids.reports.svg import ColourBar, Row, Sheet, write_sheet
 
@@ -74,9 +74,7 @@ def draw_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], out: Path)
         for axis in axes[len(shown) :]:
             axis.set_axis_off()
         _draw_legend(figure, list(histories))
-        drawn = as_svg(figure)
-    write_bytes(out, drawn.encode())
-    return out
+        return save_svg(figure, out)
 
 
 def draw_reconstructions(
@@ -136,8 +134,6 @@ def _look(number: int) -> tuple[str, Any]:
 
 
 def _draw_legend(figure: Figure, names: Sequence[str]) -> None:
-    from matplotlib.lines import Line2D
-
     entries = [
         Line2D([], [], color=_look(number)[0], linestyle=_look(number)[1], label=name)
         for number, name in enumerate(names)
