@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uadbids.model.grid import TEMPLATE_SHAPE, Crop
+from uadbids.model.grid import Crop
 
 triples = st.tuples(*[st.integers(1, 9)] * 3)
 crops = st.builds(Crop, start=st.tuples(*[st.integers(-12, 12)] * 3), shape=triples)
@@ -41,11 +41,6 @@ def test_affine_leaves_its_input_alone():
     affine = np.eye(4)
     Crop((1, 2, 3), (4, 4, 4)).affine(affine)
     np.testing.assert_array_equal(affine, np.eye(4))
-
-
-def test_centred_crop_of_the_template_is_symmetric():
-    assert Crop.centred(TEMPLATE_SHAPE, (160, 192, 80)) == Crop((5, 6, 45), (160, 192, 80))
-    assert Crop.centred((10, 10, 10), (16, 12, 10)).start == (-3, -1, 0)
 
 
 def test_impossible_boxes_are_refused():

@@ -1,7 +1,7 @@
-"""Symmetric crop and pad between the template grid and the grid that a model sees."""
+"""Crop and pad between the template grid and the grid that a model sees."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +27,6 @@ class Crop:
     def __post_init__(self) -> None:
         if len(self.start) != 3 or len(self.shape) != 3 or min(self.shape) < 1:
             raise ValueError(f"A crop needs 3 starts and 3 positive sizes: {self}.")
-
-    @classmethod
-    def centred(cls, full_shape: Triple, shape: Triple) -> Self:
-        """Box of the given shape in the middle of a grid; larger axes are padded evenly."""
-        x, y, z = ((full - size) // 2 for full, size in zip(full_shape, shape, strict=True))
-        return cls(start=(x, y, z), shape=shape)
 
     def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Cut the box out of an array (X, Y, Z), zeros where it hangs over: a new array."""

@@ -37,25 +37,11 @@ def _median(values: Tensor) -> Tensor:
 def reader_inputs(
     volume: Tensor, brain: Tensor, reconstruction: Tensor | None, seen: Box, normal: Tensor
 ) -> Tensor:
-    """Robust z, residual in robust z, what is reconstructed, what is normal.
+    """Robust z, residual in robust z, what is reconstructed, what is normal: float32, (4, X, Y, Z).
 
-    Parameters
-    ----------
-    volume : Tensor, shape (X, Y, Z)
-        Intensities in [0, 1].
-    brain : Tensor of bool, shape (X, Y, Z)
-        Brain mask.
-    reconstruction : Tensor or None
-        That of the part `seen` alone; None if there is none.
-    seen : tuple of slice
-        The part of the grid that the VAE sees.
-    normal : Tensor, shape (X, Y, Z)
-        How bright grey matter normally is (robust z).
-
-    Returns
-    -------
-    Tensor of float32, shape (4, X, Y, Z)
-        All in units of 4 robust z but the third, which is 0 or 1.
+    All are in units of 4 robust z but the third, which is 0 or 1. The volume (X, Y, Z) is in
+    [0, 1]; the reconstruction is that of `seen` alone, the part of the grid that the VAE sees (None
+    if there is none); `normal` is how bright grey matter normally is (robust z).
     """
     median, spread = tissue_level(volume, brain)
     z = ((volume - median) / spread).clamp(LOWEST, HIGHEST)
