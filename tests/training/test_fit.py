@@ -16,7 +16,7 @@ from uadbids.model.config import AugmentConfig, TrainConfig, VAEConfig
 from uadbids.model.vae import VAE, as_images
 from uadbids.training.checkpoint import load_checkpoint
 from uadbids.training.fit import Sample, fit, uses_bfloat16
-from uadbids.training.samples import loss_weight, pick, stack
+from uadbids.training.samples import as_batch, loss_weight, pick
 
 SHAPE = (16, 16, 16)
 DENSE = VAEConfig(3, "dense", SHAPE, channels=(4, 8), latent=8)
@@ -265,7 +265,7 @@ def test_left_out_voxels_have_no_weight_and_the_background_little(scans):
     volume, mask, _ = scans[0]
     weight = torch.ones(SHAPE, dtype=torch.uint8)
     weight[6:10, 6:10, 6:10] = 0
-    batch = stack([Sample(volume, mask, weight)], torch.device("cpu"))
+    batch = as_batch(Sample(volume, mask, weight), torch.device("cpu"))
     weights = loss_weight(batch)[0, 0]
     assert not weights[6:10, 6:10, 6:10].any()
     assert (weights[mask & (weight > 0)] == 1.0).all()
@@ -275,10 +275,10 @@ def test_left_out_voxels_have_no_weight_and_the_background_little(scans):
 def test_bytes_and_fractions_give_the_same_batch_without_background(scans):
     volume, mask, weight = scans[0]
     cpu = torch.device("cpu")
-    as_bytes = stack([Sample(volume, mask, weight)], cpu)
-    as_floats = stack([Sample(volume / 255.0, mask, weight)], cpu)
+    as_bytes = as_batch(Sample(volume, mask, weight), cpu)
+    as_floats = as_batch(Sample(volume / 255.0, mask, weight), cpu)
     torch.testing.assert_close(as_bytes.volume, as_floats.volume)
-    dirty = stack([Sample(torch.full_like(volume, 9), mask, weight)], cpu)
+    dirty = as_batch(Sample(torch.full_like(volume, 9), mask, weight), cpu)
     assert not dirty.volume[0, 0][~mask].any()
 
 

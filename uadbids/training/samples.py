@@ -41,17 +41,12 @@ def fingerprint(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()
 
 
-def stack(samples: Sequence[Sample], device: torch.device) -> Batch:
-    """One float batch (B, 1, X, Y, Z) of samples of one shape and type; background set to 0."""
-
-    def stacked(tensors: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(tensors)).unsqueeze(1).to(device).float()
-
-    volumes = [s.volume for s in samples]
-    scale = 1.0 if volumes[0].is_floating_point() else 1.0 / 255.0
-    mask = stacked([s.mask for s in samples])
-    weight = stacked([s.weight > 0 for s in samples])
-    return Batch(stacked(volumes) * scale * mask, mask, weight)
+def as_batch(sample: Sample, device: torch.device) -> Batch:
+    """One sample as floats, (1, 1, X, Y, Z); background set to 0."""
+    tensors = (sample.volume, sample.mask, sample.weight > 0)
+    volume, mask, weight = (tensor[None, None].to(device).float() for tensor in tensors)
+    scale = 1.0 if sample.volume.is_floating_point() else 1.0 / 255.0
+    return Batch(volume * scale * mask, mask, weight)
 
 
 def loss_weight(batch: Batch) -> Tensor:
@@ -85,7 +80,7 @@ def draw_batch(
     chosen = world.share(pick(len(samples), first, config.batch_size, config.seed))
     generators = tuple(_generator(config.seed, number, world.device) for number in numbers)
     pairs = [
-        _vary(stack([samples[index]], world.device), config, generator)
+        _vary(as_batch(samples[index], world.device), config, generator)
         for index, generator in zip(chosen, generators, strict=True)
     ]
     weights = [loss_weight(clean) for _, clean in pairs]

@@ -7,7 +7,7 @@ import torch
 from uadbids.model.vae import VAE, as_images
 from uadbids.training.distributed import World
 from uadbids.training.losses import ACTIVE_NATS, kl_per_unit
-from uadbids.training.samples import Sample, stack
+from uadbids.training.samples import Sample, as_batch
 
 
 @torch.no_grad()
@@ -24,7 +24,7 @@ def validate(model: VAE, samples: Sequence[Sample], world: World) -> tuple[float
     kl = torch.zeros((config.latent, *code), device=world.device)
     error = torch.zeros(1, device=world.device)
     for sample in samples[world.rank :: world.size]:
-        batch = stack([sample], world.device)
+        batch = as_batch(sample, world.device)
         inputs = as_images(config, batch.volume)
         output = model(inputs)
         inside = as_images(config, batch.mask * batch.weight) > 0
