@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +47,21 @@ def _group(
 ) -> int:
     console = terminal()
     rows = group_rows(scans)
+    pages = {
+        f"sub-{scan.subject}": options.output_dir / report_path(scan.subject) for scan in scans
+    }
     with writing_to(options.output_dir):
         for name, content in group_tables(rows).items():
             write_bytes(options.output_dir / name, content)
-        card = _card(options.output_dir)
+        found = read_json(options.output_dir / MODEL_CARD)
+        card = found if isinstance(found, dict) else {}
         frequency, notes, broken = _map(options.output_dir, scans, card, console)
         report = GroupReport(
             rows=rows,
             settings=settings_of(rows),
             unfinished=[_unfinished(scan, options.output_dir) for scan in missing],
             unexpected=unexpected,
-            unlinked=_without_page(options.output_dir, scans),
+            unlinked=frozenset(name for name, page in pages.items() if not page.is_file()),
             frequency=frequency,
             notes=notes,
             card=card,
@@ -102,16 +106,6 @@ def _is_wanted(scan: FinishedScan, options: StudyOptions) -> bool:
     return (not participants or scan.subject in participants) and (
         not sessions or scan.session in sessions
     )
-
-
-def _card(output_dir: Path) -> Mapping[str, Any]:
-    card = read_json(output_dir / MODEL_CARD)
-    return card if isinstance(card, dict) else {}
-
-
-def _without_page(output_dir: Path, scans: Iterable[FinishedScan]) -> frozenset[str]:
-    subjects = {scan.subject for scan in scans}
-    return frozenset(f"sub-{s}" for s in subjects if not (output_dir / report_path(s)).is_file())
 
 
 def _unfinished(scan: Scan, output_dir: Path) -> Failure:
