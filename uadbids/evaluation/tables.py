@@ -74,15 +74,16 @@ def score_case(
         "scan": case.scan.name,
     }
     for method in methods:
-        scores = _scores(case, method)
-        if scores is None:
+        if case.side is None and not method.is_model:
             continue
+        on_template = None if case.side is None else method.scores(case.side)
+        scores = _scores(case, method, on_template)
         for reference, truth in case.references.items():
             quality, curve = map_figures(scores, truth, case.brain | truth)
             curves.append(Curve(reference, method.name, curve))
             extra = {**about, **quality, **_on_template(case, reference, method)}
             wanted = [p for p in plans if (p.reference, p.method) == (reference, method.name)]
-            for plan, found in _findings(case, method, wanted):
+            for plan, found in _findings(case, method, on_template, wanted):
                 key = dict(zip(KEY, (reference, method.name, plan.kind), strict=True))
                 figures = mask_figures(found, truth, case.brain, case.spacing)
                 threshold = plan.thresholds[case.scan.name]
@@ -94,27 +95,25 @@ def score_case(
     return rows, curves
 
 
-def _scores(case: Case, method: Method) -> np.ndarray | None:
+def _scores(case: Case, method: Method, on_template: np.ndarray | None) -> np.ndarray:
     """Map on the grid of the evaluation, lowest where nobody looks: the same for all methods."""
-    if case.side is None:
-        return case.anomaly if method.is_model else None
-    values = case.anomaly if method.is_model else case.values(method.scores(case.side))
+    if case.side is None or on_template is None:
+        return case.anomaly
+    values = case.anomaly if method.is_model else case.values(on_template)
     lowest = float(values.min()) - 1.0
     return np.where(case.labels(case.side.examined), values, np.float32(lowest))
 
 
 def _findings(
-    case: Case, method: Method, plans: Sequence[Plan]
+    case: Case, method: Method, on_template: np.ndarray | None, plans: Sequence[Plan]
 ) -> Iterator[tuple[Plan, np.ndarray]]:
-    on_template = None
     for plan in plans:
         threshold = plan.thresholds.get(case.scan.name)
         if threshold is None:
             continue
         if plan.kind == LABEL_FREE and method.is_model:
             yield plan, case.found
-        elif case.side is not None:
-            on_template = method.scores(case.side) if on_template is None else on_template
+        elif case.side is not None and on_template is not None:
             yield plan, case.labels(case.side.findings(on_template, threshold, method.boundary))
 
 
