@@ -11,7 +11,6 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import cc3d
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
@@ -19,6 +18,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from uadbids.errors import ScanError
+from uadbids.preproc.values import from_zero
 
 # Two headers that place a voxel further apart than this do not describe one position.
 GEOMETRY_TOLERANCE_MM = 0.1
@@ -26,8 +26,6 @@ GEOMETRY_TOLERANCE_MM = 0.1
 MASK_TOLERANCE_MM = 0.5
 # ANTs refuses direction cosines that are not orthonormal; a shear this small is rounding.
 SHEAR_TOLERANCE = 0.01
-# More holes than this inside the head cannot be a scanner's background.
-LARGEST_HOLE_FRACTION = 1e-4
 SMALLEST_MATRIX = 8
 # A head at 0.5 mm has 512 x 512 x 400. More would take more memory than the model itself.
 MOST_VOXELS = 2**27
@@ -69,14 +67,8 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
     sha256 = file_digest(in_file).hex()
     data = _read(image, in_file)
     affine, source, warnings = _geometry(image, in_file)
-    data, filled = _finite(data, in_file)
-    if filled:
-        warnings.append(f"{filled} background voxels that were not numbers were set to the minimum")
-    low, high = float(data.min()), float(data.max())
-    if low == high:
-        raise ScanError(f"{in_file}: every voxel has the value {low:g}; there is no image in it")
-    # N4 works on logarithms, and a z-scored image has its background below 0.
-    data -= min(low, 0.0)
+    data, n_set_to_air, doubts = from_zero(data, in_file)
+    warnings += doubts
 
     canonical = nib.as_closest_canonical(nib.Nifti1Image(data, affine))
     out = nib.Nifti1Image(np.asfortranarray(canonical.dataobj), canonical.affine)
@@ -89,6 +81,7 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
         "SourceVoxelSizeMm": [round(float(v), 4) for v in voxel_sizes(affine)],
         "SourceOrientation": "".join(nib.aff2axcodes(affine)),
         "SourceGeometry": source,
+        **({"SourceVoxelsSetToAir": n_set_to_air} if n_set_to_air else {}),
         "Warnings": warnings,
         "Flags": ["header"] if warnings else [],
     }
@@ -123,13 +116,6 @@ def on_grid_of(conformed: Path, mask_file: Path) -> np.ndarray:
             f"{mask_file}: the mask does not lie on the grid of its scan; resample it first"
         )
     return np.asarray(mask.dataobj) > 0
-
-
-def on_faces(shape: tuple[int, ...]) -> np.ndarray:
-    """Return True in the outermost voxels of an image, where no head is."""
-    faces = np.ones(shape, dtype=bool)
-    faces[1:-1, 1:-1, 1:-1] = False
-    return faces
 
 
 def file_digest(path: Path) -> bytes:
@@ -263,22 +249,3 @@ def _distance(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> 
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1).T
     gap = apply_affine(first, corners) - apply_affine(second, corners)
     return float(np.linalg.norm(gap, axis=1).max())
-
-
-def _finite(data: np.ndarray, in_file: Path) -> tuple[np.ndarray, int]:
-    """Fill not-a-number voxels of the background; refuse an image that has them in the head."""
-    bad = ~np.isfinite(data)
-    n_bad = int(bad.sum())
-    if n_bad == 0:
-        return data, 0
-    if n_bad == bad.size:
-        raise ScanError(f"{in_file}: no voxel holds a finite number")
-    labels = cc3d.connected_components(bad, connectivity=6)
-    inside = bad & ~np.isin(labels, np.unique(labels[on_faces(bad.shape)]))
-    if inside.sum() > LARGEST_HOLE_FRACTION * (bad.size - n_bad):
-        raise ScanError(
-            f"{in_file}: {int(inside.sum())} voxels inside the image are not finite numbers; "
-            "convert the scan again"
-        )
-    data[bad] = data[~bad].min()
-    return data, n_bad
