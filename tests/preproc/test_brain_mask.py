@@ -1,7 +1,9 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from heads import without_skull
 from uadbids.errors import ScanError, UsageError
 from uadbids.preproc.brain_mask import choose_method, extract_brain, mirror_consistent
 from uadbids.preproc.conform import conform
@@ -164,3 +166,56 @@ def test_deepbet_on_an_image_without_a_head_tells_the_file(save, tmp_path):
     blank[16, 16, 16] = 1
     with pytest.raises(ScanError, match=r"blank.nii: deepbet found no brain"):
         extract_brain(save(blank, name="blank.nii"), tmp_path / "out.nii.gz", method="deepbet")
+
+
+# --- scans without skull, as tools leave them
+
+
+@pytest.fixture(scope="module")
+def brain(example_flair):
+    """The example's brain, cut out roughly, its mask and its affine."""
+    image = nib.load(example_flair)
+    data = without_skull(np.asarray(image.dataobj, dtype=np.float32))[::2, ::2]
+    return data, data > 0, image.affine @ np.diag([2, 2, 1, 1])
+
+
+def moved(data, **how):
+    return ndimage.shift(data, (0.4, 0.3, 0.2), **how)
+
+
+def scored(data, brain):
+    return (data - data[brain].mean()) / data[brain].std()
+
+
+STRIPPED = {
+    "as it is": lambda data, brain: data,
+    "cubic": lambda data, brain: moved(data, order=3),
+    "quintic": lambda data, brain: moved(data.astype(float), order=5),
+    "cubic, whole numbers": lambda data, brain: moved(data, order=3).astype(np.int16),
+    "linear": lambda data, brain: moved(data, order=1),
+    "noise": lambda data, brain: data + np.random.default_rng(0).normal(0, 2, data.shape),
+    "z-scored and moved": lambda data, brain: moved(scored(data, brain), order=3, mode="nearest"),
+    "z-scored, background 0": lambda data, brain: np.where(brain, scored(data, brain), 0),
+    "background -1024": lambda data, brain: np.where(brain, data, -1024),
+    "background 1000": lambda data, brain: np.where(brain, data, 1000),
+}
+
+
+@pytest.mark.parametrize("how", STRIPPED)
+def test_the_background_need_not_be_one_value(how, brain, save, tmp_path):
+    data, inside, affine = brain
+    image = STRIPPED[how](data, inside)
+    conform(save(image.astype(np.float32), affine), tmp_path / "conformed.nii")
+    facts = extract_brain(tmp_path / "conformed.nii", tmp_path / "mask.nii", method="none")
+    true = nib.as_closest_canonical(nib.Nifti1Image(inside.astype(np.uint8), affine))
+    true = np.asarray(true.dataobj) > 0
+    found = np.asarray(nib.load(tmp_path / "mask.nii").dataobj) > 0
+    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.94
+    volume = inside.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000
+    assert facts["BrainVolumeMl"] == pytest.approx(volume, rel=0.11)
+
+
+def test_a_head_that_passes_for_a_brain_is_refused(example_flair, tmp_path):
+    conform(example_flair, tmp_path / "conformed.nii")
+    with pytest.raises(ScanError, match=r"\d+ ml differ from the background, more than any brain"):
+        extract_brain(tmp_path / "conformed.nii", tmp_path / "mask.nii", method="none")

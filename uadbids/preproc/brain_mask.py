@@ -14,12 +14,17 @@ import torch
 from scipy import ndimage
 
 from uadbids.errors import ScanError, UsageError
-from uadbids.preproc.conform import on_faces, on_grid_of
+from uadbids.preproc.conform import on_grid_of
 from uadbids.preproc.hd_bet import run_hd_bet
+from uadbids.preproc.values import on_faces
 
 Method = Literal["hd-bet", "deepbet", "mask", "none"]
 
 SMALLEST_ML = 50.0
+_LARGEST_ML = 2200.0
+# Median deviations of the background, share of the brightest of the image, and ratio of volumes:
+# in 8 scans on one level, what differs from it at all is at most 1.05 times what differs clearly.
+_NOISES, _FAINT, _HALO = 8.0, 0.1, 1.08
 # Half the thickness of what two masks may differ by.
 _AGREE_MM = 2.0
 # Smaller pieces are no scalp.
@@ -102,8 +107,8 @@ def extract_brain(
     elif method == "mask":
         mask = on_grid_of(in_file, _needed(given_mask, f"{in_file}: a brain mask"))
     else:
-        mask = _not_background(image)
-    volume = float(mask.sum() * np.prod(image.header.get_zooms()[:3]) / 1000)
+        mask = _not_background(image, in_file)
+    volume = _millilitres(mask, image)
     if volume < SMALLEST_ML:
         raise ScanError(
             f"{in_file}: {method} found no brain ({volume:.0f} ml); look at the image, or give "
@@ -156,7 +161,7 @@ def mirror_consistent(
     doubtful = np.asarray(cc3d.dust(doubtful, threshold=smallest, connectivity=26)) > 0
     if not doubtful.any():
         return mask
-    return np.asarray(cc3d.largest_k(mask & ~doubtful, k=1, connectivity=6)) > 0
+    return _largest(mask & ~doubtful)
 
 
 def _needed(path: Path | None, what: str) -> Path:
@@ -165,8 +170,39 @@ def _needed(path: Path | None, what: str) -> Path:
     return path
 
 
-def _not_background(image: nib.Nifti1Image) -> np.ndarray:
-    """Take the largest piece of what differs from the value that fills the image's faces."""
+def _not_background(image: nib.Nifti1Image, in_file: Path) -> np.ndarray:
+    """Take the largest piece of what differs from the background on the image's faces."""
     data = np.asarray(image.dataobj, dtype=np.float32)
-    background = float(np.median(data[on_faces(data.shape)]))
-    return np.asarray(cc3d.largest_k(data != background, k=1, connectivity=6)) > 0
+    edge = data[on_faces(data.shape)]
+    background = float(np.median(edge))
+    noise = float(np.median(np.abs(edge - background)))
+    away = data - background
+    differs = _largest(away != 0)
+    faint = _FAINT * float(np.quantile(np.abs(away), 0.99))
+    beyond = away[np.abs(away) > faint]
+    brighter = float((beyond > 0).mean()) if beyond.size else 1.0
+    if 0.05 < brighter < 0.95:
+        # A z-scored brain on 0 has values on both sides of its background.
+        away, faint = np.abs(away), faint / 5
+    elif brighter < 0.5:
+        away = -away
+    faint = max(_NOISES * noise, faint)
+    clear = ndimage.binary_fill_holes(_largest(away > faint))
+    # Else a brain on one level keeps its darkest fluid.
+    mask = differs if differs.sum() <= _HALO * clear.sum() else clear
+    volume = _millilitres(mask if mask is differs else _largest(away > faint / 2), image)
+    if volume > _LARGEST_ML:
+        raise ScanError(
+            f"{in_file}: {volume:.0f} ml differ from the background, more than any brain: this is "
+            "not skull-stripped, or its background is no background; correct SkullStripped in the "
+            "sidecar, or choose another --skull-strip"
+        )
+    return mask
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    return np.asarray(cc3d.largest_k(mask, k=1, connectivity=6)) > 0
+
+
+def _millilitres(mask: np.ndarray, image: nib.Nifti1Image) -> float:
+    return float(mask.sum() * np.prod(image.header.get_zooms()[:3]) / 1000)
