@@ -167,6 +167,23 @@ def test_a_brain_whose_lower_part_is_missing_is_looked_at_again(template, save, 
 
 
 @pytest.mark.slow
+def test_spikes_do_not_move_a_scan(example, template, tmp_path):
+    image, brain = (nib.load(example[key]) for key in ("corrected", "brain"))
+    data, inside = np.asarray(image.dataobj).copy(), np.argwhere(np.asarray(brain.dataobj) > 0)
+    points = brain_points(template)
+
+    def place(name):
+        nib.Nifti1Image(data, image.affine).to_filename(tmp_path / "scan.nii")
+        xfm, affine = tmp_path / f"{name}.txt", tmp_path / "affine.txt"
+        register(tmp_path / "scan.nii", example["brain"], xfm, affine, template, PreprocConfig())
+        return apply_transform(xfm, points)
+
+    before = place("before")
+    data[tuple(inside[np.random.default_rng(0).choice(len(inside), 30, replace=False)].T)] = 7100
+    assert np.linalg.norm(place("after") - before, axis=1).max() < 1.5
+
+
+@pytest.mark.slow
 def test_another_header_of_the_same_scan_gives_the_same_place(example, template, tmp_path):
     """The example turned by 12 degrees and shifted by 20 mm lands where it lands unturned."""
     move = rigid((9, -6, 5), (12, -14, 8))

@@ -21,6 +21,8 @@ from uadbids.preproc.template import Template
 
 POINT_STEP = 997
 """Every how many voxels of the template's brain the rigid fit looks."""
+# Ratio of a brain's brightest voxel to the 99.9th percentile; 1.1 to 2.2 in 9 scans.
+_SPIKE = 3.0
 # Below this `similarity.Neighbours.gain` a pose is looked at again.
 DOUBTFUL_GAIN = 1.2
 
@@ -78,7 +80,7 @@ def register(
     """
     fixed, coarse = _coarse(template, config.registration_spacing_mm)
     mask = ants.image_read(str(mask_file), pixeltype="float")
-    moving = ants.image_read(str(in_file), pixeltype="float") * mask
+    moving = _without_spikes(ants.image_read(str(in_file), pixeltype="float") * mask, mask)
     with TemporaryDirectory() as folder:
         try:
             found = ants.registration(fixed, moving, outprefix=f"{folder}/", **_SEARCH)
@@ -106,6 +108,15 @@ def register(
         "RegistrationOverlap": round(overlap, 3),
         "RegistrationAngleDegrees": round(float(angle), 2),
     }
+
+
+def _without_spikes(image: ants.ANTsImage, mask: ants.ANTsImage) -> ants.ANTsImage:
+    """Clip single bright voxels: mutual information divides the range of values into few bins."""
+    values = image.numpy()
+    top = float(np.percentile(values[mask.numpy() > 0], 99.9))
+    if values.max() <= _SPIKE * top:
+        return image
+    return image.new_image_like(np.minimum(values, top))
 
 
 @cache
