@@ -10,7 +10,7 @@ import pytest
 from uadbids.bids import tables
 from uadbids.bids.dataset import write_dataset
 from uadbids.bids.derivatives import write_scan
-from uadbids.bids.files import read_tsv
+from uadbids.bids.foreign import read_tsv
 from uadbids.bids.query import find_scans
 from uadbids.bids.tables import write_tables
 

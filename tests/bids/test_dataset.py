@@ -12,7 +12,7 @@ from uadbids.bids.dataset import (
     write_dataset,
 )
 from uadbids.bids.derivatives import write_scan
-from uadbids.bids.files import read_tsv
+from uadbids.bids.foreign import read_tsv
 from uadbids.bids.names import derivative_path
 from uadbids.bids.query import find_scans
 from uadbids.errors import UsageError

@@ -13,7 +13,8 @@ from uadbids.bids.derivatives import (
     verify_scan,
     write_scan,
 )
-from uadbids.bids.files import file_sha256, read_tsv
+from uadbids.bids.files import file_sha256
+from uadbids.bids.foreign import read_tsv
 from uadbids.bids.names import DERIVATIVES, derivative_path, figure_path
 from uadbids.bids.query import find_scans
 from uadbids.bids.scan import Scan

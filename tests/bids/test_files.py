@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from uadbids.bids.files import (
     ABANDONED_SECONDS,
     read_json,
-    read_tsv,
     replace_together,
     temporary_name,
     tsv_bytes,
     write_bytes,
 )
+from uadbids.bids.foreign import read_tsv
 
 text = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1)
 

@@ -1,3 +1,5 @@
+import nibabel as nib
+import numpy as np
 import pytest
 
 from uadbids.bids.masks import BRAIN, LESIONS, find_mask
@@ -87,3 +89,20 @@ def test_a_dataset_without_sessions_works_too(make_raw, save_image):
     path = save_image(root / "sub-01/anat/sub-01_label-lesion_mask.nii.gz")
     (scan,) = find_scans(root)
     assert find_mask(root, scan, LESIONS) == path
+
+
+def test_a_mask_off_the_grid_of_its_scan_makes_nothing_ambiguous(root, scan, save_image):
+    fits = save_image(root / f"derivatives/a/{ANAT}/sub-01_ses-1_label-brain_mask.nii.gz")
+    other = save_image(root / f"derivatives/b/{ANAT}/sub-01_ses-1_label-brain_mask.nii.gz")
+    with pytest.raises(UsageError, match="more than one mask fits"):
+        find_mask(root, scan, BRAIN)
+    for shape, affine in (((4, 4, 5), np.eye(4)), ((4, 4, 4), np.diag([1, 1, 2, 1]))):
+        nib.Nifti1Image(np.ones(shape, np.uint8), affine).to_filename(other)
+        assert find_mask(root, scan, BRAIN) == fits
+    # The order of the voxels does not matter.
+    turned = nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)).as_reoriented(
+        np.array([[1, -1], [0, 1], [2, 1]])
+    )
+    turned.to_filename(other)
+    with pytest.raises(UsageError, match="more than one mask fits"):
+        find_mask(root, scan, BRAIN)

@@ -1,3 +1,5 @@
+import hashlib
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -90,6 +92,13 @@ def test_a_given_mask_is_put_in_the_order_of_the_conformed_scan(
     found = np.asarray(nib.load(tmp_path / "out.nii.gz").dataobj) > 0
     np.testing.assert_array_equal(found, inside[::-1, ::-1])
     assert facts["BrainMaskMethod"] == "mask"
+    assert facts["BrainMaskSource"] == given.name
+    assert facts["BrainMaskSHA256"] == hashlib.sha256(given.read_bytes()).hexdigest()
+    place = tmp_path / "derivatives" / "x" / "sub-1" / "anat" / "sub-1_label-brain_mask.nii"
+    place.parent.mkdir(parents=True)
+    given.rename(place)
+    facts = extract_brain(stripped, tmp_path / "out.nii.gz", method="mask", given_mask=place)
+    assert facts["BrainMaskSource"] == "derivatives/x/sub-1/anat/sub-1_label-brain_mask.nii"
 
 
 def test_a_given_mask_on_another_grid_is_refused(stripped, save, affine_of, tmp_path):

@@ -249,6 +249,32 @@ def test_a_file_cut_short_is_told(name, kept, save, tmp_path):
         conform(path, tmp_path / "out.nii.gz")
 
 
+def test_a_file_whose_name_and_packing_disagree_says_what_to_do(save, tmp_path):
+    path = save(numbered()).rename(tmp_path / "plain.nii.gz")
+    with pytest.raises(ScanError, match=r"\(it is not packed by gzip: rename it to .nii\)"):
+        conform(path, tmp_path / "out.nii.gz")
+    path = save(numbered(), name="scan.nii.gz").rename(tmp_path / "packed.nii")
+    with pytest.raises(ScanError, match=r"\(it is packed by gzip: rename it to .nii.gz\)"):
+        conform(path, tmp_path / "out.nii.gz")
+
+
+@pytest.mark.parametrize(("code", "unit", "factor"), [(1, "metre", 1e-3), (3, "micron", 1e3)])
+def test_other_units_than_millimetres_are_named(code, unit, factor, save, rewrite_header):
+    path = save(numbered(), np.diag([factor, factor, 3 * factor, 1]))
+    rewrite_header(path, xyzt_units=code)
+    with pytest.raises(
+        ScanError, match=rf"voxels of .* {unit}; write sform and voxel"
+    ):
+        conformed(path)
+    path = save(numbered(), np.diag([1, 1, 3, 1]))
+    rewrite_header(path, xyzt_units=code)
+    image, facts = conformed(path)
+    assert facts["Warnings"] == [
+        f"the header gives voxels of 1 x 1 x 3 {unit}; they were taken as mm"
+    ]
+    np.testing.assert_allclose(image.header.get_zooms(), (1, 1, 3))
+
+
 def test_another_format_is_told(tmp_path):
     nib.MGHImage(numbered(), np.eye(4)).to_filename(tmp_path / "scan.mgz")
     with pytest.raises(ScanError, match="not a NIfTI image; convert it"):

@@ -75,8 +75,8 @@ NO_OBJECT = (
     '{"Name": "Study", "BIDSVersion": "1.10.0"}.'
 )
 NO_FLAIR = (
-    "uadbids: No FLAIR image (sub-*/[ses-*/]anat/*_FLAIR.nii[.gz]) in ROOT fits the labels and "
-    "filters that were given; check them, or the names of the files."
+    "uadbids: There is no FLAIR image (sub-*/[ses-*/]anat/*_FLAIR.nii[.gz]) in ROOT; check the "
+    "names of the files (sub-01: it has no FLAIR image (anat holds sub-01_T1w.nii.gz))."
 )
 CLOSED = (
     "uadbids: The folder ROOT/{} cannot be read (ERROR): repair the link or the permissions, or "

@@ -13,7 +13,7 @@ import pandas as pd
 
 from uadbids.api.single import Image
 from uadbids.bids.derivatives import finished_scans
-from uadbids.bids.files import read_tsv
+from uadbids.bids.foreign import read_tsv
 from uadbids.bids.names import derivative_path
 from uadbids.bids.sidecar import COMPONENT_COLUMNS
 from uadbids.errors import UsageError

@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from uadbids.bids.files import json_bytes, read_json, write_bytes
+from uadbids.bids.files import json_bytes, write_bytes
+from uadbids.bids.foreign import read_json
 from uadbids.bids.names import TEMPLATE_MASK, TEMPLATE_SPACE, TEMPLATE_T1W
 from uadbids.bids.tables import description_tables, write_tables
 from uadbids.errors import UsageError

@@ -126,27 +126,11 @@ def json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def load_json(path: Path) -> Any:
-    """Read JSON that may be anybody's.
-
-    Raises
-    ------
-    OSError, ValueError
-        If it cannot be read, or is no JSON.
-    """
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no file")  # a pipe would be waited for without end
+def read_json(path: Path) -> Any:
+    """Read JSON of ours, or ``None`` when the file is missing or holds something else."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError("its brackets are nested too deeply") from error
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON, or ``None`` when the file is missing or holds something else."""
-    try:
-        return load_json(path)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -164,13 +148,3 @@ def _cell(value: Any) -> str:
     if value is None or value == "" or value != value:
         return "n/a"
     return f"{value:.8g}" if isinstance(value, float) else str(value)
-
-
-def read_tsv(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a BIDS table; none when the file is missing."""
-    try:
-        # Tables of the raw dataset may be in another encoding; labels and numbers survive that.
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except FileNotFoundError:
-        return []
-    return list(csv.DictReader(io.StringIO(text), delimiter="\t"))

@@ -1,25 +1,52 @@
 """The folders of a dataset, looked at before anything in them is read."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from uadbids.bids.files import load_json
+from uadbids.bids.foreign import load_json
+from uadbids.bids.scan import IMAGE_NAME, Scan, parse_entities
 from uadbids.errors import UsageError
 
+# Folders of other measurements hold no FLAIR.
+_OTHER_TYPES = frozenset(
+    "beh dwi eeg fmap func ieeg meg micr motion mrs nirs perf pet".split()  # noqa: SIM905
+)
+_OTHER_SUFFIX = re.compile(
+    r"mask|roi|dseg|probseg|label|T[12]w|T[12]map|T2star\w*|PDw?|PDT2|SWI|UNIT1|angio|MEGRE|MESE"
+)
 
-def check_root(root: Path) -> None:
+
+@dataclass
+class Survey:
+    """What the folders of the participants hold.
+
+    Attributes
+    ----------
+    images : set of Path
+        Files in ``anat`` with the suffix FLAIR.
+    misplaced : list of Scan
+        What looks like a FLAIR and is none by its name or place, with the reason.
+    held : dict
+        Label of a participant -> names of the images in ``anat``.
+    """
+
+    images: set[Path] = field(default_factory=set)
+    misplaced: list[Scan] = field(default_factory=list)
+    held: dict[str, list[str]] = field(default_factory=dict)
+
+
+def check_root(root: Path, note: Callable[[str], None]) -> None:
     """Refuse what is no BIDS dataset.
 
-    Raises
-    ------
-    UsageError
-        If there is no folder, or no dataset_description.json that can be used.
+    UsageError if there is no folder, or no dataset_description.json that can be used.
     """
     if not root.is_dir():
         raise UsageError(f"The BIDS folder {root} does not exist or is not a folder.")
     description = root / "dataset_description.json"
     try:
-        content = load_json(description)
+        content, wrong = load_json(description)
     except FileNotFoundError as error:
         raise UsageError(
             f"{root} is not a BIDS dataset: it has no dataset_description.json. Give the folder "
@@ -34,27 +61,92 @@ def check_root(root: Path) -> None:
             f"{description} must hold an object, as BIDS describes it, such as "
             '{"Name": "Study", "BIDSVersion": "1.10.0"}.'
         )
+    if wrong:
+        note(f"dataset_description.json was read although {wrong}")
 
 
-def check_folders(folders: Iterable[Path], sessions: Sequence[str]) -> None:
-    """Refuse folders that cannot be looked into: whoever walks them would pass over their scans.
+def survey(root: Path, folders: Iterable[Path], sessions: Sequence[str]) -> Survey:
+    """Look for FLAIR images in the folders of participants, all sessions when none are named.
 
-    Raises
-    ------
-    UsageError
-        If the folder of a participant, or one in it for ``anat`` or a session that matters (all
-        when ``sessions`` is empty), cannot be listed.
+    UsageError if the folder of a participant, or one in it for ``anat`` or a session, cannot be
+    listed: whoever walks them would pass over their scans.
     """
-    for inner in (path for folder in folders for path in _listed(folder)):
-        is_wanted = inner.name.startswith("ses-") and (not sessions or inner.name[4:] in sessions)
-        for folder in [*(_listed(inner) if is_wanted else ()), inner]:
-            if folder.name == "anat":
-                _listed(folder)
+    found = Survey()
+    for folder in folders:
+        label = folder.name.removeprefix("sub-")
+        places = [
+            path
+            for path in _listed(folder)
+            if path.name.startswith("ses-") and (not sessions or path.name[4:] in sessions)
+        ]
+        if not sessions:
+            places.append(folder)
+        for place in places:
+            _look_into(place, root, found, found.held.setdefault(label, []))
+    return found
+
+
+def _look_into(place: Path, root: Path, found: Survey, held: list[str]) -> None:
+    """Look at the folder of a participant or session."""
+    for inner in _listed(place):
+        if inner.name.startswith("ses-") or inner.name in _OTHER_TYPES:
+            continue
+        if inner.name == "anat":
+            for path in _listed(inner):
+                held += [path.name] * (".nii" in path.name)
+                if IMAGE_NAME.fullmatch(path.name):
+                    if path.is_dir():
+                        reason = "it is no file: put the image in its place"
+                        found.misplaced.append(_misplaced(path, root, reason))
+                    else:
+                        found.images.add(path)
+                elif better := _better_name(path.name):
+                    reason = f"{path.name} is not a BIDS name of a FLAIR: rename it, to {better}"
+                    found.misplaced.append(_misplaced(path, root, reason))
+            continue
+        for path in (inner, *_listed_if_possible(inner)):
+            if IMAGE_NAME.fullmatch(path.name) or _better_name(path.name):
+                where = path.relative_to(root).as_posix()
+                reason = f"{where} does not lie in {place.relative_to(root)}/anat: move it there"
+                found.misplaced.append(_misplaced(path, root, reason))
+
+
+def _better_name(name: str) -> str:
+    """Suggest a name for what looks like a FLAIR; empty where it does not, or has this name."""
+    stem, dot, ending = name.partition(".nii")
+    if not dot or ending not in ("", ".gz"):
+        return ""
+    parts = [part for part in stem.split("_") if part]
+    entities = [part for part in parts if "-" in part and "dup-" not in part]
+    suffixes = [part for part in parts if part not in entities]
+    text = "".join(suffixes)
+    if "flair" not in text.casefold() or _OTHER_SUFFIX.fullmatch(parts[-1]):
+        return ""
+    rest = re.sub(r"flair|[^0-9a-z]", "", re.sub("T2", "", text), flags=re.IGNORECASE)
+    if rest:
+        place = 1 + any(part.startswith("ses-") for part in entities)
+        entities.insert(place, f"acq-{rest}")
+    return "_".join([*entities, f"FLAIR.nii{ending}"])
+
+
+def _misplaced(path: Path, root: Path, reason: str) -> Scan:
+    folders = path.relative_to(root).parts[:-1]
+    named = parse_entities("_".join(p for p in folders if p.startswith(("sub-", "ses-"))))
+    return Scan(path, named, skip_reason=reason, is_refused=True)
+
+
+def absent(root: Path, label: str, held: Sequence[str], *, is_asked: bool) -> Scan:
+    """Stand for a participant who has no FLAIR."""
+    some = f"{', '.join(sorted(held)[:3])}{', ...' * (len(held) > 3)}" or "no images"
+    reason = f"it has no FLAIR image (anat holds {some})"
+    if any(IMAGE_NAME.fullmatch(name) for name in held):
+        reason = "none of its FLAIR images fits the filter"
+    return Scan(root / f"sub-{label}", {"subject": label}, skip_reason=reason, is_refused=is_asked)
 
 
 def _listed(folder: Path) -> list[Path]:
     try:
-        return list(folder.iterdir())
+        return sorted(folder.iterdir())
     except NotADirectoryError:
         return []
     except OSError as error:
@@ -62,6 +154,13 @@ def _listed(folder: Path) -> list[Path]:
             f"The folder {folder} cannot be read ({error.strerror}): repair the link or the "
             "permissions, or name the participants to examine by --participant-label."
         ) from error
+
+
+def _listed_if_possible(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def known_labels(

@@ -2,15 +2,18 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bids.layout import BIDSLayout, BIDSLayoutIndexer, Query
+from bids.layout import BIDSLayout, Query
 
-from uadbids.bids.files import load_json
-from uadbids.bids.folders import check_folders, check_root, known_labels
+from uadbids.bids.folders import Survey, absent, check_root, known_labels, survey
+from uadbids.bids.foreign import load_json
+from uadbids.bids.ignore import ignored_by
+from uadbids.bids.index import open_index
+from uadbids.bids.inherited import merged
 from uadbids.bids.scan import (
     ENTITIES,
     IMAGE_NAME,
@@ -21,6 +24,8 @@ from uadbids.bids.scan import (
 )
 from uadbids.errors import UsageError
 
+_WANTED = "sub-*/[ses-*/]anat/*_FLAIR.nii[.gz]"
+
 
 def find_scans(
     bids_dir: Path,
@@ -29,6 +34,7 @@ def find_scans(
     session_label: Sequence[str] | None = None,
     filters: Mapping[str, Any] | None = None,
     database_dir: Path | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> list[Scan]:
     """Find every FLAIR of a raw BIDS dataset.
 
@@ -39,13 +45,16 @@ def find_scans(
     filters : Mapping, optional
         What `read_filters` returns: pybids entities, either flat or under ``"flair"``.
     database_dir : Path, optional
-        Folder of a pybids database: read when it exists, else made (of the FLAIRs of the whole
-        dataset). It is not refreshed when the dataset changes.
+        Folder of a pybids database of the whole dataset: made, or made again, where it is not
+        there or does not agree with the folders.
+    note : callable, optional
+        Is given a sentence, once, for whatever had to be mended or left out on the way.
 
     Returns
     -------
     list of Scan
-        Sorted by name; those with a `Scan.skip_reason` are to be reported and left alone.
+        Sorted by name; those with a `Scan.skip_reason` are to be reported and left alone. A
+        participant without a FLAIR is there, too (`Scan.is_absent`).
 
     Raises
     ------
@@ -58,29 +67,69 @@ def find_scans(
     indexed: that is what keeps large datasets quick (`benchmarks/discovery.py`).
     """
     root = Path(os.path.abspath(bids_dir))
-    check_root(root)
+    note = _once(note)
+    check_root(root, note)
     subjects = known_labels("sub-", participant_label, [root], root)
     folders = [root / f"sub-{label}" for label in subjects] or sorted(root.glob("sub-*"))
     sessions = known_labels("ses-", session_label, folders, root)
-    if database_dir is None:
-        check_folders(folders, sessions)
-    layout = _open_layout(root, subjects, sessions, database_dir)
+    found = survey(root, folders, sessions)
+    layout = open_index(root, subjects, sessions, database_dir, found.images, note)
     sidecars = _by_folder(_select(layout, {"suffix": "FLAIR", "extension": ".json"}))
     # By name, not by suffix and extension: names in the wrong case are to be reported.
-    images = _select(layout, {"datatype": "anat", **_flair_filters(filters or {})})
-    scans = [_scan(path, root, sidecars) for path in images if IMAGE_NAME.fullmatch(path.name)]
-    # A database holds the whole dataset, so the labels are applied once more.
-    scans = [
-        scan
-        for scan in scans
-        if (not subjects or scan.subject in subjects) and (not sessions or scan.session in sessions)
-    ]
-    if not scans:
-        raise UsageError(
-            f"No FLAIR image (sub-*/[ses-*/]anat/*_FLAIR.nii[.gz]) in {root} fits the labels and "
-            "filters that were given; check them, or the names of the files."
-        )
+    chosen = set(_select(layout, {"datatype": "anat", **_flair_filters(filters or {})}))
+    # A database holds the whole dataset, so the folders are compared once more.
+    scans = [_scan(path, root, sidecars, note) for path in chosen & found.images]
+    scans += _unfit(found, scans, root, bool(subjects), bool(filters))
+    ignored = ignored_by(root, [scan.path for scan in scans])
+    if ignored:
+        note(f".bidsignore leaves out {len(ignored)} FLAIR images")
+    scans = [scan for scan in scans if scan.path not in ignored]
+    if all(scan.is_absent for scan in scans):
+        raise UsageError(_nothing(root, bool(subjects or sessions or filters), scans))
     return _mark_twins(sorted(scans, key=lambda scan: (scan.name, scan.path.name)))
+
+
+def _once(note: Callable[[str], None] | None) -> Callable[[str], None]:
+    said: set[str] = set()
+
+    def once(sentence: str) -> None:
+        if note is not None and sentence not in said:
+            said.add(sentence)
+            note(sentence)
+
+    return once
+
+
+def _unfit(
+    found: Survey, scans: Sequence[Scan], root: Path, is_asked: bool, is_filtered: bool
+) -> list[Scan]:
+    """Return what is no scan by its name or place, and participants who have none."""
+    having = {(scan.subject, scan.session) for scan in scans}
+    unfit = [
+        # Beside a sound one it may be a copy.
+        replace(scan, is_refused=(scan.subject, scan.session) not in having or scan.path.is_dir())
+        for scan in found.misplaced
+    ]
+    seen = {scan.path.relative_to(root).parts[0] for scan in (*scans, *unfit)}
+    for label, held in found.held.items():
+        has_one = any(IMAGE_NAME.fullmatch(name) for name in held)
+        if f"sub-{label}" not in seen and not (has_one and is_filtered and not is_asked):
+            unfit.append(absent(root, label, held, is_asked=is_asked))
+    return unfit
+
+
+def _nothing(root: Path, is_chosen: bool, absent: Sequence[Scan]) -> str:
+    if is_chosen:
+        return (
+            f"No FLAIR image ({_WANTED}) in {root} fits the labels and filters that were given; "
+            "check them, or the names of the files."
+        )
+    if not absent:
+        return f"{root} holds no participant; give the folder that holds the sub-* folders."
+    return (
+        f"There is no FLAIR image ({_WANTED}) in {root}; check the names of the files "
+        f"({absent[0].name}: {absent[0].skip_reason})."
+    )
 
 
 def read_filters(path: Path) -> dict[str, Any]:
@@ -95,39 +144,12 @@ def read_filters(path: Path) -> dict[str, Any]:
         If the file is missing, is not JSON or holds no object.
     """
     try:
-        filters = load_json(Path(path))
+        filters, _ = load_json(Path(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"Cannot read the BIDS filter file {path} as JSON: {error}") from error
     if not isinstance(filters, dict):
         raise UsageError(f'The BIDS filter file {path} must hold an object: {{"flair": {{...}}}}.')
     return filters
-
-
-def _open_layout(
-    root: Path, subjects: Sequence[str], sessions: Sequence[str], database_dir: Path | None
-) -> BIDSLayout:
-    """Index FLAIR images and sidecars; without a database, of the wanted folders alone."""
-    if database_dir is not None:
-        subjects, sessions = (), ()  # a later run may want the others from the same database
-    subject, session = (
-        "|".join(map(re.escape, labels)) or "[^/]+" for labels in (subjects, sessions)
-    )
-    flair = r"([^/]*_)?(?i:FLAIR\.(nii|nii\.gz|json))"
-    keep = rf"{flair}|sub-({subject})(/ses-({session}))?(/anat)?(/{flair})?"
-    # Metadata are merged in `_metadata`: pybids gives up on a whole dataset for one bad sidecar.
-    indexer = BIDSLayoutIndexer(
-        validate=False,
-        ignore=[re.compile(rf"^(?!/({keep})$)")],
-        index_metadata=False,
-        config_filename=".none",  # a dataset does not change how its names are read
-    )
-    layout = BIDSLayout(root, validate=False, indexer=indexer, database_path=database_dir)
-    if Path(layout.root) != root:
-        raise UsageError(
-            f"The database in {database_dir} describes {layout.root}, not {root}; "
-            "give another --bids-database-dir."
-        )
-    return layout
 
 
 def _select(layout: BIDSLayout, query: Mapping[str, Any]) -> list[Path]:
@@ -178,47 +200,22 @@ def _by_folder(paths: Iterable[Path]) -> dict[Path, list[Path]]:
     return folders
 
 
-def _scan(path: Path, root: Path, sidecars: Mapping[Path, Sequence[Path]]) -> Scan:
+def _scan(
+    path: Path,
+    root: Path,
+    sidecars: Mapping[Path, Sequence[Path]],
+    note: Callable[[str], None],
+) -> Scan:
     stem = IMAGE_NAME.sub(r"\1", path.name)
     folder_label = path.relative_to(root).parts[0].removeprefix("sub-")
     scan = Scan(path, {"subject": folder_label, **parse_entities(stem)})
     reason = skip_reason(scan, root)
     try:
-        metadata = _metadata(scan, root, sidecars)
+        metadata = merged(scan, root, sidecars, note)
     except ValueError as error:
         metadata, reason = {}, reason or str(error)
     refused = reason is not None and not is_other_part(scan)
     return replace(scan, metadata=metadata, skip_reason=reason, is_refused=refused)
-
-
-def _metadata(scan: Scan, root: Path, sidecars: Mapping[Path, Sequence[Path]]) -> dict[str, Any]:
-    """Merge the sidecars which apply to a scan, from the root down to its own folder."""
-    metadata: dict[str, Any] = {}
-    inside = [folder for folder in scan.path.parents if folder.is_relative_to(root)]
-    for folder in reversed(inside):
-        applicable = [
-            (len(entities), path)
-            for path in sidecars.get(folder, ())
-            if (entities := _sidecar_entities(path)).items() <= scan.entities.items()
-        ]
-        for _, path in sorted(applicable):
-            metadata.update(_read_sidecar(path))
-    return metadata
-
-
-def _sidecar_entities(path: Path) -> dict[str, str]:
-    stem = path.name.removesuffix("FLAIR.json").rstrip("_")
-    return parse_entities(stem) if stem else {}
-
-
-def _read_sidecar(path: Path) -> dict[str, Any]:
-    try:
-        content = load_json(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"its sidecar {path.name} cannot be read as JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"its sidecar {path.name} holds no JSON object")
-    return content
 
 
 def _mark_twins(scans: Sequence[Scan]) -> list[Scan]:

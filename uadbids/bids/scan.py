@@ -78,6 +78,11 @@ class Scan(NamedScan):
         return self.path.name
 
     @property
+    def is_absent(self) -> bool:
+        """Whether this stands for a participant who has no FLAIR."""
+        return self.path.name == f"sub-{self.subject}"
+
+    @property
     def relative_path(self) -> str:
         """The image from the root of its dataset, with forward slashes."""
         session = f"ses-{self.session}/" if self.session else ""

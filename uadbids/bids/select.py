@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from uadbids.bids.files import read_tsv
+from uadbids.bids.foreign import read_tsv
 from uadbids.errors import UsageError
 
 Row = Mapping[str, Any]

@@ -7,7 +7,8 @@ from typing import Any
 
 from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.facts import FACTS
-from uadbids.bids.files import json_bytes, read_json, read_tsv, tsv_bytes, write_bytes
+from uadbids.bids.files import json_bytes, tsv_bytes, write_bytes
+from uadbids.bids.foreign import age_in_years, read_json, read_tsv
 from uadbids.bids.names import scans_table_path
 from uadbids.bids.scan import FinishedScan
 
@@ -17,7 +18,7 @@ _DESCRIPTIONS = {
     "recon": "FLAIR as the model of healthy brains reconstructs it",
 }
 _PARTICIPANT_COLUMNS = {
-    "age": {"Description": "Age of the participant, as the raw dataset has it", "Units": "year"},
+    "age": {"Description": "Age of the participant; 89 stands for all above", "Units": "year"},
     "sex": {"Description": "Sex of the participant, as the raw dataset has it"},
 }
 _SCAN_FACTS = tuple(fact for fact in FACTS if fact.in_scans)
@@ -73,35 +74,38 @@ def _participant_tables(output_dir: Path, raw_dir: Path) -> dict[str, bytes]:
     """Return ``participants.tsv`` and its JSON for the participants which have outputs.
 
     Age and sex are copied from the raw dataset, or from the last such table of ours; nothing else
-    is.
+    is. Ages that cannot be read are left out: they might be above 89.
     """
+    raw_json = read_json(raw_dir / "participants.json")
+    raw_json = raw_json if isinstance(raw_json, dict) else {}
+    raw_json = {key.casefold(): value for key, value in raw_json.items() if isinstance(value, dict)}
+    units = str(raw_json.get("age", {}).get("Units", "year"))
     known = {
-        row.get("participant_id"): row
-        for folder in (output_dir, raw_dir)
-        for row in read_tsv(folder / "participants.tsv")
+        **_known(output_dir / "participants.tsv", "year"),
+        **_known(raw_dir / "participants.tsv", units),
     }
     ids = sorted(path.name for path in output_dir.glob("sub-*") if path.is_dir())
     columns = [c for c in _PARTICIPANT_COLUMNS if any(c in row for row in known.values())]
-    rows = [
-        {"participant_id": i, **{c: _capped(c, known.get(i, {}).get(c)) for c in columns}}
-        for i in ids
-    ]
-    raw_json = read_json(raw_dir / "participants.json")
-    raw_json = raw_json if isinstance(raw_json, dict) else {}
+    rows = [{"participant_id": i, **{c: known.get(i, {}).get(c) for c in columns}} for i in ids]
     meanings: dict[str, Any] = {"participant_id": {"Description": "Participant, with sub-"}}
-    meanings |= {c: raw_json.get(c) or _PARTICIPANT_COLUMNS[c] for c in columns}
+    meanings |= {c: {**_PARTICIPANT_COLUMNS[c], **raw_json.get(c, {})} for c in columns}
+    if "age" in meanings:
+        meanings["age"]["Units"] = "year"
     return {
         "participants.tsv": tsv_bytes(["participant_id", *columns], rows),
         "participants.json": _column_json("Participants with outputs", meanings),
     }
 
 
-def _capped(column: str, value: str | None) -> str | None:
-    """Cap ages at 89, as BIDS wants: higher ones may identify a person."""
-    try:
-        return "89" if column == "age" and value and float(value) > 89 else value
-    except ValueError:
-        return value
+def _known(table: Path, units: str) -> dict[str, dict[str, str | None]]:
+    """Return age and sex of participants, whatever the case of the headings."""
+    known: dict[str, dict[str, str | None]] = {}
+    for row in read_tsv(table):
+        cells: dict[str, str | None] = {name.casefold(): cell for name, cell in row.items()}
+        if "age" in cells:
+            cells["age"] = age_in_years(cells["age"], units)
+        known[row.get("participant_id", "")] = cells
+    return known
 
 
 def _scans_tables(output_dir: Path, subject: str | None) -> dict[Path, bytes]:

@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 
 from uadbids.errors import ScanError, UsageError
-from uadbids.preproc.conform import on_grid_of
+from uadbids.preproc.conform import file_digest, on_grid_of
 from uadbids.preproc.hd_bet import run_hd_bet
 from uadbids.preproc.values import on_faces
 
@@ -120,6 +120,7 @@ def extract_brain(
     return {
         "BrainMaskMethod": method,
         **({"BrainMaskWeightsSHA256": weights_sha256} if method == "hd-bet" else {}),
+        **(_origin(given_mask) if method == "mask" and given_mask else {}),
         "BrainVolumeMl": round(volume, 1),
     }
 
@@ -162,6 +163,18 @@ def mirror_consistent(
     if not doubtful.any():
         return mask
     return _largest(mask & ~doubtful)
+
+
+def _origin(mask: Path) -> dict[str, str]:
+    """Name a given mask by its place in its dataset, and by its content."""
+    parts = mask.parts
+    subjects = [i for i, part in enumerate(parts[:-1]) if part.startswith("sub-")]
+    start = subjects[-1] if subjects else len(parts) - 1
+    start -= 2 * (parts[start - 2] == "derivatives")
+    return {
+        "BrainMaskSource": "/".join(parts[start:]),
+        "BrainMaskSHA256": file_digest(mask).hex(),
+    }
 
 
 def _needed(path: Path | None, what: str) -> Path:

@@ -32,6 +32,10 @@ MOST_VOXELS = 2**27
 # No scanner reaches ten metres; beyond, a header's numbers are rubbish (or no numbers).
 FARTHEST_MM = 1e4
 _BLOCK = 2**20
+# What units the header may name that are none of a head's.
+_UNITS = {1: "metre", 3: "micron"}
+# Voxels of a head in millimetres.
+_PLAUSIBLE_MM = (0.1, 25.0)
 # What reading raises where bytes are missing or are not what they should be.
 _DAMAGE = (OSError, EOFError, zlib.error, ValueError, OverflowError)
 
@@ -137,10 +141,22 @@ def _load(in_file: Path) -> nib.Nifti1Image:
     except FileNotFoundError as error:
         raise ScanError(f"{in_file}: the file is not there (a broken link?)") from error
     except (ImageFileError, HeaderDataError, *_DAMAGE) as error:
-        raise ScanError(f"{in_file}: this is no readable NIfTI image ({error})") from error
+        reason = _packing(in_file) or error
+        raise ScanError(f"{in_file}: this is no readable NIfTI image ({reason})") from error
     if not isinstance(image, nib.Nifti1Image):
         raise ScanError(f"{in_file}: not a NIfTI image; convert it (for example with dcm2niix)")
     return image
+
+
+def _packing(in_file: Path) -> str:
+    """Say where the name of a file and its content do not agree on gzip."""
+    with in_file.open("rb") as stream:
+        start = stream.read(348)
+    if start[:2] == b"\x1f\x8b":
+        return "" if in_file.suffix == ".gz" else "it is packed by gzip: rename it to .nii.gz"
+    if in_file.suffix == ".gz" and start[344:347] in (b"n+1", b"n+2", b"ni1"):
+        return "it is not packed by gzip: rename it to .nii"
+    return ""
 
 
 def _read(image: nib.Nifti1Image, in_file: Path) -> np.ndarray:
@@ -215,6 +231,15 @@ def _geometry(image: nib.Nifti1Image, in_file: Path) -> tuple[np.ndarray, str, l
             "left and right, and the orientation, are guessed"
         )
     sizes = voxel_sizes(affine)
+    if unit := _UNITS.get(int(image.header["xyzt_units"]) & 7):
+        shown = " x ".join(f"{size:.3g}" for size in sizes)
+        low, high = _PLAUSIBLE_MM
+        if not ((low <= sizes) & (sizes <= high)).all():
+            raise ScanError(
+                f"{in_file}: the header gives voxels of {shown} {unit}; write {source} and voxel "
+                "sizes in millimetres"
+            )
+        warnings.append(f"the header gives voxels of {shown} {unit}; they were taken as mm")
     if not (np.abs(affine) < FARTHEST_MM).all() or (sizes < 1e-3).any():
         raise ScanError(
             f"{in_file}: the {source} of the header is singular or out of reach; repair the header "

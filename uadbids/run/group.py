@@ -96,7 +96,7 @@ def _select(options: StudyOptions) -> tuple[list[FinishedScan], list[Scan], list
             f"{' of what was asked for' if chosen else ''}; run the participant level first"
         )
     done = {scan.name for scan in finished}
-    missing = [scan for scan in expected if scan.name not in done]
+    missing = [scan for scan in expected if scan.name not in done and not scan.is_absent]
     return finished, missing, sorted(done - names)
 
 

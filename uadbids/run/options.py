@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from uadbids.bids.query import find_scans, read_filters
 from uadbids.bids.scan import Scan
 from uadbids.pipeline.records import Compute, DeriveOptions, DetectOptions, PreprocessOptions
 from uadbids.preproc.config import PreprocConfig
-from uadbids.run.runlog import NO_REQUEST, Request, new_run_uuid
+from uadbids.run.runlog import NO_REQUEST, Request, new_run_uuid, say, terminal
 
 # Those that extract brains, correct intensities and register: their updates change results.
 _ENGINES = ("antspyx", "deepbet")
@@ -36,6 +37,7 @@ class StudyOptions:
             session_label=self.session_labels or None,
             filters=read_filters(self.filter_file) if self.filter_file else None,
             database_dir=self.database_dir,
+            note=partial(say, terminal()),
         )
 
 

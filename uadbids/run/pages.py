@@ -14,7 +14,8 @@ from uadbids import __version__
 from uadbids.bids.dataset import MODEL_CARD, container_from_environment, write_dataset
 from uadbids.bids.derivatives import finished_scans, verify_outputs
 from uadbids.bids.facts import RESULTS, results_of
-from uadbids.bids.files import locked, read_json, read_tsv, write_bytes
+from uadbids.bids.files import locked, read_json, write_bytes
+from uadbids.bids.foreign import read_tsv
 from uadbids.bids.names import derivative_path, figure_path, report_path
 from uadbids.bids.scan import FinishedScan
 from uadbids.bids.sidecar import without_folders
