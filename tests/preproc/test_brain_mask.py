@@ -7,7 +7,8 @@ from scipy import ndimage
 
 from heads import without_skull
 from uadbids.errors import ScanError, UsageError
-from uadbids.preproc.brain_mask import choose_method, extract_brain, mirror_consistent
+from uadbids.preproc.brain_mask import extract_brain, mirror_consistent
+from uadbids.preproc.config import choose_method
 from uadbids.preproc.conform import conform
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")

@@ -262,9 +262,7 @@ def test_a_file_whose_name_and_packing_disagree_says_what_to_do(save, tmp_path):
 def test_other_units_than_millimetres_are_named(code, unit, factor, save, rewrite_header):
     path = save(numbered(), np.diag([factor, factor, 3 * factor, 1]))
     rewrite_header(path, xyzt_units=code)
-    with pytest.raises(
-        ScanError, match=rf"voxels of .* {unit}; write sform and voxel"
-    ):
+    with pytest.raises(ScanError, match=rf"voxels of .* {unit}; write sform and voxel"):
         conformed(path)
     path = save(numbered(), np.diag([1, 1, 3, 1]))
     rewrite_header(path, xyzt_units=code)

@@ -1,12 +1,17 @@
 """Datasets that are odd as a whole: what ``--dry-run`` says of each, and its exit status."""
 
+import gzip
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
+
 ABOUT = '{"Name": "robustness", "BIDSVersion": "1.10.0"}'
 N_MANY = 10_000
+SOUND = gzip.compress(nib.Nifti1Image(np.ones((8, 8, 8), np.uint8), np.eye(4)).to_bytes())
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def scans(*names: str, about: str | None = ABOUT) -> Callable[[Path], None]:
             labels = [part for part in name.split("_") if part[:4] in ("sub-", "ses-")]
             path = root.joinpath(*labels, "anat", name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+            path.write_bytes(SOUND if name.endswith(".gz") else gzip.decompress(SOUND))
 
     return make
 
@@ -103,7 +108,7 @@ DATASETS = (
     Dataset("many", scans(*(f"sub-{n:05d}_FLAIR.nii.gz" for n in range(N_MANY))), 0,
             f"{N_MANY} of {N_MANY} scans would run", "10,000 participants"),
     Dataset("loop", links(sub_01__anat__loop="..", sub_01__ses_1="..", sub_02="."), 0,
-            "1 of 1 scans would run", "folders that are links to folders above them"),
+            "1 of 2 scans would run; 1 skipped", "folders that are links to folders above them"),
     Dataset("linked", links(sub_08="ELSEWHERE/sub-08"), 0, "2 of 2 scans would run",
             "folder of a participant linked in from outside"),
     Dataset("gone", links(sub_08="ELSEWHERE/gone"), 2, CLOSED.format("sub-08"),
@@ -120,6 +125,6 @@ DATASETS = (
                           "sub-01_run-1_ses-2_FLAIR.nii.gz", "sub-01_FLAIR.nii.gz"), 0,
             "sub-01_ses-1_run-1 refuse sub-01_ses-1_run-1_FLAIR.nii has the same entities: keep "
             "one of the two / sub-01_ses-2_run-1 refuse sub-01_run-1_ses-2_FLAIR.nii.gz has the "
-            "same entities: keep one of the two / 4 of 6 scans would run",
+            "same entities: keep one of the two / 4 of 6 scans would run; 2 refused",
             "sessions and runs, two files for one run in each session"),
 )  # fmt: skip

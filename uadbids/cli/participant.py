@@ -59,6 +59,7 @@ def participant(
     dry_run: Annotated[
         bool, opt("Show what would run, and why not; compute nothing.", "--dry-run")
     ] = False,
+    as_json: Annotated[bool, opt("With --dry-run: print JSON.", "--json")] = False,
     reports_only: Annotated[
         bool, opt("Make the pages again from the outputs.", "--reports-only")
     ] = False,
@@ -71,12 +72,13 @@ def participant(
     from uadbids.run import pages
     from uadbids.run import participant as command
 
-    settings = {
+    given = {
         "threshold": threshold,
         "false_positive_rate": false_positive_rate,
         "residual": residual,
         "min_volume_mm3": min_size_mm3,
     }
+    settings = {key: value for key, value in given.items() if value is not None}
     options = command.ParticipantOptions(
         bids_dir=bids_dir.absolute(),
         output_dir=output_dir.absolute(),
@@ -85,7 +87,7 @@ def participant(
         filter_file=bids_filter_file,
         database_dir=bids_database_dir,
         model=model,
-        settings={key: value for key, value in settings.items() if value is not None},
+        settings=settings,
         spaces=tuple(output_spaces or command.SPACES),
         clean_work_dir=clean_workdir,
         request=flags.request(context),
@@ -97,9 +99,6 @@ def participant(
         pages.write_boilerplate(options, card)
         return
     scans = options.find()
-    if dry_run:
-        command.show_plan(scans)
-        return
     from uadbids.run.options import RunOptions
     from uadbids.run.setup import prepare_run
 
@@ -116,5 +115,12 @@ def participant(
         stop_on_first_crash=stop_on_first_crash,
         write_graph=write_graph,
     )
-    run = prepare_run(asked, bids_dir, verbose=verbose)
+    run = prepare_run(asked, bids_dir, verbose=verbose, is_dry=dry_run)
+    if dry_run:
+        from uadbids.run import plan
+
+        wanted = plan.settings_of(card, run, settings)
+        entries = plan.plan(scans, options.bids_dir, options.output_dir, wanted, run)
+        typer.echo(plan.show(entries, as_json=as_json))
+        return
     raise typer.Exit(command.participant(options, scans, bundle, card, run))

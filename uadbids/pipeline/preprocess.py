@@ -9,8 +9,8 @@ from typing import Any
 from uadbids.bids.files import locked
 from uadbids.pipeline.records import Compute, Preprocessed, PreprocessOptions
 from uadbids.preproc.bias_field import correct_bias
-from uadbids.preproc.brain_mask import choose_method, extract_brain
-from uadbids.preproc.config import IntensityScale
+from uadbids.preproc.brain_mask import extract_brain
+from uadbids.preproc.config import IntensityScale, choose_method
 from uadbids.preproc.conform import conform
 from uadbids.preproc.intensity import scale_intensity
 from uadbids.preproc.registration import register

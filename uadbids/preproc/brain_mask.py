@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cc3d
 import nibabel as nib
@@ -13,12 +12,11 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from uadbids.errors import ScanError, UsageError
+from uadbids.errors import ScanError
+from uadbids.preproc.config import Method
 from uadbids.preproc.conform import file_digest, on_grid_of
 from uadbids.preproc.hd_bet import run_hd_bet
 from uadbids.preproc.values import on_faces
-
-Method = Literal["hd-bet", "deepbet", "mask", "none"]
 
 SMALLEST_ML = 50.0
 _LARGEST_ML = 2200.0
@@ -29,35 +27,6 @@ _NOISES, _FAINT, _HALO = 8.0, 0.1, 1.08
 _AGREE_MM = 2.0
 # Smaller pieces are no scalp.
 _LEAST_ML = 1.0
-
-
-def choose_method(
-    wanted: str, metadata: Mapping[str, Any], weights: Path | None, given_mask: Path | None
-) -> Method:
-    """Turn ``--skull-strip`` into the method for one scan.
-
-    ``auto`` takes no method where the sidecar says ``SkullStripped: true``, else HD-BET where
-    its weights are there, else deepbet.
-
-    Raises
-    ------
-    ScanError
-        When a mask of the dataset was asked for and there is none.
-    UsageError
-        When HD-BET was asked for without weights.
-    """
-    if wanted == "auto":
-        if metadata.get("SkullStripped") is True:
-            return "none"
-        return "hd-bet" if weights else "deepbet"
-    if wanted == "mask" and given_mask is None:
-        raise ScanError(
-            "no brain mask of this scan was found; '--skull-strip mask' needs a "
-            "..._label-brain_mask or ..._desc-brain_mask file beside the scan or in derivatives/"
-        )
-    if wanted == "hd-bet" and weights is None:
-        raise UsageError("HD-BET's weights were not found; give their folder by --hd-bet-weights")
-    return wanted  # type: ignore[return-value]  # the command line allows these words only
 
 
 def extract_brain(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, get_args
 
-from uadbids.errors import BundleError
+from uadbids.errors import BundleError, ScanError, UsageError
 
+Method = Literal["hd-bet", "deepbet", "mask", "none"]
 IntensityScale = Literal["median", "percentile"]
 
 
@@ -79,3 +81,32 @@ class PreprocConfig:
             return cls(**{**values, "n4_iterations": tuple(values["n4_iterations"])})
         except (TypeError, ValueError) as error:
             raise BundleError(f"The preprocessing of the card is not valid: {error}") from error
+
+
+def choose_method(
+    wanted: str, metadata: Mapping[str, Any], weights: Path | None, given_mask: Path | None
+) -> Method:
+    """Turn ``--skull-strip`` into the method for one scan.
+
+    ``auto`` takes no method where the sidecar says ``SkullStripped: true``, else HD-BET where
+    its weights are there, else deepbet.
+
+    Raises
+    ------
+    ScanError
+        When a mask of the dataset was asked for and there is none.
+    UsageError
+        When HD-BET was asked for without weights.
+    """
+    if wanted == "auto":
+        if metadata.get("SkullStripped") is True:
+            return "none"
+        return "hd-bet" if weights else "deepbet"
+    if wanted == "mask" and given_mask is None:
+        raise ScanError(
+            "no brain mask of this scan was found; '--skull-strip mask' needs a "
+            "..._label-brain_mask or ..._desc-brain_mask file beside the scan or in derivatives/"
+        )
+    if wanted == "hd-bet" and weights is None:
+        raise UsageError("HD-BET's weights were not found; give their folder by --hd-bet-weights")
+    return wanted  # type: ignore[return-value]  # the command line allows these words only

@@ -91,6 +91,26 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
     }
 
 
+def check_image(in_file: Path) -> None:
+    """Judge an image by its header and by how much follows it; no voxel is read.
+
+    ScanError where `conform` would refuse it for these.
+    """
+    image = _load(in_file)
+    _check_voxels(image, in_file)
+    _geometry(image, in_file)
+    wanted = image.dataobj.offset + math.prod(image.shape) * image.get_data_dtype().itemsize
+    with in_file.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        if in_file.suffix == ".gz":
+            # The last four bytes of gzip hold the size of what was packed, of its last part.
+            stream.seek(-min(4, size), os.SEEK_END)
+            size = int.from_bytes(stream.read(4), "little")
+    # A file may be packed in parts, or hold four gigabytes: then it is read.
+    if not wanted <= size <= wanted + _BLOCK:
+        _read(image, in_file)
+
+
 def on_grid_of(conformed: Path, mask_file: Path) -> np.ndarray:
     """Read a mask that was drawn on a scan, in the voxel order of the conformed scan.
 

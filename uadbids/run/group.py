@@ -51,8 +51,12 @@ def _group(
         f"sub-{scan.subject}": options.output_dir / report_path(scan.subject) for scan in scans
     }
     with writing_to(options.output_dir):
-        for name, content in group_tables(rows).items():
-            write_bytes(options.output_dir / name, content)
+        tables = group_tables(rows)
+        # One that differs is written again.
+        there = [name for name in tables if (options.output_dir / name).exists()]
+        changed = [
+            n for n, content in tables.items() if write_bytes(options.output_dir / n, content)
+        ]
         found = read_json(options.output_dir / MODEL_CARD)
         card = found if isinstance(found, dict) else {}
         frequency, notes, broken = _map(options.output_dir, scans, card, console)
@@ -68,6 +72,8 @@ def _group(
             run={"uadbids": __version__},
         )
         page = write_group_page(options.output_dir / PAGE, report)
+    if older := sorted(set(there) & set(changed)):
+        say(console, f"{', '.join(older)} was older than the outputs, and is made again")
     for sentence in (*_summary(scans, report), *notes):
         say(console, sentence)
     say(console, f"page: {page}")

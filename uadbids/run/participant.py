@@ -8,12 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from uadbids import __version__
 from uadbids.bids.dataset import check_output_dir
-from uadbids.bids.derivatives import scan_files
+from uadbids.bids.derivatives import is_finished, scan_files
 from uadbids.bids.files import locked
 from uadbids.bids.scan import Scan
 from uadbids.detection.threshold import choose_threshold
@@ -29,9 +26,10 @@ from uadbids.reports.page import Failure
 from uadbids.run.examine import examine
 from uadbids.run.options import Examination, RunOptions, StudyOptions
 from uadbids.run.pages import write_pages, write_top_level
+from uadbids.run.plan import changes, settings_of
 from uadbids.run.progress import Progress
-from uadbids.run.runlog import LOGGER, run_log
-from uadbids.run.setup import lies_in_dataset
+from uadbids.run.runlog import LOGGER, run_log, writing_to
+from uadbids.run.setup import check_writable, lies_in_dataset
 
 SPACES = ("orig", "template")
 
@@ -61,6 +59,8 @@ def check(options: ParticipantOptions) -> tuple[Path, Card]:
     if set(options.spaces) - set(SPACES):
         raise UsageError(f"--output-spaces: choose of {', '.join(SPACES)}")
     check_output_dir(options.output_dir)
+    with writing_to(options.output_dir):
+        check_writable(options.output_dir)
     bundle = find_bundle(options.model)
     card = verify_bundle(bundle)
     if card.template_sha256 != Template.packaged().sha256():
@@ -74,18 +74,6 @@ def check(options: ParticipantOptions) -> tuple[Path, Card]:
         Calibration.from_dict(card.calibration), card.detection, **dict(options.settings)
     )
     return bundle, card
-
-
-def show_plan(scans: Sequence[Scan]) -> None:
-    """Print what a run would do with each scan (``--dry-run``)."""
-    console = Console(soft_wrap=True, highlight=False)
-    table = Table("scan", "verdict", "why", box=None)
-    for scan in scans:
-        reason = scan.skip_reason
-        verdict = "run" if reason is None else "refuse" if scan.is_refused else "skip"
-        table.add_row(scan.name, verdict, reason or "FLAIR", style=None)
-    console.print(table)
-    console.print(f"{sum(s.skip_reason is None for s in scans)} of {len(scans)} scans would run")
 
 
 def participant(
@@ -115,6 +103,14 @@ def _participant(
     progress = Progress({graph_name(scan.name): scan.name for scan in runnable})
     _announce(progress, card, run, len(runnable))
     refused = _tell_set_aside(progress, scans)
+    wanted = settings_of(card, run, options.settings)
+    for scan in runnable:
+        if is_finished(options.output_dir, scan) and (
+            changed := changes(options.output_dir, scan, wanted, run)
+        ):
+            progress.note(
+                f"{scan.name}: overwrites outputs of other settings ({', '.join(changed)})"
+            )
 
     values = {
         "UadbidsVersion": __version__,
@@ -156,6 +152,8 @@ def _participant(
     except (OSError, UsageError) as error:
         written = False
         progress.note(f"tables and pages are not up to date: {error}; --reports-only makes them")
+    if (options.output_dir / "group_FLAIR.tsv").exists() and len(failed) < len(runnable):
+        progress.note("the group level's table and page are older than these outputs: run it again")
     n_asked, n_failed = len(runnable) + len(refused), len(of_runnable) + len(refused)
     progress.note(
         f"done: {n_asked - n_failed} of {n_asked}, failed: {n_failed}, "

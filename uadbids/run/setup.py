@@ -5,6 +5,7 @@ What has to be in the environment is made ready before nipype, ANTs or torch are
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from importlib.util import find_spec
@@ -32,12 +33,15 @@ check_version = false
 """
 
 
-def prepare_run(asked: RunOptions, bids_dir: Path, *, verbose: bool = False) -> RunOptions:
+def prepare_run(
+    asked: RunOptions, bids_dir: Path, *, verbose: bool = False, is_dry: bool = False
+) -> RunOptions:
     """Check the flags that every command with a graph shares, and prepare the environment.
 
-    Returned are device, number of processes and weights as they are here. UsageError for an unknown
-    way of skull-stripping, weights that are missing, or a work directory inside the dataset or not
-    writable; DeviceError for a GPU that is not there.
+    A dry run is checked as well, and writes nothing. Returned are device, number of processes and
+    weights as they are here. UsageError for an unknown way of skull-stripping, weights that are
+    missing, or a work directory inside the dataset or not writable; DeviceError for a GPU that is
+    not there.
     """
     work_dir, skull_strip = asked.work_dir, asked.skull_strip
     if skull_strip not in SKULL_STRIP:
@@ -47,13 +51,16 @@ def prepare_run(asked: RunOptions, bids_dir: Path, *, verbose: bool = False) -> 
             f"the work directory {work_dir} lies inside the dataset; choose another by --work-dir"
         )
     try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        prepare_environment(
-            work_dir.resolve(),
-            random_seed=asked.random_seed,
-            threads=asked.omp_nthreads,
-            verbose=verbose,
-        )
+        if is_dry:
+            check_writable(work_dir)
+        else:
+            work_dir.mkdir(parents=True, exist_ok=True)
+            prepare_environment(
+                work_dir.resolve(),
+                random_seed=asked.random_seed,
+                threads=asked.omp_nthreads,
+                verbose=verbose,
+            )
     except OSError as error:
         raise UsageError(
             f"the work directory {work_dir} cannot be written ({error.strerror}); choose another "
@@ -82,6 +89,15 @@ def prepare_run(asked: RunOptions, bids_dir: Path, *, verbose: bool = False) -> 
         nprocs=asked.nprocs or len(os.sched_getaffinity(0)),
         device=_device(asked.device),
     )
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError where a folder, which need not be there yet, could not be written to."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def prepare_environment(
