@@ -107,7 +107,7 @@ def check_image(in_file: Path) -> None:
             stream.seek(-min(4, size), os.SEEK_END)
             size = int.from_bytes(stream.read(4), "little")
     # A file may be packed in parts, or hold four gigabytes: then it is read.
-    if not wanted <= size <= wanted + _BLOCK:
+    if not wanted <= size <= wanted + 2**12:
         _read(image, in_file)
 
 
