@@ -94,7 +94,7 @@ WRONG = {
     ),
     "unknown space": (
         ["{data}", "{tmp}/out", "participant", "--output-spaces", "MNI"],
-        "choose of orig, template",
+        "choose of orig, the grid of the scan, and template",
     ),
     "output below a file": (
         ["{data}", "{data}/../../__init__.py/out", "participant"],

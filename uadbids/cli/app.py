@@ -12,6 +12,7 @@ from uadbids.cli.argv import normalise
 from uadbids.cli.evaluate import evaluate
 from uadbids.cli.group import group
 from uadbids.cli.models import models
+from uadbids.cli.others import check_command, translate
 from uadbids.cli.participant import participant
 from uadbids.cli.synthesize import synthesize
 from uadbids.cli.train import train
@@ -52,9 +53,12 @@ def uadbids(
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user ends in one sentence, not in a traceback."""
-    arguments = normalise(sys.argv[1:] if argv is None else argv)
     try:
-        app(args=arguments, prog_name="uadbids")
+        typed, notes = translate(sys.argv[1:] if argv is None else argv)
+        for note in notes:
+            typer.echo(f"uadbids: {note}", err=True)
+        check_command(typed)
+        app(args=normalise(typed), prog_name="uadbids")
     except UadbidsError as error:
         typer.echo(f"uadbids: {error}", err=True)
         sys.exit(2)

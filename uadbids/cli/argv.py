@@ -13,7 +13,7 @@ MANY = (
 """Options that take several values after one flag."""
 
 # Not beginning with a hyphen: that is the next flag, ``-w`` for one.
-_LABEL = re.compile(r"[A-Za-z0-9+][A-Za-z0-9+=-]*")
+_LABEL = re.compile(r"[A-Za-z0-9+][A-Za-z0-9+=:-]*")
 
 
 def normalise(argv: Sequence[str]) -> list[str]:

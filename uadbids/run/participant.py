@@ -56,8 +56,11 @@ def check(options: ParticipantOptions) -> tuple[Path, Card]:
             f"the output folder {options.output_dir} lies inside the dataset; choose one outside, "
             f"or below {options.bids_dir / 'derivatives'}"
         )
-    if set(options.spaces) - set(SPACES):
-        raise UsageError(f"--output-spaces: choose of {', '.join(SPACES)}")
+    if unknown := sorted(set(options.spaces) - set(SPACES)):
+        raise UsageError(
+            f"--output-spaces {unknown[0]}: choose of orig, the grid of the scan, and template, an "
+            "MNI152 grid of 1 mm to which scans are rigidly aligned"
+        )
     check_output_dir(options.output_dir)
     with writing_to(options.output_dir):
         check_writable(options.output_dir)
