@@ -47,6 +47,25 @@ def test_an_empty_sidecar_takes_nothing_from_one_above(make_raw):
     assert scan.metadata["SkullStripped"] is True and scan.skip_reason is None
 
 
+@pytest.mark.parametrize(("said", "meant"), [("true", True), (" True", True), ("FALSE", False)])
+def test_what_decides_on_the_brain_mask_may_be_a_text(said, meant, make_raw):
+    raw = make_raw("sub-01/anat/sub-01_FLAIR.nii.gz")
+    (raw / "FLAIR.json").write_text(json.dumps({"SkullStripped": said}))
+    assert find_scans(raw)[0].metadata["SkullStripped"] is meant
+
+
+def test_a_sidecar_that_is_not_here_is_to_be_fetched(make_raw):
+    raw = make_raw("sub-01/anat/sub-01_FLAIR.nii.gz", "sub-02/anat/sub-02_FLAIR.nii.gz")
+    (raw / "sub-01/anat/sub-01_FLAIR.json").symlink_to("../.git/annex/objects/x")
+    # Metadata that sessions and scans share names with must not hinder anything.
+    (raw / "sub-02/anat/sub-02_FLAIR.json").write_text('{"session": {"a": 1}, "subject": 3}')
+    first, second = find_scans(raw)
+    assert first.skip_reason == (
+        "its sidecar sub-01_FLAIR.json is a link to content that is not here: fetch it"
+    )
+    assert second.skip_reason is None
+
+
 @pytest.mark.parametrize("kind", ODD)
 def test_an_odd_description_does_not_refuse_a_dataset(kind, make_raw):
     raw = make_raw("sub-01/anat/sub-01_FLAIR.nii.gz")

@@ -60,7 +60,29 @@ def test_other_images_of_a_flair_are_left_alone(name, make_raw):
 def test_a_flair_outside_of_anat_is_named(place, folder, make_raw):
     _, scan = find_scans(make_raw(SOUND, place))
     assert scan.is_refused
-    assert scan.skip_reason == f"{place} does not lie in {folder}/anat: move it there"
+    assert scan.skip_reason == f"{place} does not lie in {folder}/anat: move it"
+
+
+@pytest.mark.parametrize("ending", ["mgz", "img", "hdr", "nii.bz2", "nrrd"])
+def test_other_formats_are_named(ending, make_raw):
+    raw = make_raw(SOUND)
+    path = raw / f"sub-02/anat/sub-02_FLAIR.{ending}"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    _, scan = find_scans(raw)
+    assert scan.is_refused and scan.skip_reason.endswith("is no NIfTI file: convert it to .nii.gz")
+
+
+def test_hidden_files_are_no_images(make_raw):
+    names = ("._sub-01_FLAIR.nii.gz", ".sub-01_FLAIR.nii.gz")
+    raw = make_raw(SOUND, *(f"sub-01/anat/{name}" for name in names))
+    assert list(reasons(raw)) == ["sub-01_FLAIR.nii.gz"]
+
+
+def test_labels_in_filters_may_have_their_prefix(make_raw):
+    raw = make_raw(SOUND, "sub-02/ses-2/anat/sub-02_ses-2_FLAIR.nii.gz")
+    for filters in ({"session": "ses-2"}, {"flair": {"suffix": "FLAIR", "subject": ["sub-02"]}}):
+        assert list(reasons(raw, filters=filters)) == ["sub-02_ses-2_FLAIR.nii.gz"]
 
 
 def test_a_folder_named_like_an_image_is_refused(make_raw):

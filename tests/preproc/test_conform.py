@@ -1,3 +1,5 @@
+import gzip
+
 import ants
 import nibabel as nib
 import numpy as np
@@ -8,7 +10,7 @@ from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
 from uadbids.errors import ScanError
-from uadbids.preproc.conform import conform, on_grid_of
+from uadbids.preproc.conform import check_image, conform, on_grid_of
 from uadbids.preproc.resample import write_like_source
 
 GEOMETRY = (
@@ -221,6 +223,53 @@ def test_values_that_are_no_grey_values_are_refused(dtype, save):
         conformed(save(np.zeros((9, 9, 9), dtype=dtype)))
 
 
+@pytest.mark.parametrize("values", [(0, 1), (0, 1000), (0, 1, 2, 3)])
+def test_a_mask_is_no_scan(values, save):
+    data = np.random.default_rng(0).choice(np.array(values, dtype=np.int16), (12, 12, 12))
+    with pytest.raises(ScanError, match=f"it holds {len(values)} different values: this is a mask"):
+        conformed(save(data))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"scl_slope": 0}, {"scl_slope": np.nan}, {"scl_slope": np.inf}, {"pixdim": [1, *[0] * 7]},
+     {"pixdim": [1, -2, 2, 3, 0, 0, 0, 0]}, {"pixdim": [1, np.nan, 2, 3, 0, 0, 0, 0]},
+     {"pixdim": [1, 1, 1, 1, 0, 0, 0, 0]}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore")
+def test_odd_fields_of_a_header_change_no_value_and_no_place(fields, save, rewrite_header):
+    affine = np.diag([2.0, 2, 3, 1])
+    # The centre of the image at the origin.
+    affine[:3, 3] = -(np.array(numbered().shape) - 1) / 2 * (2, 2, 3)
+    path = save(numbered(dtype=np.int16), affine)
+    rewrite_header(path, **fields)
+    image, _ = conformed(path)
+    assert_same_places(image, numbered(), affine)
+
+
+def test_what_lies_between_header_and_voxels_is_passed_over(save, rewrite_header, tmp_path):
+    path = save(numbered(dtype=np.int16))
+    raw = path.read_bytes()
+    rewrite_header(path, vox_offset=1024)
+    header = path.read_bytes()[:348]
+    path.write_bytes(header + bytes(1024 - 348) + raw[352:])
+    image, _ = conformed(path)
+    np.testing.assert_array_equal(image.dataobj, numbered())
+    image = nib.Nifti1Image(numbered(dtype=np.int16), np.eye(4))
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"a" * 5000))
+    image.to_filename(path)
+    np.testing.assert_array_equal(conformed(path)[0].dataobj, numbered())
+
+
+def test_parts_of_gzip_and_zeros_behind_them_are_one_file(save, tmp_path):
+    raw = save(numbered(dtype=np.int16)).read_bytes()
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(gzip.compress(raw[:900]) + gzip.compress(raw[900:]) + bytes(512))
+    check_image(path)
+    np.testing.assert_array_equal(conformed(path)[0].dataobj, numbered())
+
+
 # --- damaged files
 
 
@@ -271,6 +320,16 @@ def test_other_units_than_millimetres_are_named(code, unit, factor, save, rewrit
         f"the header gives voxels of 1 x 1 x 3 {unit}; they were taken as mm"
     ]
     np.testing.assert_allclose(image.header.get_zooms(), (1, 1, 3))
+
+
+@pytest.mark.parametrize(
+    "content", [b"version https://git-lfs.github.com/spec/v1\noid x\n", b"/annex/objects/x\n"]
+)
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
+def test_a_file_that_stands_for_content_elsewhere_is_to_be_fetched(content, name, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ScanError, match="it stands for content that is not here: fetch it"):
+        conform(tmp_path / name, tmp_path / "out.nii.gz")
 
 
 def test_another_format_is_told(tmp_path):

@@ -16,6 +16,9 @@ _OTHER_TYPES = frozenset(
 _OTHER_SUFFIX = re.compile(
     r"mask|roi|dseg|probseg|label|T[12]w|T[12]map|T2star\w*|PDw?|PDT2|SWI|UNIT1|angio|MEGRE|MESE"
 )
+_OTHER_FORMAT = re.compile(
+    r".+_FLAIR\.(img|hdr|mgh|mgz|nrrd|mh[ad]|dcm|nii\.(bz2|zst|xz|zip))", re.IGNORECASE
+)
 
 
 @dataclass
@@ -89,26 +92,35 @@ def survey(root: Path, folders: Iterable[Path], sessions: Sequence[str]) -> Surv
 def _look_into(place: Path, root: Path, found: Survey, held: list[str]) -> None:
     """Look at the folder of a participant or session."""
     for inner in _listed(place):
-        if inner.name.startswith("ses-") or inner.name in _OTHER_TYPES:
-            continue
         if inner.name == "anat":
             for path in _listed(inner):
-                held += [path.name] * (".nii" in path.name)
-                if IMAGE_NAME.fullmatch(path.name):
-                    if path.is_dir():
-                        reason = "it is no file: put the image in its place"
-                        found.misplaced.append(_misplaced(path, root, reason))
-                    else:
-                        found.images.add(path)
-                elif better := _better_name(path.name):
-                    reason = f"{path.name} is not a BIDS name of a FLAIR: rename it, to {better}"
+                _look_at(path, root, found, held)
+        elif not inner.name.startswith("ses-") and inner.name not in _OTHER_TYPES:
+            for path in (inner, *_listed_if_possible(inner)):
+                if IMAGE_NAME.fullmatch(path.name) or _better_name(path.name):
+                    where = path.relative_to(root).as_posix()
+                    reason = f"{where} does not lie in {place.relative_to(root)}/anat: move it"
                     found.misplaced.append(_misplaced(path, root, reason))
-            continue
-        for path in (inner, *_listed_if_possible(inner)):
-            if IMAGE_NAME.fullmatch(path.name) or _better_name(path.name):
-                where = path.relative_to(root).as_posix()
-                reason = f"{where} does not lie in {place.relative_to(root)}/anat: move it there"
-                found.misplaced.append(_misplaced(path, root, reason))
+
+
+def _look_at(path: Path, root: Path, found: Survey, held: list[str]) -> None:
+    """Look at something in a folder ``anat``; hidden files are nobody's images."""
+    name = path.name
+    if name.startswith("."):
+        return
+    held += [name] * (".nii" in name)
+    reason = ""
+    if IMAGE_NAME.fullmatch(name):
+        if not path.is_dir():
+            found.images.add(path)
+            return
+        reason = "it is no file: put the image in its place"
+    elif _OTHER_FORMAT.fullmatch(name):
+        reason = f"{name} is no NIfTI file: convert it to .nii.gz"
+    elif better := _better_name(name):
+        reason = f"{name} is not a BIDS name of a FLAIR: rename it, to {better}"
+    if reason:
+        found.misplaced.append(_misplaced(path, root, reason))
 
 
 def _better_name(name: str) -> str:

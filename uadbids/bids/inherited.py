@@ -25,6 +25,10 @@ def merged(
         ]
         for _, path in sorted(applicable):
             metadata.update(_read(path, root, note))
+    # A text that says so must not be lost: it decides on the brain mask.
+    said = str(metadata.get("SkullStripped")).strip().casefold()
+    if said in ("true", "false"):
+        metadata["SkullStripped"] = said == "true"
     return metadata
 
 
@@ -36,6 +40,10 @@ def _entities(path: Path) -> dict[str, str]:
 def _read(path: Path, root: Path, note: Callable[[str], None]) -> dict[str, Any]:
     try:
         content, wrong = load_json(path)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"its sidecar {path.name} is a link to content that is not here: fetch it"
+        ) from error
     except (OSError, ValueError) as error:
         raise ValueError(f"its sidecar {path.name} cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):

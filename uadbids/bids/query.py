@@ -173,7 +173,17 @@ def _flair_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
             )
         filters = named["flair"]
     regex = bool(filters.get("regex_search"))
-    return {key: _filter_value(key, value, regex) for key, value in filters.items()}
+    return {
+        key: _filter_value(key, _bare_labels(key, value), regex) for key, value in filters.items()
+    }
+
+
+def _bare_labels(key: str, value: Any) -> Any:
+    """Take "sub-" and "ses-" from labels; neither can be part of one."""
+    prefix = {"subject": "sub-", "session": "ses-"}.get(key)
+    if isinstance(value, list):
+        return [_bare_labels(key, item) for item in value]
+    return value.removeprefix(prefix) if prefix and isinstance(value, str) else value
 
 
 def _filter_value(key: str, value: Any, regex: bool) -> Any:

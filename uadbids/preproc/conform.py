@@ -161,17 +161,19 @@ def _load(in_file: Path) -> nib.Nifti1Image:
     except FileNotFoundError as error:
         raise ScanError(f"{in_file}: the file is not there (a broken link?)") from error
     except (ImageFileError, HeaderDataError, *_DAMAGE) as error:
-        reason = _packing(in_file) or error
+        reason = _mistaken(in_file) or error
         raise ScanError(f"{in_file}: this is no readable NIfTI image ({reason})") from error
     if not isinstance(image, nib.Nifti1Image):
         raise ScanError(f"{in_file}: not a NIfTI image; convert it (for example with dcm2niix)")
     return image
 
 
-def _packing(in_file: Path) -> str:
-    """Say where the name of a file and its content do not agree on gzip."""
+def _mistaken(in_file: Path) -> str:
+    """Say what a file is that is no image, or none of the kind that its name says."""
     with in_file.open("rb") as stream:
         start = stream.read(348)
+    if start.startswith((b"version https://git-lfs", b"/annex/objects/")):
+        return "it stands for content that is not here: fetch it (git lfs pull, git annex get)"
     if start[:2] == b"\x1f\x8b":
         return "" if in_file.suffix == ".gz" else "it is packed by gzip: rename it to .nii.gz"
     if in_file.suffix == ".gz" and start[344:347] in (b"n+1", b"n+2", b"ni1"):

@@ -23,6 +23,8 @@ _SWING, _EXPLAINED = 0.05, 0.3
 _MIXED = 0.1
 _PADDED_SHARE = 0.1
 _SAMPLE = 2**20
+# An image of fewer bits than three is a mask, or labels.
+_FEWEST = 8
 
 
 class Measured(NamedTuple):
@@ -77,6 +79,8 @@ def from_zero(data: Floats, in_file: Path) -> tuple[Floats, int, list[str]]:
         raise ScanError(
             f"{in_file}: every voxel has the value {data.flat[0]:g}; there is no image in it"
         )
+    if len(np.unique(_sample(data))) <= _FEWEST and (n := len(np.unique(data))) <= _FEWEST:
+        raise ScanError(f"{in_file}: it holds {n} different values: this is a mask, not a FLAIR")
     measured = measured_range(data)
     strange = measured.lacks(data)
     found = data[strange]
