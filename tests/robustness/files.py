@@ -35,7 +35,7 @@ def pipe(path: Path, head: Head) -> None:
 
 def bad_sidecar(path: Path, head: Head) -> None:
     save(path, head)
-    path.with_name(path.name.replace(".nii.gz", ".json")).write_text('{"EchoTime": 0.1,}')
+    path.with_name(path.name.replace(".nii.gz", ".json")).write_text('{"EchoTime": 0.1')
 
 
 def unread(path: Path, head: Head) -> None:

@@ -149,8 +149,8 @@ def _misplaced(path: Path, root: Path, reason: str) -> Scan:
 
 def absent(root: Path, label: str, held: Sequence[str], *, is_asked: bool) -> Scan:
     """Stand for a participant who has no FLAIR."""
-    some = f"{', '.join(sorted(held)[:3])}{', ...' * (len(held) > 3)}" or "no images"
-    reason = f"it has no FLAIR image (anat holds {some})"
+    some = f"anat holds {', '.join(sorted(held)[:3])}{', ...' * (len(held) > 3)}"
+    reason = f"it has no FLAIR image ({some if held else 'there are no images in anat'})"
     if any(IMAGE_NAME.fullmatch(name) for name in held):
         reason = "none of its FLAIR images fits the filter"
     return Scan(root / f"sub-{label}", {"subject": label}, skip_reason=reason, is_refused=is_asked)
