@@ -32,8 +32,8 @@ def open_index(
     if folder is None:
         return _layout(root, subjects, sessions, None)
     with ExitStack() as stack:
-        # In a folder that is read-only nothing can be made, and nothing has to be locked.
-        with suppress(OSError):
+        # A folder that is read-only has nothing to be locked, some file systems have no locks.
+        with suppress(OSError, NotImplementedError):
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(folder / ".lock"))
         layout, reason = _kept(root, folder, images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,9 @@ def changes(output_dir: Path, scan: Scan, wanted: Mapping[str, Any], run: RunOpt
     record = record if isinstance(record, dict) else {}
     mask = Path() if run.skull_strip == "mask" else None
     method = choose_method(run.skull_strip, scan.metadata, run.hd_bet_weights, mask)
-    now = {**wanted, "BrainMaskMethod": method, SOURCE_HASH: file_sha256(scan.path)}
+    now = {**wanted, "BrainMaskMethod": method}
+    with suppress(OSError):
+        now[SOURCE_HASH] = file_sha256(scan.path)
     found = []
     for key, value in now.items():
         before = record.get(key)
