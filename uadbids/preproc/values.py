@@ -116,7 +116,10 @@ def measured_range(data: Floats) -> Measured:
     if not span:
         return Measured(-np.inf, np.inf)
     top = low + _BRIGHTEST * span
-    if low >= -_SWING * span:
+    # Noise about zero lies in air; a z-scored brain on 0 has nothing below it there.
+    darkest, air = _quantiles(faces, 0.05, 0.5)
+    is_noise = abs(air) <= _SWING * span and darkest <= low / 2
+    if low >= -_SWING * span or is_noise:
         return Measured(0.0, top, above, _EXPLAINED * span)
     return Measured(low + _LOWEST * span, top, above)
 
