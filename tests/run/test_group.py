@@ -99,6 +99,22 @@ def test_second_run_writes_the_same_bytes(run, raw, out):
     assert {name: (out / name).read_bytes() for name in WRITTEN} == first
 
 
+def test_a_table_older_than_the_outputs_is_made_again_and_said(run, raw, out, study):
+    run(raw, out, "group")
+    assert "older than the outputs" not in run(raw, out, "group").stderr
+    path = marker(out, study.labels[0])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"FindingCount": 7}))
+    done = run(raw, out, "group")
+    assert "group_FLAIR.tsv was older than the outputs, and is made again" in done.stderr
+    assert "7" in {row["finding_count"] for row in rows(out)}
+
+
+def test_a_participant_without_a_flair_is_no_unfinished_scan(run, raw, out):
+    (raw / "sub-none" / "anat").mkdir(parents=True)
+    done = run(raw, out, "group")
+    assert done.returncode == 0 and "sub-none" not in done.stderr
+
+
 def test_selected_participants_alone(run, raw, out):
     done = run(raw, out, "group", "--participant_label", "01", "sub-03")
     assert done.returncode == 0, done.stderr
