@@ -110,6 +110,13 @@ def test_filters_hide_nobody_who_was_asked_for(make_raw):
     assert asked["sub-04"] == "none of its FLAIR images fits the filter"
 
 
+def test_a_session_that_one_of_those_asked_for_lacks_is_named(make_raw):
+    raw = make_raw("sub-01/ses-2/anat/sub-01_ses-2_FLAIR.nii.gz", "sub-04/anat/sub-04_FLAIR.nii.gz")
+    found = reasons(raw, participant_label=["01", "04"], session_label=["2"])
+    assert found["sub-04"] == "it has none of the sessions that were asked for"
+    assert list(reasons(raw, session_label=["2"])) == ["sub-01_ses-2_FLAIR.nii.gz"]
+
+
 def test_without_any_flair_the_sentence_speaks_of_what_was_given(make_raw, tmp_path):
     raw = make_raw("sub-04/anat/sub-04_T1w.nii.gz")
     with pytest.raises(UsageError, match=r"There is no FLAIR image \(.*sub-04: it has no FLAIR"):

@@ -73,6 +73,7 @@ def test_a_plan_as_json_is_for_scripts(here, raw, tmp_path):
         (("--skull-strip", "hd-bet"), "HD-BET's weights were not found"),
         (("--device", "gpu"), "gpu"),
         (("--hd-bet-weights", "/nowhere"), "/nowhere"),
+        (("--use-plugin", "/nowhere.yml"), "--use-plugin /nowhere.yml: there is no such file"),
     ],
 )
 def test_options_that_fail_in_a_run_fail_in_a_dry_one(flags, sentence, here, raw, tmp_path):

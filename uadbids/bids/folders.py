@@ -147,11 +147,16 @@ def _misplaced(path: Path, root: Path, reason: str) -> Scan:
     return Scan(path, named, skip_reason=reason, is_refused=True)
 
 
-def absent(root: Path, label: str, held: Sequence[str], *, is_asked: bool) -> Scan:
-    """Stand for a participant who has no FLAIR."""
-    some = f"anat holds {', '.join(sorted(held)[:3])}{', ...' * (len(held) > 3)}"
-    reason = f"it has no FLAIR image ({some if held else 'there are no images in anat'})"
-    if any(IMAGE_NAME.fullmatch(name) for name in held):
+def absent(root: Path, label: str, held: Sequence[str] | None, *, is_asked: bool) -> Scan:
+    """Stand for a participant who has no FLAIR; None where the sessions asked for are not there."""
+    if held is None:
+        reason = "it has none of the sessions that were asked for"
+    elif not held:
+        reason = "it has no FLAIR image (there are no images in anat)"
+    else:
+        some = ", ".join(sorted(held)[:3]) + ", ..." * (len(held) > 3)
+        reason = f"it has no FLAIR image (anat holds {some})"
+    if held and any(IMAGE_NAME.fullmatch(name) for name in held):
         reason = "none of its FLAIR images fits the filter"
     return Scan(root / f"sub-{label}", {"subject": label}, skip_reason=reason, is_refused=is_asked)
 

@@ -79,7 +79,7 @@ def find_scans(
     chosen = set(_select(layout, {"datatype": "anat", **_flair_filters(filters or {})}))
     # A database holds the whole dataset, so the folders are compared once more.
     scans = [_scan(path, root, sidecars, note) for path in chosen & found.images]
-    scans += _unfit(found, scans, root, bool(subjects), bool(filters))
+    scans += _unfit(found, scans, root, subjects, bool(filters))
     ignored = ignored_by(root, [scan.path for scan in scans])
     if ignored:
         note(f".bidsignore leaves out {len(ignored)} FLAIR images")
@@ -101,7 +101,7 @@ def _once(note: Callable[[str], None] | None) -> Callable[[str], None]:
 
 
 def _unfit(
-    found: Survey, scans: Sequence[Scan], root: Path, is_asked: bool, is_filtered: bool
+    found: Survey, scans: Sequence[Scan], root: Path, asked: Sequence[str], is_filtered: bool
 ) -> list[Scan]:
     """Return what is no scan by its name or place, and participants who have none."""
     having = {(scan.subject, scan.session) for scan in scans}
@@ -113,9 +113,10 @@ def _unfit(
     seen = {scan.path.relative_to(root).parts[0] for scan in (*scans, *unfit)}
     for label, held in found.held.items():
         has_one = any(IMAGE_NAME.fullmatch(name) for name in held)
-        if f"sub-{label}" not in seen and not (has_one and is_filtered and not is_asked):
-            unfit.append(absent(root, label, held, is_asked=is_asked))
-    return unfit
+        if f"sub-{label}" not in seen and not (has_one and is_filtered and not asked):
+            unfit.append(absent(root, label, held, is_asked=bool(asked)))
+    sessionless = [label for label in asked if label not in found.held]
+    return unfit + [absent(root, label, None, is_asked=True) for label in sessionless]
 
 
 def _nothing(root: Path, is_chosen: bool, absent: Sequence[Scan]) -> str:

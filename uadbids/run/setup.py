@@ -46,6 +46,8 @@ def prepare_run(
     work_dir, skull_strip = asked.work_dir, asked.skull_strip
     if skull_strip not in SKULL_STRIP:
         raise UsageError(f"--skull-strip {skull_strip}: choose one of {', '.join(SKULL_STRIP)}")
+    if asked.use_plugin is not None and not asked.use_plugin.is_file():
+        raise UsageError(f"--use-plugin {asked.use_plugin}: there is no such file")
     if is_inside(work_dir, bids_dir):
         raise UsageError(
             f"the work directory {work_dir} lies inside the dataset; choose another by --work-dir"
