@@ -143,7 +143,8 @@ def test_without_any_flair_the_sentence_speaks_of_what_was_given(make_raw, tmp_p
 )  # fmt: skip
 def test_bidsignore_is_honoured_and_counted(rules, left, make_raw):
     raw = make_raw(*(f"sub-0{n}/anat/sub-0{n}_FLAIR.nii.gz" for n in (1, 2, 3)))
-    (raw / ".bidsignore").write_text(rules)
+    (raw / ".bidsignore").write_text(f"sub-none/\n{rules}")
+    (raw / "sub-none").mkdir()
     said: list[str] = []
     assert {scan.subject for scan in find_scans(raw, note=said.append)} == left
     gone = 3 - len(left)

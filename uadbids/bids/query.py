@@ -80,10 +80,12 @@ def find_scans(
     # A database holds the whole dataset, so the folders are compared once more.
     scans = [_scan(path, root, sidecars, note) for path in chosen & found.images]
     scans += _unfit(found, scans, root, subjects, bool(filters))
-    ignored = ignored_by(root, [scan.path for scan in scans])
-    if ignored:
-        note(f".bidsignore leaves out {len(ignored)} FLAIR images")
-    scans = [scan for scan in scans if scan.path not in ignored]
+    # A participant without a FLAIR stands for the folder.
+    places = {scan.path / "anat" if scan.is_absent else scan.path: scan for scan in scans}
+    ignored = [places.pop(place) for place in ignored_by(root, places)]
+    if n_images := sum(not scan.is_absent for scan in ignored):
+        note(f".bidsignore leaves out {n_images} FLAIR images")
+    scans = list(places.values())
     if all(scan.is_absent for scan in scans):
         raise UsageError(_nothing(root, bool(subjects or sessions or filters), scans))
     return _mark_twins(sorted(scans, key=lambda scan: (scan.name, scan.path.name)))
