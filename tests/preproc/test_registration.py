@@ -175,7 +175,7 @@ def test_spikes_do_not_move_a_scan(example, template, tmp_path):
     def place(name):
         nib.Nifti1Image(data, image.affine).to_filename(tmp_path / "scan.nii")
         xfm, affine = tmp_path / f"{name}.txt", tmp_path / "affine.txt"
-        register(tmp_path / "scan.nii", example["brain"], xfm, affine, template, PreprocConfig())
+        register(tmp_path / "scan.nii", example["brain"], xfm, affine, template, COARSE)
         return apply_transform(xfm, points)
 
     before = place("before")
