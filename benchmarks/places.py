@@ -52,7 +52,7 @@ _DEEP = ("basal ganglia", "thalamus", "corpus callosum")
 def place_of(points: np.ndarray, atlas: Atlas) -> str:
     """One of `PLACES` for a component inside the brain, from the words of the product."""
     place = atlas.locate(points)
-    if place.words.endswith("beside a ventricle"):
+    if place.zone == "periventricular":
         return "beside a ventricle"
     if place.region in ("ventricle", "insula", "temporal lobe"):
         return place.region
@@ -60,7 +60,7 @@ def place_of(points: np.ndarray, atlas: Atlas) -> str:
         return "deep grey matter"
     if place.region in ("brain stem", "cerebellum"):
         return "brain stem, cerebellum"
-    return "white matter" if "white matter" in place.words else "cortex"
+    return "white matter" if place.zone == "deep white matter" else "cortex"
 
 
 def misplaced(found: np.ndarray, examined: np.ndarray, case: Case, atlas: Atlas) -> Counter[str]:

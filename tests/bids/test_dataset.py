@@ -39,7 +39,7 @@ WITHOUT_SESSIONS = (
 
 def process(out: Path, raw: Path, files: Mapping[str, Path], parts: dict, **selection) -> None:
     """Write what a run writes."""
-    row = {"index": 1, "name": "lesion1", "volume_mm3": 12.0, "volume_ml": 0.012, "x_mm": -3.5}
+    row = {"index": 1, "name": "lesion1", "volume_ml": 0.012, "x_mm": -3.5}
     for scan in find_scans(raw, **selection):
         write_scan(
             out,

@@ -44,7 +44,7 @@ def test_writes_every_kind_with_its_sidecar(
 ) -> None:
     figure = tmp_path / "figure.svg"
     figure.write_text("<svg/>")
-    row = {"index": 1, "name": "lesion1", "volume_mm3": 12.5, "score_max": float("nan")}
+    row = {"index": 1, "name": "lesion1", "volume_ml": 12.5, "score_max": float("nan")}
     out = tmp_path / "out"
     written = write(out, scans[0], made_files, components=[row], figures={"lesions": figure})
     assert {str(path.relative_to(out)) for path in written} == set(tree(out))
@@ -57,7 +57,7 @@ def test_writes_every_kind_with_its_sidecar(
             dataset, _, relative = source.removeprefix("bids:").partition(":")
             assert ({"raw": tmp_path / "raw", "": out}[dataset] / relative).is_file()
     table = read_tsv(out / derivative_path(scans[0], "native_components", ".tsv"))
-    assert [r["volume_mm3"] for r in table] == ["12.5"]
+    assert [r["volume_ml"] for r in table] == ["12.5"]
     assert (table[0]["score_max"], table[0]["x_mm"]) == ("n/a", "n/a")
     assert (out / figure_path(scans[0], "lesions")).read_text() == "<svg/>"
 

@@ -65,7 +65,7 @@ def scan(request, tmp_path_factory):
 def resampled_to(scan, tmp_path_factory):
     """Return a function: labelled balls (mm of the scan) -> what is there in native space."""
 
-    def run(centres, radii, with_score=True):
+    def run(centres, radii, with_score=True, smallest=0.0):
         tmp_path = tmp_path_factory.mktemp("resampled_to")
         template = Template.packaged()
         shape = nib.load(template.t1w).shape
@@ -89,13 +89,15 @@ def resampled_to(scan, tmp_path_factory):
             xfm=scan["xfm"],
             # The brain of the template itself, moved: the affine is the rigid one.
             affine=scan["xfm"],
-            volume=tmp_path,
+            volume=tmp_path / "labels.nii",
             mask=tmp_path,
             facts=Facts(),
         )
         maps["components"] = tmp_path / "labels.nii"
         (tmp_path / "native").mkdir()
-        return to_native_space(preprocessed, Detected(maps, Facts()), tmp_path / "native")
+        return to_native_space(
+            preprocessed, Detected(maps, Facts({"MinVolumeMm3": smallest})), tmp_path / "native"
+        )
 
     return run
 
@@ -105,18 +107,20 @@ def native(resampled_to):
     return resampled_to(CENTRES, RADII)
 
 
-def test_each_component_has_a_row_with_its_volume_and_place(native):
+def test_each_component_has_a_row_with_its_volume_and_place(native, scan):
     assert [(row["index"], row["name"]) for row in native.findings] == [
-        (1, "anomaly-1"),
-        (2, "anomaly-2"),
+        (1, "finding-1"),
+        (2, "finding-2"),
     ]
     for row in native.findings:
         number = row["index"]
         ball_ml = 4 / 3 * np.pi * RADII[number] ** 3 / 1000
         assert row["volume_ml"] == pytest.approx(ball_ml, rel=0.06)
-        assert row["volume_mm3"] == pytest.approx(1000 * row["volume_ml"], abs=0.01)
         place = [row[key] for key in ("x_mm", "y_mm", "z_mm")]
         np.testing.assert_allclose(place, CENTRES[number], atol=0.5)
+        place = [row[f"mni_{key}"] for key in ("x_mm", "y_mm", "z_mm")]
+        at = apply_affine(np.linalg.inv(scan["move"]), CENTRES[number])
+        np.testing.assert_allclose(place, at, atol=0.5)
         assert row["score_max"] == pytest.approx(number / 10, abs=1e-3)
         assert 0.6 * number / 10 < row["score_mean"] <= row["score_max"]
 
@@ -125,7 +129,7 @@ def test_each_component_has_the_name_of_its_place(native):
     """Template millimetres (28, -42, 20) and (-24, 8, 34), but for the move of the scan."""
     right, left = native.findings
     assert (right["hemisphere"], right["region"]) == ("right", "parietal lobe")
-    assert right["location"] == "right parietal lobe, white matter, beside a ventricle"
+    assert right["location"] == "right parietal lobe, periventricular"
     assert (left["hemisphere"], left["region"]) == ("left", "frontal lobe")
 
 
@@ -141,8 +145,12 @@ def test_the_summary_counts_in_voxels_of_the_scan(native, scan):
 def test_every_image_repeats_the_geometry_of_the_scan_but_no_free_text(native, scan):
     source = nib.load(scan["source"])
     kinds = {"anomaly", "score", "components", "lesions", "brain"}
-    assert set(native.files) == {f"native_{kind}" for kind in kinds}
-    for path in native.files.values():
+    files = {kind: native.files[f"native_{kind}"] for kind in kinds}
+    assert native.files.keys() - {f"native_{kind}" for kind in kinds} == {
+        "template_lesions",
+        "template_components",
+    }
+    for path in files.values():
         image = nib.load(path)
         assert image.shape == source.shape
         np.testing.assert_array_equal(image.affine, source.affine)
@@ -162,6 +170,31 @@ def test_lesions_are_the_components_and_the_brain_is_where_it_was(native):
     np.testing.assert_allclose(centre, (0, -20, 15), atol=0.3)
 
 
+def test_findings_are_numbered_by_their_volume_on_every_grid(resampled_to):
+    native = resampled_to(CENTRES, {1: 6.0, 2: 8.0})
+    assert [row["index"] for row in native.findings] == [1, 2]
+    assert native.findings[0]["volume_ml"] > native.findings[1]["volume_ml"]
+    np.testing.assert_allclose([native.findings[0][k] for k in ("x_mm", "z_mm")], (-24, 34), atol=1)
+    for space in ("native", "template"):
+        components, lesions = (
+            np.asarray(nib.load(native.files[f"{space}_{kind}"]).dataobj)
+            for kind in ("components", "lesions")
+        )
+        sizes = np.bincount(components.ravel())[1:]
+        assert len(sizes) == 2 and sizes[0] > sizes[1]
+        np.testing.assert_array_equal(lesions > 0, components > 0)
+
+
+def test_the_minimum_size_holds_in_the_voxels_of_the_scan(resampled_to):
+    """A ball of 1 mm is too small on both grids; nothing of it is left in tables or images."""
+    native = resampled_to({1: CENTRES[1], 3: CENTRES[2]}, {1: 1.1, 3: 8.0}, smallest=40.0)
+    (row,) = native.findings
+    assert row["index"] == 1 and row["volume_ml"] > 0.04 and row["hemisphere"] == "left"
+    assert native.facts.values["FindingCount"] == 1
+    for key in ("native_components", "template_components"):
+        assert set(np.unique(np.asarray(nib.load(native.files[key]).dataobj))) == {0, 1}
+
+
 def test_a_component_that_falls_between_the_voxels_has_no_row(resampled_to, scan):
     """One voxel of the template that is the nearest of no voxel of the scan."""
     template = Template.packaged()
@@ -173,7 +206,7 @@ def test_a_component_that_falls_between_the_voxels_has_no_row(resampled_to, scan
     lost = np.argwhere(unseen[80:90, 95:105, 80:90])[0] + (80, 95, 80)
     place = apply_affine(scan["move"] @ template.affine, lost)
     native = resampled_to({1: place, 3: CENTRES[1]}, {1: 0.5, 3: 8.0}, with_score=False)
-    assert [row["index"] for row in native.findings] == [3]
+    assert [row["index"] for row in native.findings] == [1]
     assert native.facts.values["FindingCount"] == 1 and "native_score" not in native.files
 
 

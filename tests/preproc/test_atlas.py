@@ -7,17 +7,19 @@ from uadbids.preproc.atlas import Atlas
 from uadbids.preproc.template import Template
 
 PLACES = {
-    "left frontal lobe, white matter": (-25, 30, 20),
-    "right occipital lobe, white matter": (25, -82, 5),
-    "left cerebellum": (-30, -60, -35),
-    "brain stem": (0, -25, -30),
-    "right insula": (38, 5, 2),
-    "corpus callosum, beside a ventricle": (0, 26, 5),
-    "right basal ganglia": (26, 3, 0),
-    "right parietal lobe, white matter, beside a ventricle": (26, -45, 18),
-    "left temporal lobe, white matter": (-52, -20, -15),
+    "left frontal lobe, deep white matter": (-25, 30, 20),
+    "right occipital lobe, deep white matter": (25, -82, 5),
+    "right frontal lobe, juxtacortical or cortical": (40, 40, 20),
+    "left temporal lobe, juxtacortical or cortical": (-52, -20, -15),
+    "left temporal lobe, mesial": (-25, -20, -15),
+    "left cerebellum, infratentorial": (-30, -60, -35),
+    "brain stem, infratentorial": (0, -25, -30),
+    "right insula, juxtacortical or cortical": (38, 5, 2),
+    "corpus callosum": (0, 26, 5),
+    "right basal ganglia, deep grey matter": (26, 3, 0),
+    "right parietal lobe, periventricular": (26, -45, 18),
     "ventricle": (-20, -40, 12),
-    "left thalamus": (-12, -20, 8),
+    "left thalamus, deep grey matter": (-12, -20, 8),
 }
 
 
@@ -54,8 +56,10 @@ def test_a_large_lesion_and_a_single_voxel_have_a_place():
     assert atlas.locate(np.array([[-25.0, 30.0, 20.0]])).region == "frontal lobe"
 
 
-def test_what_lies_outside_of_the_atlas_goes_to_the_nearest_lobe():
-    assert Atlas.packaged().locate(np.array([[60.0, -300.0, 0.0]])).words.startswith("right occip")
+@pytest.mark.parametrize("centre", [(0, 76, -2), (60, -300, 0), (-85, -20, 20)])
+def test_what_lies_outside_of_the_brain_gets_no_name_of_a_region(centre):
+    place = Atlas.packaged().locate(around(centre, 2))
+    assert (place.region, place.zone, place.words) == ("", "", "outside the brain")
 
 
 def test_tissues_lie_on_the_template_where_it_shows_them():

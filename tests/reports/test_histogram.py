@@ -15,7 +15,7 @@ VALUES = np.random.default_rng(2).exponential(0.5, 80_000).astype(np.float32)
 
 def test_both_curves_and_the_threshold_are_drawn(tmp_path):
     text = draw_histogram(VALUES, 2.0, HEALTHY, tmp_path / "h.svg").read_text()
-    for words in ("this scan", "healthy brains", "threshold", "volume above it, ml"):
+    for words in ("this scan", "healthy brains", "threshold", "volume above it, mL"):
         assert words in text
     assert "http://www.w3.org" in text and "matplotlib.org" not in text
     ElementTree.fromstring(text)

@@ -46,12 +46,15 @@ SCAN = ScanReport(
             "volume_ml": 2.5,
             "score_max": 0.75,
             "score_mean": 0.5,
+            "mni_x_mm": -28.0,
+            "mni_y_mm": 2.0,
+            "mni_z_mm": 11.0,
             "x_mm": -31.2,
             "y_mm": -0.2,
             "z_mm": 7.0,
             "location": "left insula",
         },
-        {"index": 2, "volume_mm3": 250.0, "score_max": 0.5, "x_mm": 1.0, "y_mm": 2.0, "z_mm": 3.0},
+        {"index": 2, "volume_ml": 0.0583, "score_max": 0.5, "x_mm": 1.0, "y_mm": 2.0, "z_mm": 3.0},
     ],
     figures={"brain": "sub-01/figures/b.svg", "detection": "sub-01/figures/d.svg", "odd": "o.svg"},
     warnings=["said twice", "thick slices"],
@@ -120,12 +123,12 @@ def test_results_provenance_and_model_are_told(tmp_path: Path) -> None:
     words = write(tmp_path).words
     for piece in (
         "Not a medical device. For research use only.",
-        "Volume found (ml) 3.48",
+        "Volume of findings (mL) 3.5",
         "Brain examined 71 %",
         "Overlap with template (Dice) not available",
         "Voxel size (mm) 0.5, 0.5, 4",
-        "1 left insula 2.5 0.75 0.5 -31 0 7",
-        "2 not available 0.25 0.5 not available 1 2 3",
+        "1 left insula 2.5 -28, 2, 11 -31, 0, 7 0.75",
+        "2 not available 0.058 not available, not available, not available 1, 2, 3 0.5",
         "Threshold 0.123",
         "Threshold comes from calibrated at 0.1 %",
         "Model SHA-256 " + "ab" * 32,
@@ -250,7 +253,10 @@ def test_no_lesion_is_said_and_long_lists_are_cut(tmp_path: Path) -> None:
     assert "None above the threshold" in write(tmp_path, scans=[bare]).words
     page = write(tmp_path, scans=[many])
     assert "The 30 largest of 45" in page.words
-    assert page.words.count("not available 0.1 1 not available 0 0 0") == 30
+    assert (
+        page.words.count("not available 0.10 not available, not available, not available 0, 0, 0 1")
+        == 30
+    )
 
 
 @pytest.mark.parametrize("card", [{}, {"training": None, "results": {}, "limits": []}])

@@ -241,9 +241,9 @@ def test_ball_is_on_the_left_in_table_and_figure(balls, label):
     table = run.out / f"sub-{label}/anat/sub-{label}_space-orig_seg-anomaly_dseg.tsv"
     with table.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
-    ball = max(rows, key=lambda row: float(row["volume_mm3"]))
+    ball = max(rows, key=lambda row: float(row["volume_ml"]))
     assert ball["hemisphere"] == "left"
-    assert ball["location"].startswith("left ") and "white matter" in ball["location"]
+    assert ball["location"].startswith("left ") and ball["region"].endswith("lobe")
     figure = ElementTree.parse(
         run.out / f"sub-{label}/figures/sub-{label}_desc-detection_FLAIR.svg"
     )

@@ -10,19 +10,27 @@ from uadbids.bids.names import DERIVATIVES, derivative_path
 from uadbids.bids.scan import Scan
 
 COMPONENT_COLUMNS: Mapping[str, Mapping[str, str]] = {
-    "index": {"Description": "Value of the component in the image", "Format": "integer"},
-    "name": {"Description": "Name of the component"},
-    "volume_mm3": {"Description": "Volume in the grid of the scan", "Units": "mm3"},
+    "index": {"Description": "Value of the finding in the image", "Format": "integer"},
+    "name": {"Description": "Name of the finding; 1 is the largest"},
     "volume_ml": {"Description": "Volume in the grid of the scan", "Units": "mL"},
-    "score_max": {"Description": "Greatest value of the map that was thresholded"},
-    "score_mean": {"Description": "Mean value of the map that was thresholded"},
+    "hemisphere": {"Description": "Side of the patient: left, right or both, by the template"},
+    "region": {"Description": "Lobe or structure in which most of it lies, by an atlas; n/a "
+               "outside the brain of the atlas"},
+    "zone": {"Description": "Periventricular, juxtacortical or cortical, deep white matter, deep "
+             "grey matter, mesial or infratentorial, by the atlas"},
+    "location": {"Description": "Its place in words; approximate, since no atlas fits every brain"},
+    "mni_x_mm": {"Description": "Centre of mass, MNI152 (affine alignment), to the right",
+                 "Units": "mm"},
+    "mni_y_mm": {"Description": "Centre of mass, MNI152 (affine alignment), to the front",
+                 "Units": "mm"},
+    "mni_z_mm": {"Description": "Centre of mass, MNI152 (affine alignment), upwards",
+                 "Units": "mm"},
     "x_mm": {"Description": "Centre of mass, scanner coordinates, to the right", "Units": "mm"},
     "y_mm": {"Description": "Centre of mass, scanner coordinates, to the front", "Units": "mm"},
     "z_mm": {"Description": "Centre of mass, scanner coordinates, upwards", "Units": "mm"},
-    "hemisphere": {"Description": "Side of the patient: left, right or both"},
-    "region": {"Description": "Lobe or structure in which most of it lies, by an atlas"},
-    "location": {"Description": "Its place in words; approximate, since no atlas fits every brain"},
-}
+    "score_max": {"Description": "Greatest value of the map that was thresholded"},
+    "score_mean": {"Description": "Mean value of the map that was thresholded"},
+}  # fmt: skip
 
 # An absolute path at the start of a word, up to its last name; URLs have no blank before "/".
 _HOST_FOLDERS = re.compile(r"(?<![^\s'\"(=,])(?:file://)?/(?:[^\s/'\"]+/)*(?=[^\s/])")

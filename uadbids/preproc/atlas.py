@@ -41,7 +41,17 @@ _WHITE = (2, 41)
 _CORTEX_FROM = 1000
 # Middle structures: no side is named.
 _MIDDLE = ("brain stem", "corpus callosum", "ventricle")
-_BESIDE_MM = 4.0
+_ZONES = {
+    "cerebellum": "infratentorial",
+    "brain stem": "infratentorial",
+    "basal ganglia": "deep grey matter",
+    "thalamus": "deep grey matter",
+}
+_HIPPOCAMPUS_AMYGDALA = (17, 18, 53, 54)
+# An affine alignment cannot tell cortex from what touches it.
+_PERIVENTRICULAR_MM, _CORTICAL_MM = 4.0, 3.0
+# The heads of people differ by some millimetres from the average once they are aligned.
+_OUTSIDE_MM = 5.0
 _BOTH_SIDES = 0.25
 _MOST_POINTS = 2000
 
@@ -54,13 +64,18 @@ class Place(NamedTuple):
     hemisphere : {'left', 'right', 'both'}
         The patient's.
     region : str
-        Lobe or structure.
+        Lobe or structure; empty outside the brain.
+    zone : str
+        As radiologists group lesions: ``periventricular``, ``juxtacortical or cortical``, ``deep
+        white matter``, ``deep grey matter``, ``mesial``, ``infratentorial``; empty for
+        other structures and outside the brain.
     words : str
-        For people: ``left frontal lobe, white matter, beside a ventricle``.
+        For people: ``left frontal lobe, periventricular``.
     """
 
     hemisphere: str
     region: str
+    zone: str
     words: str
 
 
@@ -99,23 +114,29 @@ class Atlas:
         """
         points = points[:: -(-len(points) // _MOST_POINTS)]
         tables = _tables(self.path)
-        here = tables.label(points)
-        white = ~np.isin(here, tables.named_labels)
-        nearest_cortex = tables.cortex_labels[tables.cortex.query(points)[1]]
-        regions = np.array([_region(x) for x in np.where(white, nearest_cortex, here)])
-        names, counts = np.unique(regions, return_counts=True)
-        region = str(names[np.argmax(counts)])
         left = float((points[:, 0] < 0).mean())
         side = "both" if _BOTH_SIDES < left < 1 - _BOTH_SIDES else "left" if left > 0.5 else "right"
+        if np.median(tables.brain.query(points)[0]) > _OUTSIDE_MM:
+            return Place(side, "", "", "outside the brain")
+        here = tables.label(points)
+        white = ~np.isin(here, tables.named_labels)
+        to_cortex, nearest = tables.cortex.query(points)
+        labels = np.where(white, tables.cortex_labels[nearest], here)
+        names, counts = np.unique([_region(label) for label in labels], return_counts=True)
+        region = str(names[np.argmax(counts)])
+        zone = _ZONES.get(region, "")
+        if region.endswith("lobe") or region == "insula":
+            if tables.ventricles.query(points)[0].min() <= _PERIVENTRICULAR_MM:
+                zone = "periventricular"
+            elif np.isin(here, _HIPPOCAMPUS_AMYGDALA).mean() > 0.5:
+                zone = "mesial"
+            else:
+                cortical = np.median(to_cortex) <= _CORTICAL_MM
+                zone = "juxtacortical or cortical" if cortical else "deep white matter"
         words = region if region in _MIDDLE else f"{side} {region}"
         if side == "both" and region not in _MIDDLE:
             words = f"{region}, both sides"
-        inside = regions == region
-        if region.endswith("lobe") and white[inside].mean() > 0.5:
-            words += ", white matter"
-        if region != "ventricle" and tables.ventricles.query(points)[0].min() <= _BESIDE_MM:
-            words += ", beside a ventricle"
-        return Place(side, region, words)
+        return Place(side, region, zone, f"{words}, {zone}" if zone else words)
 
 
 class _Tables(NamedTuple):
@@ -127,6 +148,7 @@ class _Tables(NamedTuple):
     cortex: KDTree
     cortex_labels: np.ndarray
     ventricles: KDTree
+    brain: KDTree
 
     def label(self, points: np.ndarray) -> np.ndarray:
         """Label of the voxel at each point; 0 outside of the image."""
@@ -152,6 +174,7 @@ def _tables(path: Path) -> _Tables:
         KDTree(apply_affine(image.affine, cortex)),
         data[tuple(cortex.T)],
         KDTree(apply_affine(image.affine, ventricles)),
+        KDTree(apply_affine(image.affine, np.argwhere(data)[::7])),
     )
 
 

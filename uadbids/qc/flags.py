@@ -94,7 +94,7 @@ FLAGS: tuple[Flag, ...] = (
         "brain-volume",
         "Implausible volume of the brain mask",
         _either(_below("BrainVolumeMl", PLAUSIBLE_ML[0]), _above("BrainVolumeMl", PLAUSIBLE_ML[1])),
-        "the brain mask holds {BrainVolumeMl:.0f} ml, which is implausible for an adult: look at "
+        "the brain mask holds {BrainVolumeMl:.0f} mL, which is implausible for an adult: look at "
         "the brain mask below; if it is wrong, give one by --skull-strip mask",
     ),
     Flag(

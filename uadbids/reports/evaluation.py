@@ -131,7 +131,7 @@ def _volumes(axes: Axes, report: EvaluationReport, reference: str) -> None:
         )
     ends = [min(drawn) / 1.5, max(drawn) * 1.5]
     axes.plot(ends, ends, color="#777777", linewidth=0.8, label="equal")
-    axes.set(xlabel="lesion volume, ml", ylabel="found volume, ml", xscale="log", yscale="log")
+    axes.set(xlabel="lesion volume, mL", ylabel="found volume, mL", xscale="log", yscale="log")
     axes.legend(fontsize=8)
 
 

@@ -37,7 +37,7 @@ def draw_histogram(
         axes.axvline(threshold, color=COLOURS[1], linewidth=1.6, label="threshold")
         axes.set(
             xlabel="value of the anomaly map",
-            ylabel="volume above it, ml",
+            ylabel="volume above it, mL",
             yscale="log",
             xlim=(0, top),
             ylim=(0.01, max(values.size / _VOXELS_PER_ML, 1.0) * 1.3),

@@ -1,5 +1,6 @@
 """What all pages share: how they are rendered, and how facts are put into words."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,8 @@ def new_environment() -> Environment:
         "plain": _plain,
         "share": _share,
         "whole": _whole,
+        "ml": millilitres,
+        "fact": _fact,
         "facts": ordered_facts,
         "rows": _rows,
         "columns": _columns,
@@ -69,6 +72,21 @@ def _plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return str(value)
+
+
+def millilitres(value: float | None) -> str:
+    """Write a volume with two significant digits, from 10 mL on in whole mL."""
+    if value is None:
+        return "not available"
+    digits = 0 if abs(value) >= 10 else 1 - math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:.{digits}f}"
+
+
+def _fact(value: Any, key: str) -> str:
+    """Write a fact as its name asks."""
+    if key.endswith("Fraction"):
+        return _share(value)
+    return millilitres(value) if key.endswith("Ml") else _plain(value)
 
 
 def _share(value: float | None) -> str:

@@ -59,7 +59,7 @@ class ScanReport:
     summary : mapping
         Results under CamelCase keys; `ExaminedBrainFraction` in [0, 1].
     components : sequence of mapping
-        Rows index, volume_ml or volume_mm3, score_max, x_mm, y_mm, z_mm, largest first.
+        Rows of `sidecar.COMPONENT_COLUMNS`, largest first.
     figures : mapping
         Kind (see ``templates/subject.toml``) -> path relative to the page.
     warnings : sequence of str
@@ -137,7 +137,6 @@ def _environment() -> Environment:
     environment = new_environment()
     environment.filters |= {
         "figures": _figures,
-        "volume_ml": _volume_ml,
         "warnings_of": _warnings,
         "results": _results,
         "quality": _quality,
@@ -165,12 +164,6 @@ def _quality(scan: ScanReport) -> list[tuple[str, Any]]:
     """Pick what else was measured of the scan."""
     rest = {key: item for key, item in scan.summary.items() if key not in HEADLINES}
     return [(key, item if item != [] else "no") for key, item in ordered_facts(rest)]
-
-
-def _volume_ml(component: Mapping[str, Any]) -> float | None:
-    if "volume_ml" in component:
-        return float(component["volume_ml"])
-    return float(component["volume_mm3"]) / 1000 if "volume_mm3" in component else None
 
 
 def _warnings(scan: ScanReport) -> list[str]:

@@ -24,10 +24,7 @@ from uadbids.reports.slices import load_volume
 
 def draw_figures(
     source: Path,
-    volume: Path,
-    mask: Path,
-    found: Mapping[str, Path],
-    native: Mapping[str, Path],
+    files: Mapping[str, Path],
     *,
     facts: Mapping[str, Any],
     bundle: Path,
@@ -39,12 +36,8 @@ def draw_figures(
     ----------
     source : Path
         Scan as it was found.
-    volume, mask : Path
-        Scaled volume and brain mask on the template grid.
-    found : mapping of str to Path
-        ``recon``, ``anomaly``, ``lesions`` on the template grid.
-    native : mapping of str to Path
-        ``native_anomaly``, ``native_lesions``, ``native_brain`` on the scan's grid.
+    files : mapping of str to Path
+        Images by their keys of `names.DERIVATIVES`.
     facts : mapping
         ``Threshold`` and ``ResidualKind``.
     bundle : Path
@@ -64,18 +57,18 @@ def draw_figures(
     """
     threshold, template = float(facts["Threshold"]), Template.packaged()
     card = read_card(bundle)
-    brain = np.asarray(nib.load(mask).dataobj) > 0
+    brain = np.asarray(nib.load(files["template_brain"]).dataobj) > 0
     whole = RESIDUALS[facts["ResidualKind"]].needs_reader
     examined = examined_part(brain, card.detection.erosion_mm, None if whole else card.crop)
     calibrated = facts["ResidualKind"] == card.detection.residual
     # What two figures show is read once.
-    scan, native_brain = load_volume(source), load_volume(native["native_brain"])
-    seen, unusual = load_volume(volume), load_volume(found["anomaly"])
+    scan, native_brain = load_volume(source), load_volume(files["native_brain"])
+    seen, unusual = load_volume(files["template_preproc"]), load_volume(files["template_anomaly"])
     return {
         "detection": draw_detection(
             scan,
-            native["native_anomaly"],
-            native["native_lesions"],
+            files["native_anomaly"],
+            files["native_lesions"],
             folder / "detection.svg",
             brain_mask=native_brain,
             threshold=threshold,
@@ -88,9 +81,9 @@ def draw_figures(
         ),
         "reconstruction": draw_reconstruction(
             seen,
-            found["recon"],
+            files["template_recon"],
             unusual,
-            found["lesions"],
+            files["template_lesions"],
             folder / "reconstruction.svg",
             threshold=threshold,
         ),
