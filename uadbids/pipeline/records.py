@@ -89,7 +89,7 @@ class Native:
     """What was found, on the scan's own grid."""
 
     # `native_anomaly`, `native_score` (where calibrated), `native_components`, `native_lesions`,
-    # `native_brain`.
+    # `native_brain`; `template_components` and `template_lesions`, renumbered alike.
     files: Mapping[str, Path]
     # One row for each: index, volume, scores, centre of mass in scanner millimetres, place.
     findings: list[dict[str, Any]]
