@@ -1,8 +1,9 @@
-"""The findings of a scan, measured on its own grid and named on the template grid."""
+"""The findings of a scan: measured on its own grid, named and judged on the template grid."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,28 @@ import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
-from uadbids.detection.postprocess import Component, describe_components
+from uadbids.detection.postprocess import Component, describe_components, erode
+from uadbids.detection.tags import Evidence, Tag, tag
 from uadbids.pipeline.records import Detected, Preprocessed
 from uadbids.preproc.atlas import Atlas, Place
+from uadbids.preproc.template import Template
 from uadbids.preproc.transform import read_transform
+from uadbids.qc.slices import odd_slices
 
+BOUNDARY_MM = 4.0
+"""Two of them are eroded before anything is looked for."""
+_ISOTROPIC = (1.0, 1.0, 1.0)
 # Keeps 4 voxels of 2.4999999 mm3 at a minimum of 10 mm3.
 _TOLERANCE = 1e-4
+# A twin may lie this many voxels beside the mirrored place.
+_TWIN_REACH = 2
 _MASKS = {"native_components": "native_lesions", "template_components": "template_lesions"}
 
 
 def list_findings(
-    scan: Preprocessed, found: Detected, files: Mapping[str, Path]
+    scan: Preprocessed, found: Detected, files: Mapping[str, Path], *, keep_artefacts: bool = True
 ) -> list[dict[str, Any]]:
-    """Measure the findings, number them by volume, and leave out what is too small.
+    """Measure the findings, number them by volume, tag them, and leave out what is too small.
 
     The minimum size holds in the voxels of the scan: what shrinks below it on the way from the
     template grid is in no table, mask or label image.
@@ -34,9 +43,11 @@ def list_findings(
     scan, found
         The scan on the template grid, and what was found there.
     files : mapping of str to Path
-        ``native_anomaly`` and ``native_components``, with the numbers of the template grid.
-        ``native_components`` is written anew; ``native_lesions``, ``template_components`` and
+        ``native_anomaly``, ``native_brain`` and ``native_components``, the last with the numbers of
+        the template grid; it is written anew, and ``native_lesions``, ``template_components`` and
         ``template_lesions`` are written.
+    keep_artefacts : bool
+        Whether images hold what is tagged as a likely artefact, too; the table always does.
 
     Returns
     -------
@@ -44,27 +55,35 @@ def list_findings(
         One row for each finding, the largest first.
     """
     anomaly, native = (nib.load(files[f"native_{kind}"]) for kind in ("anomaly", "components"))
-    template = nib.load(found.files["components"])
-    labels = np.asarray(template.dataobj)
+    components = np.asarray(native.dataobj)
     dx, dy, dz = map(float, voxel_sizes(anomaly.affine))
-    parts = describe_components(
-        np.asarray(native.dataobj), np.asarray(anomaly.dataobj), (dx, dy, dz)
-    )
+    parts = describe_components(components, np.asarray(anomaly.dataobj), (dx, dy, dz))
     smallest = found.facts.values.get("MinVolumeMm3", 0.0) - _TOLERANCE
-    kept = sorted(
+    parts = sorted(
         (part for part in parts if part.volume_mm3 >= smallest), key=lambda part: -part.volume_mm3
     )
-    numbers = np.zeros(labels.max() + 1, dtype=np.int32)
-    numbers[[part.index for part in kept]] = np.arange(1, len(kept) + 1)
-    for key, image in (("native_components", native), ("template_components", template)):
-        components = numbers[np.asarray(image.dataobj)]
-        _write(components, image, files[key])
-        _write((components > 0).astype(np.uint8), image, files[_MASKS[key]])
-    points = _points(labels, scan)
-    return [
-        _row(number, part, anomaly.affine, points[part.index])
-        for number, part in enumerate(kept, start=1)
+    judge = _Judge(scan, found, odd_slices(scan.source, files["native_brain"]))
+    rows = [
+        _row(number, part, anomaly.affine, *judge.look(part, components))
+        for number, part in enumerate(parts, start=1)
     ]
+    numbers = np.zeros(judge.labels.max() + 1, dtype=np.int32)
+    for part, row in zip(parts, rows, strict=True):
+        if keep_artefacts or row["tag"] != "likely-artefact":
+            numbers[part.index] = row["index"]
+    for key, image in (("native_components", native), ("template_components", judge.image)):
+        kept = numbers[np.asarray(image.dataobj)]
+        _write(kept, image, files[key])
+        _write((kept > 0).astype(np.uint8), image, files[_MASKS[key]])
+    return rows
+
+
+def to_average_brain(scan: Preprocessed) -> np.ndarray:
+    """Matrix from voxels of the template grid to millimetres of MNI152, shape (4, 4)."""
+    # Template grid -> scan (rigid) -> average brain (affine, the other way).
+    there = np.linalg.inv(read_transform(scan.affine)) @ read_transform(scan.xfm)
+    matrix: np.ndarray = there @ Template.packaged().affine
+    return matrix
 
 
 def _write(data: np.ndarray, like: nib.Nifti1Image, path: Path) -> None:
@@ -73,26 +92,80 @@ def _write(data: np.ndarray, like: nib.Nifti1Image, path: Path) -> None:
     nib.Nifti1Image(data, None, header).to_filename(path)
 
 
-def _points(labels: np.ndarray, scan: Preprocessed) -> dict[int, np.ndarray]:
-    """Voxels of each component in millimetres of the average brain (MNI152), shape (N, 3)."""
-    # Template grid -> scan (rigid) -> average brain (affine, the other way).
-    grid = nib.load(scan.volume).affine
-    there = np.linalg.inv(read_transform(scan.affine)) @ read_transform(scan.xfm) @ grid
-    return {
-        index: apply_affine(there, np.argwhere(labels[box] == index) + [s.start for s in box])
-        for index, box in enumerate(ndimage.find_objects(labels), start=1)
-        if box is not None
-    }
+class _Judge:
+    """Looks at findings on the template grid; `odd` are native voxels in odd slices."""
+
+    def __init__(self, scan: Preprocessed, found: Detected, odd: np.ndarray) -> None:
+        self.image = nib.load(found.files["components"])
+        self.labels = np.asarray(self.image.dataobj)
+        self.boxes = ndimage.find_objects(self.labels)
+        self.map = np.asarray(nib.load(found.files["anomaly"]).dataobj)
+        self.threshold = found.facts.values.get("Threshold", 1.0)
+        self.there = to_average_brain(scan)
+        self.odd = odd
+        self._mask = scan.mask
+
+    @cached_property
+    def boundary(self) -> np.ndarray:
+        brain = np.asarray(nib.load(self._mask).dataobj) > 0
+        return ~erode(brain, BOUNDARY_MM, _ISOTROPIC)
+
+    @cached_property
+    def tops(self) -> np.ndarray:
+        """Highest value of the map around each voxel."""
+        return np.asarray(ndimage.maximum_filter(self.map, size=2 * _TWIN_REACH + 1))
+
+    def look(self, part: Component, components: np.ndarray) -> tuple[np.ndarray, Place, Tag]:
+        """Centre in MNI152 millimetres, place and tag of a finding."""
+        box = self.boxes[part.index - 1]
+        voxels = np.argwhere(self.labels[box] == part.index) + [side.start for side in box]
+        points = apply_affine(self.there, voxels)
+        place = Atlas.packaged().locate(points)
+        here = tuple(voxels.T)
+        values = self.map[here]
+        evidence = Evidence(
+            volume_ml=part.volume_mm3 / 1000,
+            height=float(np.quantile(values, 0.9)) / self.threshold,
+            boundary_share=float(self.boundary[here].mean()),
+            depth_mm=place.depth_mm,
+            cortex_mm=place.cortex_mm,
+            ventricle_mm=place.ventricle_mm,
+            ventricle_share=place.ventricle_share,
+            midline_mm=place.midline_mm,
+            region=place.region,
+            twin=float(self._mirrored(points).mean() / max(float(values.mean()), 1e-6)),
+            normal_z=float(Template.packaged().normal_brightness()[here].mean()),
+            elongation=_elongation(voxels),
+            slice_share=float(self.odd[components == part.index].mean()) if self.odd.any() else 0.0,
+        )
+        return points.mean(axis=0), place, tag(evidence)
+
+    def _mirrored(self, points: np.ndarray) -> np.ndarray:
+        """Tops of the map at the mirrored places."""
+        there = apply_affine(np.linalg.inv(self.there), points * (-1, 1, 1))
+        voxels = np.clip(np.rint(there).astype(int), 0, np.array(self.map.shape) - 1)
+        return self.tops[tuple(voxels.T)]
 
 
-def _row(number: int, part: Component, affine: np.ndarray, points: np.ndarray) -> dict[str, Any]:
+def _elongation(voxels: np.ndarray) -> float:
+    """Length over width, by the two largest variances; at least one voxel wide."""
+    if len(voxels) < 2:
+        return 1.0
+    variances = np.linalg.eigvalsh(np.cov(voxels.T)) + 1 / 12
+    return float(np.sqrt(variances[2] / variances[1]))
+
+
+def _row(
+    number: int, part: Component, affine: np.ndarray, centre: np.ndarray, place: Place, tagged: Tag
+) -> dict[str, Any]:
     """Put a component into the words of the table."""
-    place: Place = Atlas.packaged().locate(points)
     scanner = apply_affine(affine, part.centroid_ijk)
-    coordinates = {"mni_x_mm mni_y_mm mni_z_mm": points.mean(axis=0), "x_mm y_mm z_mm": scanner}
+    coordinates = {"mni_x_mm mni_y_mm mni_z_mm": centre, "x_mm y_mm z_mm": scanner}
     return {
         "index": number,
         "name": f"finding-{number}",
+        "tag": tagged.name,
+        "reason": tagged.reason,
         "volume_ml": round(part.volume_mm3 / 1000, 5),
         "hemisphere": place.hemisphere,
         "region": place.region,
@@ -100,8 +173,8 @@ def _row(number: int, part: Component, affine: np.ndarray, points: np.ndarray) -
         "location": place.words,
         **{
             name: round(float(value), 1)
-            for names, centre in coordinates.items()
-            for name, value in zip(names.split(), centre, strict=True)
+            for names, at in coordinates.items()
+            for name, value in zip(names.split(), at, strict=True)
         },
         "score_max": round(part.score_max, 4),
         "score_mean": round(part.score_mean, 4),

@@ -50,8 +50,8 @@ _ZONES = {
 _HIPPOCAMPUS_AMYGDALA = (17, 18, 53, 54)
 # An affine alignment cannot tell cortex from what touches it.
 _PERIVENTRICULAR_MM, _CORTICAL_MM = 4.0, 3.0
-# The heads of people differ by some millimetres from the average once they are aligned.
-_OUTSIDE_MM = 5.0
+# Aligned brains differ from the average by some millimetres.
+_OUTSIDE_MM = 3.0
 _BOTH_SIDES = 0.25
 _MOST_POINTS = 2000
 
@@ -71,12 +71,23 @@ class Place(NamedTuple):
         other structures and outside the brain.
     words : str
         For people: ``left frontal lobe, periventricular``.
+    depth_mm, cortex_mm : float
+        Median distances to the brain's outer surface, below 0 outside, and to the cortex.
+    ventricle_mm, ventricle_share : float
+        Distance to a lateral ventricle, and share inside one.
+    midline_mm : float
+        Mean distance to the middle.
     """
 
     hemisphere: str
     region: str
     zone: str
     words: str
+    depth_mm: float
+    cortex_mm: float
+    ventricle_mm: float
+    ventricle_share: float
+    midline_mm: float
 
 
 class Tissues(NamedTuple):
@@ -114,29 +125,39 @@ class Atlas:
         """
         points = points[:: -(-len(points) // _MOST_POINTS)]
         tables = _tables(self.path)
-        left = float((points[:, 0] < 0).mean())
-        side = "both" if _BOTH_SIDES < left < 1 - _BOTH_SIDES else "left" if left > 0.5 else "right"
-        if np.median(tables.brain.query(points)[0]) > _OUTSIDE_MM:
-            return Place(side, "", "", "outside the brain")
         here = tables.label(points)
         white = ~np.isin(here, tables.named_labels)
         to_cortex, nearest = tables.cortex.query(points)
         labels = np.where(white, tables.cortex_labels[nearest], here)
         names, counts = np.unique([_region(label) for label in labels], return_counts=True)
         region = str(names[np.argmax(counts)])
+        left = float((points[:, 0] < 0).mean())
+        side = "both" if _BOTH_SIDES < left < 1 - _BOTH_SIDES else "left" if left > 0.5 else "right"
+        measures = (
+            float(np.median(Template.packaged().depth(points))),
+            float(np.median(to_cortex)),
+            float(tables.ventricles.query(points)[0].min()),
+            float(np.isin(here, _VENTRICLES).mean()),
+            float(np.abs(points[:, 0]).mean()),
+        )
+        if measures[0] < -_OUTSIDE_MM:
+            return Place(side, "", "", "outside the brain", *measures)
         zone = _ZONES.get(region, "")
         if region.endswith("lobe") or region == "insula":
-            if tables.ventricles.query(points)[0].min() <= _PERIVENTRICULAR_MM:
-                zone = "periventricular"
-            elif np.isin(here, _HIPPOCAMPUS_AMYGDALA).mean() > 0.5:
-                zone = "mesial"
-            else:
-                cortical = np.median(to_cortex) <= _CORTICAL_MM
-                zone = "juxtacortical or cortical" if cortical else "deep white matter"
+            zone = _zone(here, *measures[1:3])
         words = region if region in _MIDDLE else f"{side} {region}"
         if side == "both" and region not in _MIDDLE:
             words = f"{region}, both sides"
-        return Place(side, region, zone, f"{words}, {zone}" if zone else words)
+        return Place(side, region, zone, f"{words}, {zone}" if zone else words, *measures)
+
+
+def _zone(labels: np.ndarray, cortex_mm: float, ventricle_mm: float) -> str:
+    """Zone of a finding in a lobe."""
+    if ventricle_mm <= _PERIVENTRICULAR_MM:
+        return "periventricular"
+    if np.isin(labels, _HIPPOCAMPUS_AMYGDALA).mean() > 0.5:
+        return "mesial"
+    return "juxtacortical or cortical" if cortex_mm <= _CORTICAL_MM else "deep white matter"
 
 
 class _Tables(NamedTuple):
@@ -148,7 +169,6 @@ class _Tables(NamedTuple):
     cortex: KDTree
     cortex_labels: np.ndarray
     ventricles: KDTree
-    brain: KDTree
 
     def label(self, points: np.ndarray) -> np.ndarray:
         """Label of the voxel at each point; 0 outside of the image."""
@@ -174,7 +194,6 @@ def _tables(path: Path) -> _Tables:
         KDTree(apply_affine(image.affine, cortex)),
         data[tuple(cortex.T)],
         KDTree(apply_affine(image.affine, ventricles)),
-        KDTree(apply_affine(image.affine, np.argwhere(data)[::7])),
     )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+from nibabel.affines import apply_affine
+from scipy import ndimage
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,25 @@ class Template:
         """
         return np.asarray(nib.load(self.bright).dataobj, dtype=np.float32)
 
+    def depth(self, points: np.ndarray) -> npt.NDArray[np.float32]:
+        """Distance of points to the surface of the template's brain.
+
+        Parameters
+        ----------
+        points : ndarray, shape (..., 3)
+            Millimetres (RAS).
+
+        Returns
+        -------
+        ndarray of float32, shape (...)
+            In mm, to the nearest voxel; below 0 outside. Points off the grid have that of its edge.
+        """
+        depth = _depth(self.brain_mask)
+        voxels = np.rint(apply_affine(np.linalg.inv(self.affine), points)).astype(int)
+        voxels = np.clip(voxels, 0, np.array(depth.shape) - 1)
+        near: npt.NDArray[np.float32] = depth[tuple(np.moveaxis(voxels, -1, 0))]
+        return near
+
     def sha256(self) -> str:
         """Return the hash of what scans are aligned with: voxels and grid, however compressed."""
         digest = hashlib.sha256()
@@ -65,3 +87,11 @@ class Template:
         image.set_qform(self.affine, code=1)
         image.set_sform(self.affine, code=1)
         image.to_filename(out_file)
+
+
+@cache
+def _depth(brain_mask: Path) -> npt.NDArray[np.float32]:
+    brain = np.asarray(nib.load(brain_mask).dataobj) > 0
+    inside, outside = (ndimage.distance_transform_edt(mask) for mask in (brain, ~brain))
+    depth: npt.NDArray[np.float32] = (inside - outside).astype(np.float32)
+    return depth

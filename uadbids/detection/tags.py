@@ -1,0 +1,93 @@
+"""How far to trust each finding: a tag with its reason (docs/decisions/trust.md)."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+TagName = Literal["likely", "check", "likely-artefact"]
+
+# Of the volume of a finding: within 4 mm of the brain mask's boundary; in slices whose brightness
+# differs from that of their neighbours.
+_BOUNDARY_SHARE, _SLICE_SHARE = 0.5, 0.8
+# From the surface of the template's brain.
+_SURFACE_MM = 4.0
+_MIDLINE_MM, _BESIDE_VENTRICLE_MM = 6.0, 4.0
+_VENTRICLE_SHARE = 0.3
+_CORTEX_MM, _TWIN, _BRIGHT_Z = 3.0, 0.6, 1.5
+_VESSEL_ELONGATION, _VESSEL_MM = 4.0, 3.0
+# What is larger has reasons of its own to lie where normal tissue is bright.
+SMALL_ML = 1.0
+_LIKELY_ML, _LIKELY_HEIGHT = 0.1, 1.5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a finding.
+
+    Attributes
+    ----------
+    volume_ml : float
+        In the grid of the scan.
+    height : float
+        90th percentile of the map, in thresholds.
+    boundary_share : float
+        Share within 4 mm of the boundary of the brain mask.
+    depth_mm, cortex_mm, ventricle_mm, ventricle_share, midline_mm, region
+        See `atlas.Place`.
+    twin : float
+        Mean of the map's local maxima at the mirrored place, over its own mean.
+    normal_z : float
+        How bright normal grey matter is there (`Template.normal_brightness`).
+    elongation : float
+        Length over width.
+    slice_share : float
+        Share in slices of another brightness than their neighbours.
+    """
+
+    volume_ml: float
+    height: float
+    boundary_share: float
+    depth_mm: float
+    cortex_mm: float
+    ventricle_mm: float
+    ventricle_share: float
+    midline_mm: float
+    region: str
+    twin: float
+    normal_z: float
+    elongation: float
+    slice_share: float
+
+
+class Tag(NamedTuple):
+    """Tag of a finding; the reason is empty but for artefacts."""
+
+    name: TagName
+    reason: str = ""
+
+
+def tag(seen: Evidence) -> Tag:
+    """Say how far to trust a finding; the first reason that holds is given."""
+    reason = _artefact(seen)
+    if reason:
+        return Tag("likely-artefact", reason)
+    large = seen.volume_ml >= _LIKELY_ML and seen.height >= _LIKELY_HEIGHT
+    return Tag("likely" if large else "check")
+
+
+def _artefact(seen: Evidence) -> str:
+    """Reason to take a finding for an artefact; empty for none."""
+    cortical = seen.cortex_mm <= _CORTEX_MM
+    if seen.boundary_share >= _BOUNDARY_SHARE or seen.depth_mm < _SURFACE_MM:
+        return "brain-mask boundary"
+    if seen.slice_share >= _SLICE_SHARE:
+        return "slice with another brightness"
+    if seen.volume_ml >= SMALL_ML:
+        return ""
+    if seen.midline_mm < _MIDLINE_MM and seen.ventricle_mm <= _BESIDE_VENTRICLE_MM:
+        return "septum or fornix"
+    if seen.ventricle_share >= _VENTRICLE_SHARE:
+        return "choroid plexus"
+    if (cortical and seen.twin > _TWIN) or seen.normal_z > _BRIGHT_Z:
+        return "normally bright cortex"
+    thin = seen.elongation > _VESSEL_ELONGATION
+    return "vessel" if thin and seen.cortex_mm <= _VESSEL_MM else ""
