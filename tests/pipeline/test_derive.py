@@ -65,7 +65,7 @@ def scan(request, tmp_path_factory):
 def resampled_to(scan, tmp_path_factory):
     """Return a function: labelled balls (mm of the scan) -> what is there in native space."""
 
-    def run(centres, radii, with_score=True, smallest=0.0):
+    def run(centres, radii, with_score=True, smallest=0.0, **flags):
         tmp_path = tmp_path_factory.mktemp("resampled_to")
         template = Template.packaged()
         shape = nib.load(template.t1w).shape
@@ -89,14 +89,16 @@ def resampled_to(scan, tmp_path_factory):
             xfm=scan["xfm"],
             # The brain of the template itself, moved: the affine is the rigid one.
             affine=scan["xfm"],
-            volume=tmp_path / "labels.nii",
-            mask=tmp_path,
+            volume=tmp_path,
+            mask=template.brain_mask,
             facts=Facts(),
         )
         maps["components"] = tmp_path / "labels.nii"
         (tmp_path / "native").mkdir()
         return to_native_space(
-            preprocessed, Detected(maps, Facts({"MinVolumeMm3": smallest})), tmp_path / "native"
+            preprocessed,
+            Detected(maps, Facts({"MinVolumeMm3": smallest, "Threshold": 0.05})),
+            tmp_path / "native",
         )
 
     return run
@@ -183,6 +185,23 @@ def test_findings_are_numbered_by_their_volume_on_every_grid(resampled_to):
         sizes = np.bincount(components.ravel())[1:]
         assert len(sizes) == 2 and sizes[0] > sizes[1]
         np.testing.assert_array_equal(lesions > 0, components > 0)
+
+
+def test_artefacts_are_tagged_and_dropped_from_images_alone(resampled_to, scan):
+    # The second lies against the inner table of the skull, in front.
+    centres = {1: CENTRES[1], 2: apply_affine(scan["move"], (20, 68, 12))}
+    radii = {1: 7.0, 2: 4.0}
+    for keep in (True, False):
+        native = resampled_to(centres, radii, keep_artefacts=keep)
+        tags = [(row["tag"], row["reason"]) for row in native.findings]
+        assert tags == [("likely", ""), ("likely-artefact", "brain-mask boundary")]
+        for key in ("native_components", "template_components"):
+            found = np.unique(np.asarray(nib.load(native.files[key]).dataobj))
+            assert set(found) == ({0, 1, 2} if keep else {0, 1})
+        total, artefact = native.facts.values, native.findings[1]["volume_ml"]
+        assert (total["FindingCount"], total["LikelyFindingCount"]) == (2, 1)
+        without = total["FindingVolumeMl"] - artefact
+        assert total["VolumeWithoutArtefactsMl"] == pytest.approx(without, abs=1e-3)
 
 
 def test_the_minimum_size_holds_in_the_voxels_of_the_scan(resampled_to):

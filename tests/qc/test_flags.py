@@ -18,6 +18,7 @@ SOUND = {
     "OrientationRatio": 1.2,
     "BrainVolumeMl": 1300.0,
     "FieldOfViewCut": [],
+    "BrainOutsideTemplateMl": 2.0,
     "FindingBoundaryFraction": 0.1,
     "SourceVoxelSizeMm": [0.9, 0.9, 3.0],
 }
@@ -32,6 +33,7 @@ CASES = [
     ("brain-volume", "BrainVolumeMl", 800.0, 799.4, "holds 799 mL"),
     ("brain-volume", "BrainVolumeMl", 2000.0, 2001.0, "holds 2001 mL"),
     ("field-of-view-cut", "FieldOfViewCut", [], ["above", "left"], "(above, left)"),
+    ("brain-mask-leak", "BrainOutsideTemplateMl", 10.0, 16.4, "16 mL of the brain mask"),
     ("mask-boundary", "FindingBoundaryFraction", 0.3, 0.41, "41 % of what was found"),
     ("thick-slices", "SourceVoxelSizeMm", [1, 3.0, 1], [1.0, 1.0, 4.4], "4.4 mm thick"),
 ]

@@ -53,6 +53,8 @@ SCAN = ScanReport(
             "y_mm": -0.2,
             "z_mm": 7.0,
             "location": "left insula",
+            "tag": "likely-artefact",
+            "reason": "vessel",
         },
         {"index": 2, "volume_ml": 0.0583, "score_max": 0.5, "x_mm": 1.0, "y_mm": 2.0, "z_mm": 3.0},
     ],
@@ -127,8 +129,8 @@ def test_results_provenance_and_model_are_told(tmp_path: Path) -> None:
         "Brain examined 71 %",
         "Overlap with template (Dice) not available",
         "Voxel size (mm) 0.5, 0.5, 4",
-        "1 left insula 2.5 -28, 2, 11 -31, 0, 7 0.75",
-        "2 not available 0.058 not available, not available, not available 1, 2, 3 0.5",
+        "1 likely-artefact: vessel left insula 2.5 -28, 2, 11 -31, 0, 7 0.75",
+        "2 not available not available 0.058 not available, not available, not available 1, 2, 3 0.5",
         "Threshold 0.123",
         "Threshold comes from calibrated at 0.1 %",
         "Model SHA-256 " + "ab" * 32,
@@ -257,6 +259,16 @@ def test_no_lesion_is_said_and_long_lists_are_cut(tmp_path: Path) -> None:
         page.words.count("not available 0.10 not available, not available, not available 0, 0, 0 1")
         == 30
     )
+
+
+def test_the_volume_stands_beside_that_of_healthy_scans(tmp_path: Path) -> None:
+    expected = {"ExpectedFindingMl": 0.71, "ExpectedRangeMl": [0.0, 5.2], "ExpectedScans": 7}
+    scan = replace(SCAN, summary={**SUMMARY, **expected})
+    words = write(tmp_path, scans=[scan]).words
+    assert "In 7 scans held out" in words and "median of 0.71 mL (0 to 5.2 mL)" in words
+    assert "lies within that range" in words
+    more = replace(scan, summary={**scan.summary, "FindingVolumeMl": 12.0})
+    assert "lies within that range" not in write(tmp_path, scans=[more]).words
 
 
 @pytest.mark.parametrize("card", [{}, {"training": None, "results": {}, "limits": []}])

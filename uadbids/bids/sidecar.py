@@ -9,9 +9,18 @@ from typing import Any
 from uadbids.bids.names import DERIVATIVES, derivative_path
 from uadbids.bids.scan import Scan
 
-COMPONENT_COLUMNS: Mapping[str, Mapping[str, str]] = {
+COMPONENT_COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "index": {"Description": "Value of the finding in the image", "Format": "integer"},
     "name": {"Description": "Name of the finding; 1 is the largest"},
+    "tag": {
+        "Description": "How far to trust it",
+        "Levels": {
+            "likely": "At least 0.1 mL and well above the threshold, with no reason for doubt",
+            "check": "Small or faint: look at it",
+            "likely-artefact": "With a reason to be normal anatomy or an artefact",
+        },
+    },
+    "reason": {"Description": "Why it is likely to be an artefact; n/a for others"},
     "volume_ml": {"Description": "Volume in the grid of the scan", "Units": "mL"},
     "hemisphere": {"Description": "Side of the patient: left, right or both, by the template"},
     "region": {"Description": "Lobe or structure in which most of it lies, by an atlas; n/a "

@@ -36,6 +36,13 @@ def participant(
     output_spaces: Annotated[
         list[str] | None, opt("orig (always written), and template (default: both).")
     ] = None,
+    keep_artefacts: Annotated[
+        bool,
+        opt(
+            "Whether masks hold findings tagged as likely artefacts; tables always do.",
+            "--keep-artefacts/--drop-artefacts",
+        ),
+    ] = True,
     skull_strip: flags.SkullStrip = "auto",
     hd_bet_weights: flags.HdBetWeights = None,
     device: flags.Device = "auto",
@@ -89,6 +96,7 @@ def participant(
         model=model,
         settings=settings,
         spaces=tuple(output_spaces or command.SPACES),
+        keep_artefacts=keep_artefacts,
         clean_work_dir=clean_workdir,
         request=flags.request(context),
     )

@@ -67,6 +67,7 @@ def detect(
     false_positive_rate: float | None = None,
     residual: ResidualKind | None = None,
     min_volume_mm3: float | None = None,
+    within: npt.NDArray[np.bool_] | None = None,
 ) -> Detection:
     """Find what a healthy brain would not show (paper, sections 2.1 and 3).
 
@@ -88,6 +89,8 @@ def detect(
         One of `residuals.RESIDUALS`; else the card's.
     min_volume_mm3 : float, optional
         Smallest finding; else the card's.
+    within : ndarray of bool, shape (170, 204, 170), optional
+        Where findings may be, besides in the brain.
 
     Returns
     -------
@@ -116,6 +119,8 @@ def detect(
         volume, mask, bundle.model, card.crop, card.detection,
         device=place, kind=kind, reader=bundle.reader,
     )  # fmt: skip
+    if within is not None:
+        found = found._replace(examined=found.examined & within)
     smallest = card.detection.min_volume_mm3 if min_volume_mm3 is None else min_volume_mm3
     lesions = cut(found, limit, kind, smallest)
     score = None

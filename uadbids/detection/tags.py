@@ -5,6 +5,8 @@ from typing import Literal, NamedTuple
 
 TagName = Literal["likely", "check", "likely-artefact"]
 
+BOUNDARY_MM = 4.0
+"""Depth of the boundary of a brain mask; two of them are eroded before anything is looked for."""
 # Of the volume of a finding: within 4 mm of the brain mask's boundary; in slices whose brightness
 # differs from that of their neighbours.
 _BOUNDARY_SHARE, _SLICE_SHARE = 0.5, 0.8

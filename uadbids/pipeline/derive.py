@@ -12,7 +12,7 @@ from uadbids.bids.derivatives import SOURCE_HASH, write_scan
 from uadbids.bids.files import file_sha256
 from uadbids.bids.scan import Scan
 from uadbids.errors import ScanError
-from uadbids.pipeline.findings import list_findings
+from uadbids.pipeline.findings import list_findings, summarise
 from uadbids.pipeline.records import DeriveOptions, Detected, Native, Preprocessed
 from uadbids.preproc.resample import to_scan, write_like_source
 from uadbids.qc.facts import Facts, brain_mask_doubts, timed
@@ -27,7 +27,7 @@ def derive(
     `raw` names the outputs; `folder` exists, for files on the way. ScanError when the scan's file
     is not what it was when it was read.
     """
-    native = to_native_space(scan, found, folder)
+    native = to_native_space(scan, found, folder, keep_artefacts=options.keep_artefacts)
     files = output_files(scan, found, native)
     with timed("figures") as seconds:
         figures = draw_figures(
@@ -68,7 +68,9 @@ def judged(facts: Facts, trained_with: Sequence[str]) -> Facts:
     return facts + brain_mask_doubts(facts.values, trained_with)
 
 
-def to_native_space(scan: Preprocessed, found: Detected, folder: Path) -> Native:
+def to_native_space(
+    scan: Preprocessed, found: Detected, folder: Path, *, keep_artefacts: bool = True
+) -> Native:
     """Resample maps (linear) and components (nearest neighbour) to the grid of the scan.
 
     Volumes are counted in the scan's own voxels (see `list_findings`). Results go to `folder`,
@@ -88,15 +90,10 @@ def to_native_space(scan: Preprocessed, found: Detected, folder: Path) -> Native
                 files[f"native_{kind}"],
                 "labels" if kind == "components" else "map",
             )
-        findings = list_findings(scan, found, files)
         brain = np.asarray(nib.load(scan.brain).dataobj)
         write_like_source(brain, scan.source, files["native_brain"])
-    values = {
-        "FindingVolumeMl": round(sum(row["volume_ml"] for row in findings), 4),
-        "FindingCount": len(findings),
-        "LargestFindingMl": max((row["volume_ml"] for row in findings), default=0.0),
-    }
-    return Native(files, findings, Facts(values, seconds=seconds))
+        findings = list_findings(scan, found, files, keep_artefacts=keep_artefacts)
+    return Native(files, findings, Facts(summarise(findings), seconds=seconds))
 
 
 def _check_unchanged(path: Path, sha256: str | None) -> None:

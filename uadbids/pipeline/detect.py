@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import torch
+from nibabel.affines import apply_affine
 
 from uadbids.detection.detect import SPACING, Detection
 from uadbids.detection.detect import detect as detect_in_volume
 from uadbids.detection.examine import reconstruction_error
 from uadbids.detection.postprocess import erode, label_components
-from uadbids.model.bundle import Bundle, load_bundle
+from uadbids.detection.tags import BOUNDARY_MM
+from uadbids.model.bundle import Bundle, Card, load_bundle
+from uadbids.pipeline.findings import to_average_brain
 from uadbids.pipeline.preprocess import gpu_turn
 from uadbids.pipeline.records import Detected, DetectOptions, Preprocessed
 from uadbids.preproc.template import Template
 from uadbids.qc.facts import Facts, timed
 
-BOUNDARY_MM = 4.0
-"""Two of them are eroded before anything is looked for."""
+OUTSIDE_MM = 4.0
+"""Voxels farther outside the template's brain are not examined: the brain mask leaks there."""
 
 
 def detect(scan: Preprocessed, folder: Path, options: DetectOptions) -> Detected:
@@ -33,7 +37,10 @@ def detect(scan: Preprocessed, folder: Path, options: DetectOptions) -> Detected
     mask = np.asarray(nib.load(scan.mask).dataobj)
     with timed("detect") as seconds, gpu_turn(options.compute):
         bundle = load_bundle(options.bundle, device=device)
-        found = detect_in_volume(volume, mask, bundle, device=device, **options.settings)
+        inside = inside_template(scan, mask > 0)
+        found = detect_in_volume(
+            volume, mask, bundle, device=device, within=inside, **options.settings
+        )
     images = {
         "recon": found.reconstruction,
         "anomaly": found.anomaly_map,
@@ -53,9 +60,34 @@ def detect(scan: Preprocessed, folder: Path, options: DetectOptions) -> Detected
         "MinVolumeMm3": found.min_volume_mm3,
         "Device": device,
         "ExaminedBrainFraction": round(float(found.examined.sum() / (mask > 0).sum()), 4),
+        "BrainOutsideTemplateMl": round(np.count_nonzero((mask > 0) & ~inside) / 1000, 2),
         **_trust(volume, mask, found, bundle),
+        **_expected(bundle.card, options),
     }
     return Detected(files, Facts(values, seconds=seconds))
+
+
+def inside_template(scan: Preprocessed, brain: np.ndarray) -> np.ndarray:
+    """Voxels of a brain mask not more than 4 mm outside the template's brain.
+
+    The template's brain is brought to the scan's size and shape by the affine transform.
+    """
+    inside = brain.copy()
+    points = apply_affine(to_average_brain(scan), np.argwhere(brain))
+    inside[brain] = Template.packaged().depth(points) >= -OUTSIDE_MM
+    return inside
+
+
+def _expected(card: Card, options: DetectOptions) -> dict[str, Any]:
+    """Report what the model marks in held-out healthy scans with its own settings."""
+    volumes = card.training.get("healthy_finding_ml", ())
+    if not volumes or options.settings:
+        return {}
+    return {
+        "ExpectedFindingMl": round(float(np.median(volumes)), 3),
+        "ExpectedRangeMl": [min(volumes), max(volumes)],
+        "ExpectedScans": len(volumes),
+    }
 
 
 def _trust(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,13 @@ from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 from uadbids.detection.postprocess import Component, describe_components, erode
-from uadbids.detection.tags import Evidence, Tag, tag
+from uadbids.detection.tags import BOUNDARY_MM, Evidence, Tag, tag
 from uadbids.pipeline.records import Detected, Preprocessed
 from uadbids.preproc.atlas import Atlas, Place
 from uadbids.preproc.template import Template
 from uadbids.preproc.transform import read_transform
 from uadbids.qc.slices import odd_slices
 
-BOUNDARY_MM = 4.0
-"""Two of them are eroded before anything is looked for."""
 _ISOTROPIC = (1.0, 1.0, 1.0)
 # Keeps 4 voxels of 2.4999999 mm3 at a minimum of 10 mm3.
 _TOLERANCE = 1e-4
@@ -76,6 +74,19 @@ def list_findings(
         _write(kept, image, files[key])
         _write((kept > 0).astype(np.uint8), image, files[_MASKS[key]])
     return rows
+
+
+def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Add up the findings of a scan: totals with and without likely artefacts."""
+    trusted = [row for row in rows if row["tag"] != "likely-artefact"]
+    return {
+        "FindingVolumeMl": round(sum(row["volume_ml"] for row in rows), 4),
+        "VolumeWithoutArtefactsMl": round(sum(row["volume_ml"] for row in trusted), 4),
+        "FindingCount": len(rows),
+        "LikelyFindingCount": sum(row["tag"] == "likely" for row in rows),
+        "ArtefactCount": len(rows) - len(trusted),
+        "LargestFindingMl": max((row["volume_ml"] for row in rows), default=0.0),
+    }
 
 
 def to_average_brain(scan: Preprocessed) -> np.ndarray:

@@ -82,6 +82,7 @@ class DeriveOptions:
     spaces: tuple[str, ...]  # "orig" (always written), "template"
     facts: Facts = field(default_factory=Facts)  # of the run: version, model, seed
     trained_with: tuple[str, ...] = ()  # brain mask methods of the model's training
+    keep_artefacts: bool = True  # in images; tables always hold them
 
 
 @dataclass(frozen=True)

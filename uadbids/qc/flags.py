@@ -18,6 +18,7 @@ DOUBTFUL_ORIENTATION = 1.05
 """Of heads that lie as they should few come out below; see ``benchmarks/orientation.py``."""
 UNUSUAL_PERCENTILE = 95.0
 BOUNDARY_FRACTION = 0.3
+LEAK_ML = 10.0
 MOST_LIKE_T1W = 0.4
 BRIGHTEST_VENTRICLE = 1.0
 
@@ -103,6 +104,14 @@ FLAGS: tuple[Flag, ...] = (
         lambda facts: bool(facts.get("FieldOfViewCut")),
         "the field of view cuts the brain off ({FieldOfViewCut}): what lies beyond was not seen, "
         "and findings beside the cut may be false",
+    ),
+    Flag(
+        "brain-mask-leak",
+        "The brain mask reaches outside the template's brain",
+        _above("BrainOutsideTemplateMl", LEAK_ML),
+        "{BrainOutsideTemplateMl:.0f} mL of the brain mask lie more than 4 mm outside the brain of "
+        "the template and were not examined: look at the outline of the mask; bone marrow, fat or "
+        "scalp inside it may be marked beside that part",
     ),
     Flag(
         "mask-boundary",

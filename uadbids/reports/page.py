@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from uadbids.bids.facts import FACTS
 from uadbids.bids.files import write_bytes
-from uadbids.reports.layout import LAYOUTS, label, new_environment, ordered_facts
+from uadbids.reports.layout import LAYOUTS, label, millilitres, new_environment, ordered_facts
 
 MAX_ROWS = 30
 HEADLINES = tuple(fact.key for fact in FACTS if fact.is_headline)
@@ -140,6 +140,7 @@ def _environment() -> Environment:
         "warnings_of": _warnings,
         "results": _results,
         "quality": _quality,
+        "expected": _expected,
     }
     return environment
 
@@ -160,9 +161,24 @@ def _results(scan: ScanReport) -> list[tuple[str, Any]]:
     return [(key, scan.summary[key]) for key in HEADLINES if key in scan.summary]
 
 
+def _expected(scan: ScanReport) -> str:
+    """Compare the volume of a scan with what the method marks in healthy ones."""
+    volume, (low, high) = scan.summary["FindingVolumeMl"], scan.summary["ExpectedRangeMl"]
+    text = (
+        f"In {scan.summary['ExpectedScans']} scans held out from the model's training, whose known "
+        "lesions were filled in (people not proven healthy), the same method marks a median of "
+        f"{millilitres(scan.summary['ExpectedFindingMl'])} mL ({millilitres(low)} to "
+        f"{millilitres(high)} mL)."
+    )
+    if volume <= high:
+        text += " The volume of this scan lies within that range: it is no evidence of disease."
+    return text
+
+
 def _quality(scan: ScanReport) -> list[tuple[str, Any]]:
     """Pick what else was measured of the scan."""
-    rest = {key: item for key, item in scan.summary.items() if key not in HEADLINES}
+    shown = (*HEADLINES, "ExpectedFindingMl", "ExpectedRangeMl", "ExpectedScans")
+    rest = {key: item for key, item in scan.summary.items() if key not in shown}
     return [(key, item if item != [] else "no") for key, item in ordered_facts(rest)]
 
 

@@ -41,6 +41,7 @@ class ParticipantOptions(StudyOptions):
     model: str = "dense3d"  # packaged bundle, or a folder
     settings: Mapping[str, Any] = field(default_factory=dict)  # threshold and the like, where given
     spaces: tuple[str, ...] = SPACES  # "orig" is always written
+    keep_artefacts: bool = True
     clean_work_dir: bool = False  # remove the intermediate results of scans that are done
 
 
@@ -120,6 +121,7 @@ def _participant(
         "Model": card.name,
         "ModelSHA256": card.sha256,
         "RandomSeed": run.random_seed,
+        "MaskHoldsArtefacts": options.keep_artefacts,
     }
     plan = Examination(
         bids_dir=options.bids_dir,
@@ -132,6 +134,7 @@ def _participant(
             options.spaces,
             Facts(values),
             tuple(card.training.get("brain_mask_methods", ())),
+            options.keep_artefacts,
         ),
         clean=options.clean_work_dir,
     )
