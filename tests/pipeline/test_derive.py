@@ -99,6 +99,7 @@ def resampled_to(scan, tmp_path_factory):
             preprocessed,
             Detected(maps, Facts({"MinVolumeMm3": smallest, "Threshold": 0.05})),
             tmp_path / "native",
+            **flags,
         )
 
     return run

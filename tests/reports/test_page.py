@@ -130,7 +130,7 @@ def test_results_provenance_and_model_are_told(tmp_path: Path) -> None:
         "Overlap with template (Dice) not available",
         "Voxel size (mm) 0.5, 0.5, 4",
         "1 likely-artefact: vessel left insula 2.5 -28, 2, 11 -31, 0, 7 0.75",
-        "2 not available not available 0.058 not available, not available, not available 1, 2, 3 0.5",
+        "2 not available not available 0.058 " + ", ".join(["not available"] * 3) + " 1, 2, 3 0.5",
         "Threshold 0.123",
         "Threshold comes from calibrated at 0.1 %",
         "Model SHA-256 " + "ab" * 32,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from uadbids.preproc.atlas import Place
+
 TagName = Literal["likely", "check", "likely-artefact"]
 
 BOUNDARY_MM = 4.0
@@ -33,8 +35,8 @@ class Evidence:
         90th percentile of the map, in thresholds.
     boundary_share : float
         Share within 4 mm of the boundary of the brain mask.
-    depth_mm, cortex_mm, ventricle_mm, ventricle_share, midline_mm, region
-        See `atlas.Place`.
+    place : Place
+        Where it lies.
     twin : float
         Mean of the map's local maxima at the mirrored place, over its own mean.
     normal_z : float
@@ -48,12 +50,7 @@ class Evidence:
     volume_ml: float
     height: float
     boundary_share: float
-    depth_mm: float
-    cortex_mm: float
-    ventricle_mm: float
-    ventricle_share: float
-    midline_mm: float
-    region: str
+    place: Place
     twin: float
     normal_z: float
     elongation: float
@@ -78,18 +75,18 @@ def tag(seen: Evidence) -> Tag:
 
 def _artefact(seen: Evidence) -> str:
     """Reason to take a finding for an artefact; empty for none."""
-    cortical = seen.cortex_mm <= _CORTEX_MM
-    if seen.boundary_share >= _BOUNDARY_SHARE or seen.depth_mm < _SURFACE_MM:
+    cortical = seen.place.cortex_mm <= _CORTEX_MM
+    if seen.boundary_share >= _BOUNDARY_SHARE or seen.place.depth_mm < _SURFACE_MM:
         return "brain-mask boundary"
     if seen.slice_share >= _SLICE_SHARE:
         return "slice with another brightness"
     if seen.volume_ml >= SMALL_ML:
         return ""
-    if seen.midline_mm < _MIDLINE_MM and seen.ventricle_mm <= _BESIDE_VENTRICLE_MM:
+    if seen.place.midline_mm < _MIDLINE_MM and seen.place.ventricle_mm <= _BESIDE_VENTRICLE_MM:
         return "septum or fornix"
-    if seen.ventricle_share >= _VENTRICLE_SHARE:
+    if seen.place.ventricle_share >= _VENTRICLE_SHARE:
         return "choroid plexus"
     if (cortical and seen.twin > _TWIN) or seen.normal_z > _BRIGHT_Z:
         return "normally bright cortex"
     thin = seen.elongation > _VESSEL_ELONGATION
-    return "vessel" if thin and seen.cortex_mm <= _VESSEL_MM else ""
+    return "vessel" if thin and seen.place.cortex_mm <= _VESSEL_MM else ""

@@ -13,9 +13,9 @@ from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 from uadbids.detection.postprocess import Component, describe_components, erode
-from uadbids.detection.tags import BOUNDARY_MM, Evidence, Tag, tag
+from uadbids.detection.tags import BOUNDARY_MM, Evidence, tag
 from uadbids.pipeline.records import Detected, Preprocessed
-from uadbids.preproc.atlas import Atlas, Place
+from uadbids.preproc.atlas import Atlas
 from uadbids.preproc.template import Template
 from uadbids.preproc.transform import read_transform
 from uadbids.qc.slices import odd_slices
@@ -60,9 +60,10 @@ def list_findings(
     parts = sorted(
         (part for part in parts if part.volume_mm3 >= smallest), key=lambda part: -part.volume_mm3
     )
-    judge = _Judge(scan, found, odd_slices(scan.source, files["native_brain"]))
+    judge = Judge(scan, found)
+    odd = odd_slices(scan.source, files["native_brain"])
     rows = [
-        _row(number, part, anomaly.affine, *judge.look(part, components))
+        _row(number, part, anomaly.affine, judge.points(part), judge.look(part, components, odd))
         for number, part in enumerate(parts, start=1)
     ]
     numbers = np.zeros(judge.labels.max() + 1, dtype=np.int32)
@@ -103,59 +104,69 @@ def _write(data: np.ndarray, like: nib.Nifti1Image, path: Path) -> None:
     nib.Nifti1Image(data, None, header).to_filename(path)
 
 
-class _Judge:
-    """Looks at findings on the template grid; `odd` are native voxels in odd slices."""
+class Judge:
+    """Looks at the findings of a scan on the template grid."""
 
-    def __init__(self, scan: Preprocessed, found: Detected, odd: np.ndarray) -> None:
+    def __init__(self, scan: Preprocessed, found: Detected) -> None:
         self.image = nib.load(found.files["components"])
         self.labels = np.asarray(self.image.dataobj)
-        self.boxes = ndimage.find_objects(self.labels)
-        self.map = np.asarray(nib.load(found.files["anomaly"]).dataobj)
-        self.threshold = found.facts.values.get("Threshold", 1.0)
-        self.there = to_average_brain(scan)
-        self.odd = odd
-        self._mask = scan.mask
+        self._boxes = ndimage.find_objects(self.labels)
+        self._map = np.asarray(nib.load(found.files["anomaly"]).dataobj)
+        self._threshold = found.facts.values.get("Threshold", 1.0)
+        self._there = to_average_brain(scan)
+        self._brain = scan.mask
+
+    def look(self, part: Component, components: np.ndarray, odd: np.ndarray) -> Evidence:
+        """Collect what speaks for and against a finding.
+
+        Parameters
+        ----------
+        part : Component
+            The finding on the grid of the scan.
+        components, odd : ndarray
+            All findings, and slices of another brightness, on that grid.
+        """
+        here = tuple(self._voxels(part).T)
+        values, points = self._map[here], self.points(part)
+        return Evidence(
+            volume_ml=part.volume_mm3 / 1000,
+            height=float(np.quantile(values, 0.9)) / self._threshold,
+            boundary_share=float(self._boundary[here].mean()),
+            place=Atlas.packaged().locate(points),
+            twin=float(self._mirrored(points).mean() / max(float(values.mean()), 1e-6)),
+            normal_z=float(self._normal[here].mean()),
+            elongation=_elongation(np.stack(here, axis=1)),
+            slice_share=float(odd[components == part.index].mean()) if odd.any() else 0.0,
+        )
+
+    def points(self, part: Component) -> np.ndarray:
+        """Voxels of a finding in millimetres of MNI152, shape (N, 3)."""
+        points: np.ndarray = apply_affine(self._there, self._voxels(part))
+        return points
+
+    def _voxels(self, part: Component) -> np.ndarray:
+        box = self._boxes[part.index - 1]
+        return np.argwhere(self.labels[box] == part.index) + [side.start for side in box]
 
     @cached_property
-    def boundary(self) -> np.ndarray:
-        brain = np.asarray(nib.load(self._mask).dataobj) > 0
+    def _boundary(self) -> np.ndarray:
+        brain = np.asarray(nib.load(self._brain).dataobj) > 0
         return ~erode(brain, BOUNDARY_MM, _ISOTROPIC)
 
     @cached_property
-    def tops(self) -> np.ndarray:
-        """Highest value of the map around each voxel."""
-        return np.asarray(ndimage.maximum_filter(self.map, size=2 * _TWIN_REACH + 1))
+    def _normal(self) -> np.ndarray:
+        return Template.packaged().normal_brightness()
 
-    def look(self, part: Component, components: np.ndarray) -> tuple[np.ndarray, Place, Tag]:
-        """Centre in MNI152 millimetres, place and tag of a finding."""
-        box = self.boxes[part.index - 1]
-        voxels = np.argwhere(self.labels[box] == part.index) + [side.start for side in box]
-        points = apply_affine(self.there, voxels)
-        place = Atlas.packaged().locate(points)
-        here = tuple(voxels.T)
-        values = self.map[here]
-        evidence = Evidence(
-            volume_ml=part.volume_mm3 / 1000,
-            height=float(np.quantile(values, 0.9)) / self.threshold,
-            boundary_share=float(self.boundary[here].mean()),
-            depth_mm=place.depth_mm,
-            cortex_mm=place.cortex_mm,
-            ventricle_mm=place.ventricle_mm,
-            ventricle_share=place.ventricle_share,
-            midline_mm=place.midline_mm,
-            region=place.region,
-            twin=float(self._mirrored(points).mean() / max(float(values.mean()), 1e-6)),
-            normal_z=float(Template.packaged().normal_brightness()[here].mean()),
-            elongation=_elongation(voxels),
-            slice_share=float(self.odd[components == part.index].mean()) if self.odd.any() else 0.0,
-        )
-        return points.mean(axis=0), place, tag(evidence)
+    @cached_property
+    def _tops(self) -> np.ndarray:
+        """Highest value of the map around each voxel."""
+        return np.asarray(ndimage.maximum_filter(self._map, size=2 * _TWIN_REACH + 1))
 
     def _mirrored(self, points: np.ndarray) -> np.ndarray:
         """Tops of the map at the mirrored places."""
-        there = apply_affine(np.linalg.inv(self.there), points * (-1, 1, 1))
-        voxels = np.clip(np.rint(there).astype(int), 0, np.array(self.map.shape) - 1)
-        return self.tops[tuple(voxels.T)]
+        there = apply_affine(np.linalg.inv(self._there), points * (-1, 1, 1))
+        voxels = np.clip(np.rint(there).astype(int), 0, np.array(self._map.shape) - 1)
+        return self._tops[tuple(voxels.T)]
 
 
 def _elongation(voxels: np.ndarray) -> float:
@@ -167,9 +178,10 @@ def _elongation(voxels: np.ndarray) -> float:
 
 
 def _row(
-    number: int, part: Component, affine: np.ndarray, centre: np.ndarray, place: Place, tagged: Tag
+    number: int, part: Component, affine: np.ndarray, points: np.ndarray, seen: Evidence
 ) -> dict[str, Any]:
     """Put a component into the words of the table."""
+    place, tagged, centre = seen.place, tag(seen), points.mean(axis=0)
     scanner = apply_affine(affine, part.centroid_ijk)
     coordinates = {"mni_x_mm mni_y_mm mni_z_mm": centre, "x_mm y_mm z_mm": scanner}
     return {
