@@ -4,8 +4,8 @@
 --transforms AFFINES [--brains BRAINS] [--bundle dense3d] [--residual tfce --threshold 3.02]``
 where OUTPUTS holds a folder for each dataset of the list, as ``uadbids SOURCES/<bids>
 OUTPUTS/<bids> participant`` made it, and AFFINES the ``affine.txt`` of each scan's node
-``preprocess`` (a work directory has them) as ``<bids>__<scan>.txt``. BRAINS may hold reference brain
-masks on the template grid, ``<bids>__<scan>.nii.gz``, such as HD-BET's.
+``preprocess`` (a work directory has them) as ``<bids>__<scan>.txt``. BRAINS may hold reference
+brain masks on the template grid, ``<bids>__<scan>.nii.gz``, such as HD-BET's.
 
 A finding counts as right when it touches a lesion of any rater. Constants of the tag ``likely`` are
 chosen once more on all sets but one, and judged on that one.

@@ -20,7 +20,7 @@ from cases import read_cohort, run_options
 
 from uadbids.model.bundle import load_bundle, save_bundle
 from uadbids.model.config import DetectionConfig
-from uadbids.training.healthy import calibrate_on, errors_on
+from uadbids.training.healthy import calibrate_on, measure_on
 
 CPU = torch.device("cpu")
 
@@ -44,11 +44,16 @@ def main() -> None:
         card = replace(bundle.card, detection=settings)
         bundle = replace(bundle, card=card, calibration=table)
         print(f"{card.name}: threshold {table.threshold(settings.false_positive_rate):.3f}")
-        errors = {
-            group: errors_on(((scan, bundle.model) for scan in scans), bundle, CPU)
+        measured = {
+            group: measure_on(((scan, bundle.model) for scan in scans), bundle, CPU)
             for group, scans in groups.items()
         }
-        training = {**card.training, "reconstruction_errors": errors}
+        errors = {group: found.errors for group, found in measured.items()}
+        training = {
+            **card.training,
+            "reconstruction_errors": errors,
+            "healthy_finding_ml": measured["held_out"].finding_ml,
+        }
         save_bundle(replace(bundle, card=replace(card, training=training)), folder)
         for group, values in errors.items():
             shown = f"{values[0]:.4f} to {values[-1]:.4f}"

@@ -31,7 +31,7 @@ from uadbids.run.train_settings import TrainOptions
 from uadbids.run.training_report import Trained, write_report
 from uadbids.training.distributed import World, joined
 from uadbids.training.fit import fit
-from uadbids.training.healthy import calibrate_on, errors_on
+from uadbids.training.healthy import calibrate_on, measure_on
 from uadbids.training.split import choose_held_out, subject_groups
 
 # The 80 axial slices with the most brain in them (z = -28 to 51 mm); the paper keeps the
@@ -102,7 +102,7 @@ def _train(options: TrainOptions, world: World) -> Path | None:
         limits=tuple(options.about.get("limits", ())),
         license=str(options.about.get("license", "not stated")),
     )
-    card = _with_errors(Bundle(card, final.model, calibration), tried, final, world.device)
+    card = _with_measures(Bundle(card, final.model, calibration), tried, final, world.device)
     bundle = Bundle(card, final.model, calibration)
     save_bundle(bundle, options.bundle_dir)
     trained = [final, *tried] if options.split.folds else tried
@@ -218,19 +218,23 @@ def _training(
     }
 
 
-def _with_errors(
+def _with_measures(
     bundle: Bundle, tried: Sequence[Trained], final: Trained, device: torch.device
 ) -> Card:
-    """Return the card with the errors of the whole cohort: what is usual for this model."""
+    """Return the card with what is usual for this model: errors, and findings in held-out scans."""
     groups = {
         "held_out": [pair for item in tried for pair in item.tested],
         "trained_on": [(member, final.model) for member in final.fitted],
     }
-    errors = {
-        group: errors_on(((member.load(), model) for member, model in pairs), bundle, device)
+    measured = {
+        group: measure_on(((member.load(), model) for member, model in pairs), bundle, device)
         for group, pairs in groups.items()
     }
-    training = {**bundle.card.training, "reconstruction_errors": errors}
+    training = {
+        **bundle.card.training,
+        "reconstruction_errors": {group: found.errors for group, found in measured.items()},
+        "healthy_finding_ml": measured["held_out"].finding_ml,
+    }
     return replace(bundle.card, training=training)
 
 

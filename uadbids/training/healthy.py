@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -149,26 +150,35 @@ def calibrate_on(
     return replace(calibrate(residuals), n_subjects=len(subjects))
 
 
-def errors_on(
+class CohortMeasures(NamedTuple):
+    """What detection measures in scans of a cohort, ascending."""
+
+    errors: list[float]  # of the reconstruction, in scaled intensities
+    finding_ml: list[float]  # volume marked outside filled lesions and their margin
+
+
+def measure_on(
     scans: Iterable[tuple[Healthy, VAE]], bundle: Bundle, device: torch.device
-) -> list[float]:
-    """Measure how well scans of a cohort are rebuilt, as detection measures a new one, ascending.
+) -> CohortMeasures:
+    """Measure a cohort as detection measures a new scan.
 
     Each scan comes with the model, on ``device``, that is to rebuild it. A new scan that is
-    rebuilt worse than all of them is unlike the cohort.
+    rebuilt worse than all of them is unlike the cohort; one in which no more is found than in them
+    is no different from it.
     """
     card = bundle.card
     threshold = bundle.calibration.threshold(card.detection.false_positive_rate)
-    errors = []
+    errors, volumes = [], []
     for item, model in scans:
         found = examine(
             item.volume, item.mask, model, card.crop, card.detection,
             device=device, reader=bundle.reader,
         )  # fmt: skip
         settings = card.detection
-        lesions = cut(found, threshold, settings.residual, settings.min_volume_mm3)
-        left_out = item.excluded | (lesions > 0)
+        lesions = cut(found, threshold, settings.residual, settings.min_volume_mm3) > 0
+        left_out = item.excluded | lesions
         errors.append(
             reconstruction_error(item.volume, found.reconstruction, item.mask, left_out, card.crop)
         )
-    return sorted(round(error, 5) for error in errors)
+        volumes.append(np.count_nonzero(lesions & ~item.excluded) / 1000)
+    return CohortMeasures(sorted(round(error, 5) for error in errors), sorted(volumes))
