@@ -158,7 +158,11 @@ def test_every_image_repeats_the_geometry_of_the_scan_but_no_free_text(native, s
         assert image.shape == source.shape
         np.testing.assert_array_equal(image.affine, source.affine)
         assert image.get_qform(coded=True)[1] == 3 and image.get_sform(coded=True)[1] == 2
-        assert not image.header["descrip"].item()
+        is_map = path.name in ("native_anomaly.nii.gz", "native_score.nii.gz")
+        assert image.header["descrip"].item().startswith(b"uadbids: ") == is_map
+        assert image.header["descrip"].item() != source.header["descrip"].item()
+    shown = nib.load(files["anomaly"]).header
+    assert (shown["cal_min"], shown["cal_max"]) == pytest.approx((0.05, 0.15))
 
 
 def test_lesions_are_the_components_and_the_brain_is_where_it_was(native):

@@ -20,7 +20,7 @@ from uadbids.errors import UsageError
 from uadbids.evaluation.metrics import mask_figures
 from uadbids.reports.group_table import group_rows
 
-_TEXTS = ("name", "tag", "reason", "hemisphere", "region", "zone", "location")
+_TEXTS = ("name", "tag", "reason", "color", "hemisphere", "region", "zone", "location")
 
 
 class Derivatives(NamedTuple):

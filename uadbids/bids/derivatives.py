@@ -1,7 +1,7 @@
 """The outputs of one scan: written together, found again later."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,15 @@ from uadbids.bids.files import (
     replace_together,
     tsv_bytes,
 )
+from uadbids.bids.labels import label_description
 from uadbids.bids.names import DERIVATIVES, derivative_path, figure_path
 from uadbids.bids.scan import FinishedScan, NamedScan, Scan, parse_entities
 from uadbids.bids.sidecar import COMPONENT_COLUMNS, sidecar
 
+_TABLES: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], bytes]] = {
+    ".tsv": lambda rows: tsv_bytes(list(COMPONENT_COLUMNS), rows),
+    ".txt": label_description,
+}
 _MARKER = "native_lesions"
 _MARKER_ENDING = "label-anomaly_mask.json"
 HASHES = "OutputSHA256"
@@ -77,7 +82,7 @@ def write_scan(
         targets[output_dir / derivative_path(scan, key)] = path
         targets[output_dir / derivative_path(scan, key, ".json")] = json_bytes(content)
         for extension in DERIVATIVES[key].tables:
-            table = tsv_bytes(list(COMPONENT_COLUMNS), components)
+            table = _TABLES[extension](components)
             targets[output_dir / derivative_path(scan, key, extension)] = table
     for kind, path in (figures or {}).items():
         targets[output_dir / figure_path(scan, kind)] = path

@@ -69,7 +69,7 @@ def _image(space: str, suffix: str, description: str, sources: str, **entities: 
         fields |= {"SkullStripped": True, "Units": "arbitrary"}
     if suffix == "mask":
         fields["Type"] = "Brain" if entities.get("label") == "brain" else "Lesion"
-    tables = (".tsv",) if suffix == "dseg" and space == "orig" else ()
+    tables = (".tsv", ".txt") if suffix == "dseg" and space == "orig" else ()
     names = {"space": space, "suffix": suffix, "extension": ".nii.gz", **entities}
     return Derivative(names, description, tuple(sources.split()), tables, fields)
 

@@ -20,6 +20,7 @@ COMPONENT_COLUMNS: Mapping[str, Mapping[str, Any]] = {
             "likely-artefact": "With a reason to be normal anatomy or an artefact",
         },
     },
+    "color": {"Description": "Colour for viewers, by the tag"},
     "reason": {"Description": "Why it is likely to be an artefact; n/a for others"},
     "volume_ml": {"Description": "Volume in the grid of the scan", "Units": "mL"},
     "hemisphere": {"Description": "Side of the patient: left, right or both, by the template"},

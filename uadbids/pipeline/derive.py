@@ -14,6 +14,7 @@ from uadbids.bids.scan import Scan
 from uadbids.errors import ScanError
 from uadbids.pipeline.findings import list_findings, summarise
 from uadbids.pipeline.records import DeriveOptions, Detected, Native, Preprocessed
+from uadbids.preproc.display import display_of
 from uadbids.preproc.resample import to_scan, write_like_source
 from uadbids.qc.facts import Facts, brain_mask_doubts, timed
 from uadbids.reports.scan_figures import draw_figures
@@ -89,6 +90,7 @@ def to_native_space(
                 scan.source,
                 files[f"native_{kind}"],
                 "labels" if kind == "components" else "map",
+                display_of(kind, found.facts.values),
             )
         brain = np.asarray(nib.load(scan.brain).dataobj)
         write_like_source(brain, scan.source, files["native_brain"])

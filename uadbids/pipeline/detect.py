@@ -19,6 +19,7 @@ from uadbids.model.bundle import Bundle, Card, load_bundle
 from uadbids.pipeline.findings import to_average_brain
 from uadbids.pipeline.preprocess import gpu_turn
 from uadbids.pipeline.records import Detected, DetectOptions, Preprocessed
+from uadbids.preproc.display import display_of
 from uadbids.preproc.template import Template
 from uadbids.qc.facts import Facts, timed
 
@@ -48,15 +49,15 @@ def detect(scan: Preprocessed, folder: Path, options: DetectOptions) -> Detected
         "lesions": found.lesions,
         "components": label_components(found.lesions),
     }
+    threshold = {"Threshold": round(found.threshold, 6), "ResidualKind": found.residual}
     files = {}
     for kind, data in images.items():
         if data is not None:
             files[kind] = folder / f"{kind}.nii.gz"
-            template.save(data, files[kind])
+            template.save(data, files[kind], display_of(kind, threshold))
     values = {
-        "Threshold": round(found.threshold, 6),
+        **threshold,
         "ThresholdSource": found.threshold_source,
-        "ResidualKind": found.residual,
         "MinVolumeMm3": found.min_volume_mm3,
         "Device": device,
         "ExaminedBrainFraction": round(float(found.examined.sum() / (mask > 0).sum()), 4),

@@ -12,6 +12,7 @@ import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
+from uadbids.bids.labels import TAG_COLOURS
 from uadbids.detection.postprocess import Component, describe_components, erode
 from uadbids.detection.tags import BOUNDARY_MM, Evidence, tag
 from uadbids.pipeline.records import Detected, Preprocessed
@@ -188,6 +189,7 @@ def _row(
         "index": number,
         "name": f"finding-{number}",
         "tag": tagged.name,
+        "color": TAG_COLOURS[tagged.name],
         "reason": tagged.reason,
         "volume_ml": round(part.volume_mm3 / 1000, 5),
         "hemisphere": place.hemisphere,

@@ -11,6 +11,7 @@ import numpy as np
 
 from uadbids.errors import ScanError
 from uadbids.preproc.conform import on_grid_of
+from uadbids.preproc.display import Display
 from uadbids.preproc.template import Template
 
 RAS = nib.orientations.axcodes2ornt("RAS")
@@ -80,6 +81,7 @@ def to_scan(
     source: Path,
     out_file: Path,
     kind: Literal["map", "labels"],
+    display: Display | None = None,
 ) -> None:
     """Resample an image of the template grid to native space, with the header of the scan.
 
@@ -93,6 +95,8 @@ def to_scan(
         The scan as it was found, whose grid and header geometry are repeated exactly; result.
     kind : {"map", "labels"}
         Maps are interpolated linearly (float32), labels by nearest neighbour (int32).
+    display : Display, optional
+        For the header.
     """
     moved = (
         ants.read_transform(str(xfm))
@@ -104,10 +108,12 @@ def to_scan(
         )
     )
     dtype = np.dtype(np.float32 if kind == "map" else np.int32)
-    write_like_source(moved.numpy().astype(dtype), source, out_file)
+    write_like_source(moved.numpy().astype(dtype), source, out_file, display)
 
 
-def write_like_source(data: np.ndarray, source: Path, out_file: Path) -> None:
+def write_like_source(
+    data: np.ndarray, source: Path, out_file: Path, display: Display | None = None
+) -> None:
     """Write an array of the conformed (RAS) grid in the voxel order and geometry of the source.
 
     Only the geometry of the source header is repeated (qform, sform, codes, voxel sizes):
@@ -119,6 +125,8 @@ def write_like_source(data: np.ndarray, source: Path, out_file: Path) -> None:
         Voxels in RAS order.
     source, out_file : Path
         Scan as it was found, and result.
+    display : Display, optional
+        For the header.
     """
     try:
         original = nib.load(source)
@@ -140,4 +148,6 @@ def write_like_source(data: np.ndarray, source: Path, out_file: Path) -> None:
     pixdim[:4] = original.header["pixdim"][:4]
     header["pixdim"] = pixdim
     header.set_xyzt_units("mm")
+    if display:
+        display.write(header)
     nib.Nifti1Image(data, None, header).to_filename(out_file)

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
+from uadbids.preproc.display import Display
+
 
 @dataclass(frozen=True)
 class Template:
@@ -79,13 +81,15 @@ class Template:
             digest.update(np.ascontiguousarray(image.dataobj, dtype=np.uint8).tobytes())
         return digest.hexdigest()
 
-    def save(self, data: np.ndarray, out_file: Path) -> None:
+    def save(self, data: np.ndarray, out_file: Path, display: Display | None = None) -> None:
         """Write an array of shape (170, 204, 170) as an image on this grid."""
         # In the order of the file, else nibabel turns every slice by itself.
         image = nib.Nifti1Image(np.asfortranarray(data), self.affine)
         image.header.set_xyzt_units("mm")
         image.set_qform(self.affine, code=1)
         image.set_sform(self.affine, code=1)
+        if display:
+            display.write(image.header)
         image.to_filename(out_file)
 
 
