@@ -1,4 +1,4 @@
-"""The plot of a scan's values beside those of healthy brains."""
+"""The plot of a scan's values beside those of the calibration cohort."""
 
 import re
 from xml.etree import ElementTree
@@ -15,7 +15,7 @@ VALUES = np.random.default_rng(2).exponential(0.5, 80_000).astype(np.float32)
 
 def test_both_curves_and_the_threshold_are_drawn(tmp_path):
     text = draw_histogram(VALUES, 2.0, HEALTHY, tmp_path / "h.svg").read_text()
-    for words in ("this scan", "healthy brains", "threshold", "volume above it, mL"):
+    for words in ("this scan", "held-out reference scans", "threshold", "volume above it, mL"):
         assert words in text
     assert "http://www.w3.org" in text and "matplotlib.org" not in text
     ElementTree.fromstring(text)
@@ -23,7 +23,7 @@ def test_both_curves_and_the_threshold_are_drawn(tmp_path):
 
 def test_without_calibration_no_healthy_curve(tmp_path):
     text = draw_histogram(VALUES, 2.0, None, tmp_path / "h.svg").read_text()
-    assert "healthy brains" not in text and "this scan" in text
+    assert "held-out reference scans" not in text and "this scan" in text
 
 
 def test_like_healthy_values_the_curves_agree(tmp_path):

@@ -243,8 +243,8 @@ def test_subject_with_failures_only(tmp_path: Path) -> None:
         Failure("sub-01_run-2", "Other."),
     ]
     page = write(tmp_path, scans=[], failures=failures)
-    assert "sub-01_run-1 failed. It has no brain." in page.words
-    assert "0 scans processed, 2 failed" in page.words
+    assert "sub-01_run-1 was not processed. It has no brain." in page.words
+    assert "0 scans processed, 2 not processed" in page.words
     assert page.attributes("a", "href") == ["sub-01/log/1/crash.txt", "#model"]
 
 
