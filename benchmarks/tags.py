@@ -24,6 +24,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from nibabel.affines import apply_affine
 from reader_sets import HEALTHY, Scan, read
 from scipy import ndimage
 
@@ -33,17 +34,49 @@ from uadbids.model.bundle import find_bundle
 from uadbids.pipeline.detect import detect, inside_template
 from uadbids.pipeline.findings import Judge
 from uadbids.pipeline.records import DetectOptions, Preprocessed
+from uadbids.preproc.atlas import Atlas
+from uadbids.preproc.transform import read_transform
 from uadbids.qc.facts import Facts
+from uadbids.qc.flags import judge as judge_facts
 
 SPACING = (1.0, 1.0, 1.0)
 # Where two good brain masks differ by more, one of them is wrong.
 OUTSIDE_MM = 2.0
 VOLUMES_ML, HEIGHTS = (0.03, 0.05, 0.1, 0.2, 0.3), (1.0, 1.25, 1.5, 1.75, 2.0)
+# Of the Desikan-Killiany atlas: cingulate and medial frontal cortex, insula, cerebellar cortex.
+MEDIAL, INSULA, CEREBELLUM, MEDIAL_MM = (2, 10, 23, 26, 14, 28, 17), 35, (8, 47), 18.0
 NO_LABELS = {"name": "open-ms", "bids": "open-ms"}
 
 
+def brighten(volume: Path, xfm: Path, affine: Path, share: float, folder: Path) -> Path:
+    """Make cerebellar, cingulate, medial frontal and insular cortex brighter by a share."""
+    image, atlas = nib.load(volume), nib.load(Atlas.packaged().path)
+    labels = np.asarray(atlas.dataobj).astype(int)
+    x = apply_affine(atlas.affine, np.moveaxis(np.indices(labels.shape), 0, -1))[..., 0]
+    cortex = labels % 1000
+    medial = np.isin(cortex, MEDIAL) & (np.abs(x) < MEDIAL_MM) | (cortex == INSULA)
+    bright = ((labels > 1000) & medial) | np.isin(labels, CEREBELLUM)
+    there = np.linalg.inv(read_transform(affine)) @ read_transform(xfm) @ image.affine
+    matrix = np.linalg.inv(atlas.affine) @ there
+    weight = ndimage.affine_transform(
+        bright.astype(np.float32), matrix[:3, :3], matrix[:3, 3], output_shape=image.shape, order=1
+    )
+    values = np.asarray(image.dataobj, dtype=np.float32)
+    level = np.median(values[values > 0])
+    # Grey matter, not the fluid of sulci.
+    weight = ndimage.gaussian_filter(weight, 0.7) * np.clip((values / level - 0.6) / 0.2, 0, 1)
+    out = folder / "brightened.nii.gz"
+    nib.Nifti1Image(values * (1 + share * weight), image.affine).to_filename(out)
+    return out
+
+
 def findings(
-    scan: Scan, options: DetectOptions, stem: str, affine: Path, brain: np.ndarray | None
+    scan: Scan,
+    options: DetectOptions,
+    stem: str,
+    affine: Path,
+    brain: np.ndarray | None,
+    brightened: float = 0.0,
 ) -> Iterator[dict[str, Any]]:
     """Detect in a preprocessed scan; one row for each finding on the template grid."""
     with tempfile.TemporaryDirectory() as folder:
@@ -52,6 +85,8 @@ def findings(
             "space-UADBIDS_desc-preproc_FLAIR.nii.gz",
             "space-UADBIDS_label-brain_mask.nii.gz",
         )]  # fmt: skip
+        if brightened:
+            files[1] = brighten(files[1], files[0], affine, brightened, Path(folder))
         given = Preprocessed(
             files[1], files[1], files[2], files[0], affine, files[1], files[2], Facts()
         )
@@ -65,6 +100,7 @@ def findings(
         print(f"{scan.name}: {lost:.2f} % of the reference brain not examined", flush=True)
         off = ndimage.distance_transform_edt(~brain) > OUTSIDE_MM
     none = np.zeros(1, dtype=bool)
+    near = ndimage.binary_dilation(scan.lesions, iterations=2)
     for part in describe_components(judge.labels, score, SPACING):
         seen = judge.look(part, judge.labels, none)
         name, reason = tag(seen)
@@ -75,9 +111,27 @@ def findings(
             "reason": reason,
             "volume_ml": seen.volume_ml,
             "height": seen.height,
+            "symmetric_grey_ml": seen.symmetric_grey * seen.volume_ml,
+            "true_ml": scan.lesions.sum() / 1000,
+            "wrong_ml": np.count_nonzero(here & ~near) / 1000,
             "right": bool((here & scan.lesions).any()) if scan.lesions.any() else None,
             "outside": int((here & off).sum()),
         }
+
+
+def followed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add up symmetric grey matter among the findings of each scan; is it flagged?"""
+    sums = rows.groupby(["set", "scan"])[["volume_ml", "wrong_ml", "symmetric_grey_ml"]].sum()
+    sums["true_ml"] = rows.groupby(["set", "scan"])["true_ml"].first()
+    share = sums["symmetric_grey_ml"] / sums["volume_ml"]
+    facts = zip(share, sums["volume_ml"], strict=True)
+    sums["flagged"] = [
+        "follows-normal-tissue" in judge_facts(
+            {"SymmetricGreyFraction": part, "FindingVolumeMl": volume}
+        )[0]
+        for part, volume in facts
+    ]  # fmt: skip
+    return sums.sort_values("symmetric_grey_ml", ascending=False)
 
 
 def precision(rows: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -129,6 +183,8 @@ def main() -> None:
     parser.add_argument("--bundle", default="dense3d")
     parser.add_argument("--residual")
     parser.add_argument("--threshold", type=float)
+    parser.add_argument("--brighten", type=float, default=0.0, metavar="SHARE",
+                        help="brighten normal cortex first: does the flag notice?")  # fmt: skip
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args()
     asked = {"residual": args.residual, "threshold": args.threshold}
@@ -148,11 +204,12 @@ def main() -> None:
             )
             rows += [
                 {"set": entry["bids"], **row}
-                for row in findings(scan, options, stem, affine, brain)
+                for row in findings(scan, options, stem, affine, brain, args.brighten)
             ]
     table = pd.DataFrame(rows)
     if args.csv:
         table.to_csv(args.csv, index=False)
+    print(followed(table).round(2).to_string(), "\n")
     known = table[table["right"].notna()].astype({"right": float})
     for by in ("tag", "reason", ["set", "tag"]):
         print(precision(known, by).round(2).to_string(), "\n")

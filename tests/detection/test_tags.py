@@ -16,6 +16,7 @@ LESION = Evidence(
         "left", "frontal lobe", "deep white matter", "left frontal lobe, deep white matter",
         depth_mm=25.0, cortex_mm=8.0, ventricle_mm=6.0, ventricle_share=0.0, midline_mm=25.0,
     ),
+    symmetric_grey=0.0,
     twin=0.2,
     normal_z=0.0,
     elongation=1.5,

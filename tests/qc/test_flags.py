@@ -18,12 +18,15 @@ SOUND = {
     "OrientationRatio": 1.2,
     "BrainVolumeMl": 1300.0,
     "FieldOfViewCut": [],
+    "FindingVolumeMl": 30.0,
+    "SymmetricGreyFraction": 0.1,
     "BrainOutsideTemplateMl": 2.0,
     "FindingBoundaryFraction": 0.1,
     "SourceVoxelSizeMm": [0.9, 0.9, 3.0],
 }
 # The first value is at the limit and passes, the second does not.
 CASES = [
+    ("follows-normal-tissue", "SymmetricGreyFraction", 0.25, 0.61, "61 % of what was found"),
     ("contrast", "T1wCorrelation", 0.4, 0.41, "T1-weighted brain 0.41"),
     ("contrast", "VentricleLevel", 1.0, 1.01, "ventricles to brain 1.01"),
     ("domain-shift", "ReconstructionErrorPercentile", 95.0, 100.0, "mean error 0.05"),
@@ -52,6 +55,10 @@ def test_each_flag_at_its_limit(code, key, passes, raises, words):
     assert words in sentences[0]
     # A reader is told what to do.
     assert re.search(r": (look|check|distrust|scanner|what|lesions|the header)", sentences[0])
+
+
+def test_a_little_symmetric_grey_matter_says_nothing_of_the_map():
+    assert judge({**SOUND, "FindingVolumeMl": 2.0, "SymmetricGreyFraction": 0.9}) == ([], [])
 
 
 def test_all_flags_are_tried_here_and_have_a_meaning():

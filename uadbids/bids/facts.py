@@ -91,6 +91,10 @@ FACTS = (
          "finding_boundary_fraction",
          "Share of the findings' volume within 4 mm of the brain mask's boundary, from 0 to 1", "",
          "Findings at the mask boundary"),
+    Fact("SymmetricGreyFraction", "Of the findings, in grey matter on both sides",
+         "symmetric_grey_fraction",
+         "Share of the findings' volume in grey matter that is nearly as high on the other side, "
+         "from 0 to 1", "", "Findings in grey matter on both sides"),
     Fact("ReconstructionError", "Reconstruction error", "reconstruction_error",
          "Mean absolute error of the reconstruction, in scaled intensities", "",
          "Reconstruction error"),

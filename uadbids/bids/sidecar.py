@@ -38,6 +38,8 @@ COMPONENT_COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "x_mm": {"Description": "Centre of mass, scanner coordinates, to the right", "Units": "mm"},
     "y_mm": {"Description": "Centre of mass, scanner coordinates, to the front", "Units": "mm"},
     "z_mm": {"Description": "Centre of mass, scanner coordinates, upwards", "Units": "mm"},
+    "symmetric_grey_fraction": {"Description": "Share in grey matter whose place on the other side "
+                                "is nearly as high as a finding: normal tissue, more often"},
     "score_max": {"Description": "Greatest value of the map that was thresholded"},
     "score_mean": {"Description": "Mean value of the map that was thresholded"},
 }  # fmt: skip

@@ -37,6 +37,8 @@ class Evidence:
         Share within 4 mm of the boundary of the brain mask.
     place : Place
         Where it lies.
+    symmetric_grey : float
+        Share in grey matter whose mirrored place is as high as a finding, nearly.
     twin : float
         Mean of the map's local maxima at the mirrored place, over its own mean.
     normal_z : float
@@ -51,6 +53,7 @@ class Evidence:
     height: float
     boundary_share: float
     place: Place
+    symmetric_grey: float
     twin: float
     normal_z: float
     elongation: float

@@ -26,6 +26,8 @@ _ISOTROPIC = (1.0, 1.0, 1.0)
 _TOLERANCE = 1e-4
 # A twin may lie this many voxels beside the mirrored place.
 _TWIN_REACH = 2
+# Of the threshold: what is nearly a finding on the other side.
+_AS_HIGH = 0.8
 _MASKS = {"native_components": "native_lesions", "template_components": "template_lesions"}
 
 
@@ -80,13 +82,16 @@ def list_findings(
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Add up the findings of a scan: totals with and without likely artefacts."""
+    total = sum(row["volume_ml"] for row in rows)
+    symmetric = sum(row["volume_ml"] * row["symmetric_grey_fraction"] for row in rows)
     trusted = [row for row in rows if row["tag"] != "likely-artefact"]
     return {
-        "FindingVolumeMl": round(sum(row["volume_ml"] for row in rows), 4),
+        "FindingVolumeMl": round(total, 4),
         "VolumeWithoutArtefactsMl": round(sum(row["volume_ml"] for row in trusted), 4),
         "FindingCount": len(rows),
         "LikelyFindingCount": sum(row["tag"] == "likely" for row in rows),
         "ArtefactCount": len(rows) - len(trusted),
+        "SymmetricGreyFraction": round(symmetric / total, 3) if total else 0.0,
         "LargestFindingMl": max((row["volume_ml"] for row in rows), default=0.0),
     }
 
@@ -128,13 +133,16 @@ class Judge:
             All findings, and slices of another brightness, on that grid.
         """
         here = tuple(self._voxels(part).T)
-        values, points = self._map[here], self.points(part)
+        values, points, atlas = self._map[here], self.points(part), Atlas.packaged()
+        opposite = self._mirrored(points)
+        symmetric = atlas.is_grey(points) & (opposite >= _AS_HIGH * self._threshold)
         return Evidence(
             volume_ml=part.volume_mm3 / 1000,
             height=float(np.quantile(values, 0.9)) / self._threshold,
             boundary_share=float(self._boundary[here].mean()),
-            place=Atlas.packaged().locate(points),
-            twin=float(self._mirrored(points).mean() / max(float(values.mean()), 1e-6)),
+            place=atlas.locate(points),
+            symmetric_grey=float(symmetric.mean()),
+            twin=float(opposite.mean() / max(float(values.mean()), 1e-6)),
             normal_z=float(self._normal[here].mean()),
             elongation=_elongation(np.stack(here, axis=1)),
             slice_share=float(odd[components == part.index].mean()) if odd.any() else 0.0,
@@ -201,6 +209,7 @@ def _row(
             for names, at in coordinates.items()
             for name, value in zip(names.split(), at, strict=True)
         },
+        "symmetric_grey_fraction": round(seen.symmetric_grey, 3),
         "score_max": round(part.score_max, 4),
         "score_mean": round(part.score_mean, 4),
     }

@@ -48,6 +48,7 @@ _ZONES = {
     "thalamus": "deep grey matter",
 }
 _HIPPOCAMPUS_AMYGDALA = (17, 18, 53, 54)
+_BRIGHT_GREY = (8, 47, *_HIPPOCAMPUS_AMYGDALA)
 # An affine alignment cannot tell cortex from what touches it.
 _PERIVENTRICULAR_MM, _CORTICAL_MM = 4.0, 3.0
 # Aligned brains differ from the average by some millimetres.
@@ -116,6 +117,14 @@ class Atlas:
     def on_template(self) -> Tissues:
         """Return the tissues on the grid of the template."""
         return _tissues(self.path)
+
+    def is_grey(self, points: np.ndarray) -> np.ndarray:
+        """Whether points, (N, 3) in millimetres of MNI152, lie in grey matter that may be bright.
+
+        That is cortex, also of the cerebellum, hippocampus and amygdala.
+        """
+        labels = _tables(self.path).label(points)
+        return _is_cortex(labels) | np.isin(labels, _BRIGHT_GREY)
 
     def locate(self, points: np.ndarray) -> Place:
         """Put the place of a finding into words.

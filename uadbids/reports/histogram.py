@@ -33,7 +33,9 @@ def draw_histogram(
         axes.step(levels, _drawn(above), where="mid", color="#000000", label="this scan")
         if calibration is not None:
             expected = (1.0 - calibration.share_below(levels)) * values.size / _VOXELS_PER_ML
-            axes.plot(levels, _drawn(expected), "--", color=COLOURS[0], label="held-out reference scans")
+            axes.plot(
+                levels, _drawn(expected), "--", color=COLOURS[0], label="held-out reference scans"
+            )
         axes.axvline(threshold, color=COLOURS[1], linewidth=1.6, label="threshold")
         axes.set(
             xlabel="value of the anomaly map",
