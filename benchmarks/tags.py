@@ -120,7 +120,7 @@ def findings(
 
 
 def followed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add up symmetric grey matter among the findings of each scan; is it flagged?"""
+    """Add up symmetric grey matter among the findings of each scan, and say if it is flagged."""
     sums = rows.groupby(["set", "scan"])[["volume_ml", "wrong_ml", "symmetric_grey_ml"]].sum()
     sums["true_ml"] = rows.groupby(["set", "scan"])["true_ml"].first()
     share = sums["symmetric_grey_ml"] / sums["volume_ml"]
