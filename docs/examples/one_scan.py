@@ -19,7 +19,7 @@ result = uadbids.detect(flair, model="dense3d")
 
 # %%
 # What was found, the largest first.
-sys.stdout.write(f"{result.findings[['volume_ml', 'score_max', 'location']]}\n")
+sys.stdout.write(f"{result.findings[['tag', 'volume_ml', 'location']]}\n")
 
 # %%
 # What to look at before trusting it.

@@ -116,6 +116,8 @@ def test_bundle_says_what_it_was_trained_on(trained):
     assert training["config"]["steps"] == 100
     assert card["config"]["channels"] == [1, 1, 2, 2]
     assert card["calibration"]["n_voxels"] > 100_000
+    assert len(training["healthy_finding_ml"]) == training["n_held_out_scans"]
+    assert training["healthy_finding_ml"] == sorted(training["healthy_finding_ml"])
     thresholds = training["thresholds"]
     assert thresholds["0.001"] >= thresholds["0.005"] >= thresholds["0.01"] > 0
 
