@@ -26,6 +26,8 @@ _ISOTROPIC = (1.0, 1.0, 1.0)
 _TOLERANCE = 1e-4
 # A twin may lie this many voxels beside the mirrored place.
 _TWIN_REACH = 2
+# Users may ask for a threshold of 0.
+_LEAST_THRESHOLD = 1e-6
 # Of the threshold: what is nearly a finding on the other side.
 _AS_HIGH = 0.8
 _MASKS = {"native_components": "native_lesions", "template_components": "template_lesions"}
@@ -138,7 +140,7 @@ class Judge:
         symmetric = atlas.is_grey(points) & (opposite >= _AS_HIGH * self._threshold)
         return Evidence(
             volume_ml=part.volume_mm3 / 1000,
-            height=float(np.quantile(values, 0.9)) / self._threshold,
+            height=float(np.quantile(values, 0.9)) / max(self._threshold, _LEAST_THRESHOLD),
             boundary_share=float(self._boundary[here].mean()),
             place=atlas.locate(points),
             symmetric_grey=float(symmetric.mean()),

@@ -36,7 +36,8 @@ def odd_slices(source: Path, brain: Path) -> np.ndarray:
     odd = np.zeros(inside.shape, dtype=bool)
     if sizes[axis] < 1.5 * np.sort(sizes)[1]:
         return odd
-    slices = np.moveaxis(np.asarray(image.dataobj, dtype=np.float32), axis, 0)
+    values = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32)).reshape(inside.shape)
+    slices = np.moveaxis(values, axis, 0)
     masks = np.moveaxis(inside, axis, 0)
     numbers = np.flatnonzero(masks.sum(axis=(1, 2)) >= _LEAST)
     medians = np.array([np.median(slices[number][masks[number]]) for number in numbers])
