@@ -1,13 +1,14 @@
 """Measure what tags of findings are worth, and what becomes of leaks of the brain mask.
 
 ``python benchmarks/tags.py benchmarks/development_sets.json --sources SOURCES --derivatives OUTPUTS
---transforms AFFINES [--brains BRAINS] [--bundle dense3d] [--residual tfce --threshold 3.02]``
-where OUTPUTS holds a folder for each dataset of the list, as ``uadbids SOURCES/<bids>
-OUTPUTS/<bids> participant`` made it, and AFFINES the ``affine.txt`` of each scan's node
-``preprocess`` (a work directory has them) as ``<bids>__<scan>.txt``. BRAINS may hold reference
-brain masks on the template grid, ``<bids>__<scan>.nii.gz``, such as HD-BET's.
+--transforms AFFINES [--brains BRAINS]`` where OUTPUTS holds a folder for each dataset of the list,
+as ``uadbids SOURCES/<bids> OUTPUTS/<bids> participant`` made it, and AFFINES the ``affine.txt`` of
+each scan's node ``preprocess`` (a work directory has them) as ``<bids>__<scan>.txt``. BRAINS may
+hold reference brain masks on the template grid, ``<bids>__<scan>.nii.gz``, such as HD-BET's. Maps
+and findings are those of OUTPUTS; with ``--brighten 0.2`` they are made anew from scans whose
+normal cortex was made brighter, with ``--residual tfce --threshold 3.02`` by that map.
 
-A finding counts as right when it touches a lesion of any rater. Constants of the tag ``likely`` are
+A finding counts as right when it touches a labelled lesion. Constants of the tag ``likely`` are
 chosen once more on all sets but one, and judged on that one.
 """
 
@@ -33,7 +34,7 @@ from uadbids.detection.tags import tag
 from uadbids.model.bundle import find_bundle
 from uadbids.pipeline.detect import detect, inside_template
 from uadbids.pipeline.findings import Judge
-from uadbids.pipeline.records import DetectOptions, Preprocessed
+from uadbids.pipeline.records import Detected, DetectOptions, Preprocessed
 from uadbids.preproc.atlas import Atlas
 from uadbids.preproc.transform import read_transform
 from uadbids.qc.facts import Facts
@@ -70,27 +71,37 @@ def brighten(volume: Path, xfm: Path, affine: Path, share: float, folder: Path) 
     return out
 
 
+def written(stem: str) -> Detected:
+    """Read map and findings of a scan from the derivatives."""
+    files = {
+        "anomaly": Path(f"{stem}_space-UADBIDS_desc-anomaly_FLAIR.nii.gz"),
+        "components": Path(f"{stem}_space-UADBIDS_seg-anomaly_dseg.nii.gz"),
+    }
+    sidecar = files["anomaly"].with_name(files["anomaly"].name.replace(".nii.gz", ".json"))
+    return Detected(files, Facts({"Threshold": json.loads(sidecar.read_text())["Threshold"]}))
+
+
 def findings(
     scan: Scan,
-    options: DetectOptions,
+    options: DetectOptions | None,
     stem: str,
     affine: Path,
     brain: np.ndarray | None,
-    brightened: float = 0.0,
+    share: float = 0.0,
 ) -> Iterator[dict[str, Any]]:
-    """Detect in a preprocessed scan; one row for each finding on the template grid."""
+    """Look at a scan; one row for each finding on the template grid."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(f"{stem}_{name}") for name in (
             "from-orig_to-UADBIDS_mode-image_xfm.txt",
             "space-UADBIDS_desc-preproc_FLAIR.nii.gz",
             "space-UADBIDS_label-brain_mask.nii.gz",
         )]  # fmt: skip
-        if brightened:
-            files[1] = brighten(files[1], files[0], affine, brightened, Path(folder))
+        if options:
+            files[1] = brighten(files[1], files[0], affine, share, Path(folder))
         given = Preprocessed(
             files[1], files[1], files[2], files[0], affine, files[1], files[2], Facts()
         )
-        found = detect(given, Path(folder), options)
+        found = detect(given, Path(folder), options) if options else written(stem)
         judge = Judge(given, found)
         inside = inside_template(given, scan.brain)
         score = np.asarray(nib.load(found.files["anomaly"]).dataobj)
@@ -189,7 +200,9 @@ def main() -> None:
     args = parser.parse_args()
     asked = {"residual": args.residual, "threshold": args.threshold}
     settings = {key: value for key, value in asked.items() if value is not None}
-    options = DetectOptions(find_bundle(args.bundle), settings=settings)
+    options = None
+    if args.brighten:
+        options = DetectOptions(find_bundle(args.bundle), settings=settings)
     rows = []
     for entry in [*json.loads(args.sets.read_text()), HEALTHY, NO_LABELS]:
         for scan in read(entry, args.sources, args.derivatives):
