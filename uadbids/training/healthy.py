@@ -180,5 +180,5 @@ def measure_on(
         errors.append(
             reconstruction_error(item.volume, found.reconstruction, item.mask, left_out, card.crop)
         )
-        volumes.append(np.count_nonzero(lesions & ~item.excluded) / 1000)
+        volumes.append(float(np.count_nonzero(lesions & ~item.excluded)) / 1000)
     return CohortMeasures(sorted(round(error, 5) for error in errors), sorted(volumes))
