@@ -171,7 +171,7 @@ def _expected(scan: ScanReport) -> str:
         f"{millilitres(high)} mL)."
     )
     if volume <= high:
-        text += " The volume of this scan lies within that range: by itself it is no evidence of disease."
+        text += " The volume of this scan lies within that range, no evidence of disease by itself."
     return text
 
 
