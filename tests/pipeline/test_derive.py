@@ -200,6 +200,8 @@ def test_artefacts_are_tagged_and_dropped_from_images_alone(resampled_to, scan):
         native = resampled_to(centres, radii, keep_artefacts=keep)
         tags = [(row["tag"], row["reason"]) for row in native.findings]
         assert tags == [("likely", ""), ("likely-artefact", "brain-mask boundary")]
+        place = [native.findings[1][key] for key in ("region", "zone", "location")]
+        assert place == ["", "", "boundary of the brain mask, near the right frontal lobe"]
         for key in ("native_components", "template_components"):
             found = np.unique(np.asarray(nib.load(native.files[key]).dataobj))
             assert set(found) == ({0, 1, 2} if keep else {0, 1})

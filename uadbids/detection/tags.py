@@ -9,6 +9,8 @@ TagName = Literal["likely", "check", "likely-artefact"]
 
 BOUNDARY_MM = 4.0
 """Depth of the boundary of a brain mask; two of them are eroded before anything is looked for."""
+BOUNDARY = "brain-mask boundary"
+"""A reason: such findings may lie outside the brain."""
 # Of the volume of a finding: within 4 mm of the brain mask's boundary; in slices whose brightness
 # differs from that of their neighbours.
 _BOUNDARY_SHARE, _SLICE_SHARE = 0.5, 0.8
@@ -80,7 +82,7 @@ def _artefact(seen: Evidence) -> str:
     """Reason to take a finding for an artefact; empty for none."""
     cortical = seen.place.cortex_mm <= _CORTEX_MM
     if seen.boundary_share >= _BOUNDARY_SHARE or seen.place.depth_mm < _SURFACE_MM:
-        return "brain-mask boundary"
+        return BOUNDARY
     if seen.slice_share >= _SLICE_SHARE:
         return "slice with another brightness"
     if seen.volume_ml >= SMALL_ML:

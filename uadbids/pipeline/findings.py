@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from uadbids.bids.labels import TAG_COLOURS
 from uadbids.detection.postprocess import Component, describe_components, erode
-from uadbids.detection.tags import BOUNDARY_MM, Evidence, tag
+from uadbids.detection.tags import BOUNDARY, BOUNDARY_MM, Evidence, tag
 from uadbids.pipeline.records import Detected, Preprocessed
 from uadbids.preproc.atlas import Atlas
 from uadbids.preproc.template import Template
@@ -193,6 +193,10 @@ def _row(
 ) -> dict[str, Any]:
     """Put a component into the words of the table."""
     place, tagged, centre = seen.place, tag(seen), points.mean(axis=0)
+    if tagged.reason == BOUNDARY:
+        # It may be bone: no region is claimed for it.
+        near = f", near the {place.words.removesuffix(f', {place.zone}')}" if place.region else ""
+        place = place._replace(region="", zone="", words=f"boundary of the brain mask{near}")
     scanner = apply_affine(affine, part.centroid_ijk)
     coordinates = {"mni_x_mm mni_y_mm mni_z_mm": centre, "x_mm y_mm z_mm": scanner}
     return {

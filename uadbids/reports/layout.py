@@ -78,8 +78,10 @@ def millilitres(value: float | None) -> str:
     """Write a volume with two significant digits, from 10 mL on in whole mL."""
     if value is None:
         return "not available"
-    digits = 0 if abs(value) >= 10 else 1 - math.floor(math.log10(abs(value))) if value else 0
-    return f"{value:.{digits}f}"
+    if abs(value) >= 10:
+        return f"{value:.0f}"
+    short = float(f"{value:.2g}")
+    return f"{short:.{1 - math.floor(math.log10(abs(short)))}f}" if short else "0"
 
 
 def _fact(value: Any, key: str) -> str:
