@@ -46,6 +46,8 @@ OUTSIDE_MM = 2.0
 VOLUMES_ML, HEIGHTS = (0.03, 0.05, 0.1, 0.2, 0.3), (1.0, 1.25, 1.5, 1.75, 2.0)
 # Of the Desikan-Killiany atlas: cingulate and medial frontal cortex, insula, cerebellar cortex.
 MEDIAL, INSULA, CEREBELLUM, MEDIAL_MM = (2, 10, 23, 26, 14, 28, 17), 35, (8, 47), 18.0
+# A tag that few findings have would be right most often, and of no use.
+LEAST_SHARE = 0.25
 NO_LABELS = {"name": "open-ms", "bids": "open-ms"}
 
 
@@ -158,9 +160,7 @@ def likely(rows: pd.DataFrame, volume_ml: float, height: float) -> pd.Series:
 
 
 def ratio(rows: pd.DataFrame, chosen: pd.Series) -> float:
-    """Precision of chosen findings over that of the rest; at least a quarter must be chosen."""
-    if chosen.mean() < 0.25 or chosen.all():
-        return 0.0
+    """Precision of chosen findings over that of the rest."""
     return float(rows["right"][chosen].mean() / max(rows["right"][~chosen].mean(), 1e-3))
 
 
@@ -169,7 +169,12 @@ def leave_one_out(rows: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for held_out, there in rows.groupby("set"):
         others = rows[rows["set"] != held_out]
-        best = max(product(VOLUMES_ML, HEIGHTS), key=lambda p: ratio(others, likely(others, *p)))
+        choices = [
+            constants
+            for constants in product(VOLUMES_ML, HEIGHTS)
+            if likely(others, *constants).mean() >= LEAST_SHARE
+        ]
+        best = max(choices, key=lambda p: ratio(others, likely(others, *p)))
         chosen = likely(there, *best)
         lines.append({
             "set": held_out, "volume_ml": best[0], "height": best[1], "likely": chosen.sum(),
