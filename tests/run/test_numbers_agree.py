@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from uadbids.bids.derivatives import finished_scans
-from uadbids.bids.files import read_tsv
+from uadbids.bids.foreign import read_tsv
 from uadbids.bids.names import derivative_path
 from uadbids.reports.layout import millilitres
 
