@@ -23,6 +23,7 @@ settings.load_profile("uadbids")
 # Files that take minutes begin before the others, so that no process is left alone with one.
 LONGEST = (
     "test_participant.py",
+    "test_scan.py",
     "test_train.py",
     "test_api.py",
     "test_registration.py",

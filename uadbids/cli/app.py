@@ -14,6 +14,7 @@ from uadbids.cli.group import group
 from uadbids.cli.models import models
 from uadbids.cli.others import check_command, translate
 from uadbids.cli.participant import participant
+from uadbids.cli.scan import scan
 from uadbids.cli.synthesize import synthesize
 from uadbids.cli.train import train
 from uadbids.errors import UadbidsError
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-for command in (participant, group, train, synthesize, evaluate, models):
+for command in (scan, participant, group, train, synthesize, evaluate, models):
     app.command()(command)
 
 # What typer makes of Ctrl-C.
@@ -46,6 +47,8 @@ def uadbids(
     ] = False,
 ) -> None:
     """Find unusual bright spots in FLAIR scans, without labels. Not a medical device.
+
+    uadbids scan INPUT... OUTPUT_DIR [OPTIONS]
 
     uadbids BIDS_DIR OUTPUT_DIR {participant,group} [OPTIONS]
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-COMMANDS = ("participant", "group", "train", "synthesize", "evaluate", "models")
+COMMANDS = ("scan", "participant", "group", "train", "synthesize", "evaluate", "models")
 MANY = (
     "--participant-label", "--session-label", "--session-id", "--output-spaces",
     "--validation-label", "--channels", "--mask-filter", "--mask-values",

@@ -36,6 +36,16 @@ Seed = Annotated[
     opt("Seed of every random choice.", "--random-seed", min=0, max=2**32 - 1),
 ]
 Device = Annotated[str, opt("auto, cpu or cuda[:N].", "--device")]
+Model = Annotated[str, opt("Packaged model, or folder of a bundle.")]
+Threshold = Annotated[float | None, opt("Threshold on the anomaly map; default: calibrated.")]
+FalsePositiveRate = Annotated[
+    float | None, opt("Share of healthy voxels above the calibrated threshold.")
+]
+Residual = Annotated[
+    str | None, opt("positive, signed, abs, hyperintense, excess-z, tfce or reader.")
+]
+MinSize = Annotated[float | None, opt("Smallest finding; default: the model's.", min=0)]
+Threads = Annotated[int, opt("CPU threads of one step.", min=1)]
 SkullStrip = Annotated[
     str,
     opt(
@@ -90,6 +100,22 @@ SkipValidation = Annotated[
     bool, opt("Accepted; no validator is run here.", "--skip-bids-validation")
 ]
 NoTrack = Annotated[bool, opt("Accepted; nothing is ever sent.", "--notrack")]
+
+
+def detection(
+    threshold: float | None,
+    false_positive_rate: float | None,
+    residual: str | None,
+    min_size_mm3: float | None,
+) -> dict[str, Any]:
+    """Return what was asked of detection; what was not is left to the model."""
+    given = {
+        "threshold": threshold,
+        "false_positive_rate": false_positive_rate,
+        "residual": residual,
+        "min_volume_mm3": min_size_mm3,
+    }
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def request(context: typer.Context) -> Request:

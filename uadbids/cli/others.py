@@ -72,6 +72,8 @@ def check_command(argv: Sequence[str]) -> None:
     """Say what was meant where no word is a command; UsageError."""
     if not argv or argv[0].startswith("-") or set(argv) & set(COMMANDS):
         return
+    if argv[0].casefold().endswith((".nii", ".nii.gz", ".dcm", ".zip")):
+        raise UsageError(f"to examine one file: uadbids scan {' '.join(argv)}")
     words = [argv[2], argv[0]] if len(argv) > 2 else [argv[0]]
     for word in words:
         if close := get_close_matches(word.casefold(), COMMANDS, n=1, cutoff=0.75):

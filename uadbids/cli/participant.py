@@ -20,19 +20,11 @@ def participant(
     bids_filter_file: flags.FilterFile = None,
     bids_database_dir: flags.DatabaseDir = None,
     skip_bids_validation: flags.SkipValidation = False,
-    model: Annotated[str, opt("Packaged model, or folder of a bundle.")] = "dense3d",
-    threshold: Annotated[
-        float | None, opt("Threshold on the anomaly map; default: calibrated.")
-    ] = None,
-    false_positive_rate: Annotated[
-        float | None, opt("Share of healthy voxels above the calibrated threshold.")
-    ] = None,
-    residual: Annotated[
-        str | None, opt("positive, signed, abs, hyperintense, excess-z, tfce or reader.")
-    ] = None,
-    min_size_mm3: Annotated[
-        float | None, opt("Smallest finding; default: the model's.", min=0)
-    ] = None,
+    model: flags.Model = "dense3d",
+    threshold: flags.Threshold = None,
+    false_positive_rate: flags.FalsePositiveRate = None,
+    residual: flags.Residual = None,
+    min_size_mm3: flags.MinSize = None,
     output_spaces: Annotated[
         list[str] | None, opt("orig (always written), and template (default: both).")
     ] = None,
@@ -51,7 +43,7 @@ def participant(
         bool, opt("Remove intermediate results of scans that are done.", "--clean-workdir")
     ] = False,
     nprocs: flags.Procs = None,
-    omp_nthreads: Annotated[int, opt("CPU threads of one step.", min=1)] = 1,
+    omp_nthreads: flags.Threads = 1,
     mem_mb: Annotated[int | None, opt("Memory to plan with.", min=1000)] = None,
     use_plugin: Annotated[Path | None, opt("nipype plugin file (YAML), for a cluster.")] = None,
     stop_on_first_crash: Annotated[
@@ -79,13 +71,7 @@ def participant(
     from uadbids.run import pages
     from uadbids.run import participant as command
 
-    given = {
-        "threshold": threshold,
-        "false_positive_rate": false_positive_rate,
-        "residual": residual,
-        "min_volume_mm3": min_size_mm3,
-    }
-    settings = {key: value for key, value in given.items() if value is not None}
+    settings = flags.detection(threshold, false_positive_rate, residual, min_size_mm3)
     options = command.ParticipantOptions(
         bids_dir=bids_dir.absolute(),
         output_dir=output_dir.absolute(),

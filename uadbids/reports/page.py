@@ -1,11 +1,13 @@
 """The HTML page of one subject: a single file that needs neither network nor script."""
 
 import tomllib
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment
 from markupsafe import Markup
@@ -15,6 +17,7 @@ from uadbids.bids.files import write_bytes
 from uadbids.reports.layout import LAYOUTS, label, millilitres, new_environment, ordered_facts
 
 MAX_ROWS = 30
+_DATA = "data:image/svg+xml;base64,"
 HEADLINES = tuple(fact.key for fact in FACTS if fact.is_headline)
 
 
@@ -93,6 +96,7 @@ def write_subject_page(
     card: Mapping[str, Any],
     run: Mapping[str, Any],
     methods: str = "",
+    single: str = "",
 ) -> Path:
     """Write the page of one subject.
 
@@ -110,6 +114,8 @@ def write_subject_page(
         Facts of the run (version, command, date, ...), shown as they are.
     methods : str
         Methods text in HTML, of `methods.describe_methods`, which has escaped it; none if empty.
+    single : str
+        Name of the one scan of a page without a dataset around it, to which nothing is linked then.
 
     Notes
     -----
@@ -127,6 +133,7 @@ def write_subject_page(
             run=run,
             max_rows=MAX_ROWS,
             methods=Markup(methods),  # noqa: S704 - escaped where it was made
+            single=single,
         )
     )
     write_bytes(out, html.encode())
@@ -137,12 +144,22 @@ def _environment() -> Environment:
     environment = new_environment()
     environment.filters |= {
         "figures": _figures,
+        "picture": _picture,
         "warnings_of": _warnings,
         "results": _results,
         "quality": _quality,
         "expected": _expected,
     }
     return environment
+
+
+def data_address(figure: Path) -> str:
+    """Return a figure as an address that holds it, for a page without files beside it."""
+    return _DATA + b64encode(figure.read_bytes()).decode()
+
+
+def _picture(address: str) -> str:
+    return address if address.startswith(_DATA) else quote(address)
 
 
 def _figures(figures: Mapping[str, str]) -> list[tuple[FigureText, str]]:

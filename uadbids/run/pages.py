@@ -24,7 +24,13 @@ from uadbids.model.bundle import Card
 from uadbids.model.card import parse_card
 from uadbids.preproc.template import Template
 from uadbids.reports.methods import MethodsText, describe_methods, methods_page
-from uadbids.reports.page import Failure, ScanReport, figure_texts, write_subject_page
+from uadbids.reports.page import (
+    Failure,
+    ScanReport,
+    data_address,
+    figure_texts,
+    write_subject_page,
+)
 from uadbids.run.options import StudyOptions
 from uadbids.run.runlog import run_log, say, terminal, writing_to
 
@@ -122,6 +128,24 @@ def write_pages(
             run=run,
             methods=methods.html,
         )
+
+
+def write_single_page(
+    page: Path, output_dir: Path, scan: FinishedScan, card: Card, name: str
+) -> Path:
+    """Write a page on one scan that needs no other file, under the name of the image."""
+    report = replace(_report(output_dir, scan), name=name, title=name)
+    figures = {kind: data_address(output_dir / path) for kind, path in report.figures.items()}
+    return write_subject_page(
+        page,
+        subject=scan.subject,
+        scans=[replace(report, figures=figures)],
+        failures=[],
+        card=card.to_dict(),
+        run={"uadbids": __version__},
+        methods=write_methods(output_dir, card).html,
+        single=name,
+    )
 
 
 def write_methods(output_dir: Path, card: Card) -> MethodsText:

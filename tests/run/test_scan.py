@@ -1,0 +1,180 @@
+"""One file in: the same result as by way of a dataset, in a flat folder, and nothing else left."""
+
+import hashlib
+import json
+import re
+import tempfile
+import zipfile
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from dicoms import FLAIR, T1, write_enhanced, write_series
+from runs import uadbids
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch) -> Path:
+    """Where temporary folders are made; it has to be empty in the end."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory, example_flair):
+    """The packaged example as a file and in an archive of DICOM, beside a T1; examined."""
+    folder = tmp_path_factory.mktemp("scan")
+    image = nib.load(example_flair)
+    series = write_series(folder / "dicom", image, 5, **FLAIR)
+    write_series(folder / "dicom", image.slicer[::4, ::4, ::2], 3, **T1)
+    with zipfile.ZipFile(folder / "study one.zip", "w") as packed:
+        for path in series.iterdir():
+            packed.write(path, path.name)
+    out = folder / "out"
+    done = uadbids("scan", example_flair, folder / "study one.zip", out, "--keep-bids")
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def canonical(path: Path) -> np.ndarray:
+    return np.asanyarray(nib.as_closest_canonical(nib.load(path)).dataobj)
+
+
+ENDINGS = (
+    "report.html", "anomaly-mask.nii.gz", "anomaly-map.nii.gz", "findings.csv", "anomaly-mask.json",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_folder_is_flat_and_named_after_the_files(flat):
+    out, said = flat
+    names = {f"{name}_{end}" for name in ("sub-20_ses-2_FLAIR", "study one") for end in ENDINGS}
+    assert {path.name for path in out.iterdir()} == {*names, "study one_FLAIR.nii.gz", "bids"}
+    assert said.split("\n")[:2] == [
+        str(out / f"{name}_report.html") for name in ("sub-20_ses-2_FLAIR", "study one")
+    ]
+    assert list(out.glob("bids/derivatives/uadbids/sub-*.html"))
+
+
+@pytest.mark.slow
+def test_a_file_gives_the_bytes_of_the_dataset(flat, example_run):
+    out, _ = flat
+    anat = example_run.out / "sub-20" / "ses-2" / "anat" / "sub-20_ses-2_space-orig"
+    for ending, name in (("mask", "label-anomaly_mask"), ("map", "desc-anomaly_FLAIR")):
+        mine = out / f"sub-20_ses-2_FLAIR_anomaly-{ending}.nii.gz"
+        assert sha256(mine) == sha256(Path(f"{anat}_{name}.nii.gz"))
+    table = pd.read_csv(out / "sub-20_ses-2_FLAIR_findings.csv")
+    of_dataset = pd.read_csv(f"{anat}_seg-anomaly_dseg.tsv", sep="\t")
+    pd.testing.assert_frame_equal(table, of_dataset)
+    mine = json.loads((out / "sub-20_ses-2_FLAIR_anomaly-mask.json").read_text())
+    of_dataset = json.loads(Path(f"{anat}_label-anomaly_mask.json").read_text())
+    for key in ("Threshold", "ModelSHA256", "SourceSHA256", "FindingVolumeMl", "Flags"):
+        assert mine[key] == of_dataset[key], key
+    assert mine["Source"] == "sub-20_ses-2_FLAIR.nii.gz"
+
+
+@pytest.mark.slow
+def test_dicom_gives_the_mask_of_the_dataset_voxel_for_voxel(flat, example_run):
+    """The voxels lie in another order, and the positions differ by the digits of DICOM."""
+    out, _ = flat
+    anat = example_run.out / "sub-20" / "ses-2" / "anat"
+    mask = canonical(anat / "sub-20_ses-2_space-orig_label-anomaly_mask.nii.gz")
+    assert mask.any()
+    np.testing.assert_array_equal(canonical(out / "study one_anomaly-mask.nii.gz"), mask)
+    shown = nib.load(out / "study one_FLAIR.nii.gz")
+    mine = nib.load(out / "study one_anomaly-mask.nii.gz")
+    assert shown.shape == mine.shape
+    np.testing.assert_array_equal(shown.affine, mine.affine)
+
+
+@pytest.mark.slow
+def test_a_file_of_many_frames_becomes_the_same_image(flat, example_flair, tmp_path):
+    """What is examined is the same to the last voxel; so is what is found."""
+    from uadbids.bids.dicom import find_flair, write_flair
+
+    out, _ = flat
+    source = write_enhanced(tmp_path / "one.dcm", nib.load(example_flair), 5, **FLAIR)
+    (tmp_path / "found").mkdir()
+    image, _ = write_flair(find_flair(source, tmp_path / "found"), tmp_path / "image")
+    shown = nib.load(out / "study one_FLAIR.nii.gz")
+    np.testing.assert_array_equal(np.asanyarray(nib.load(image).dataobj), shown.dataobj)
+    np.testing.assert_allclose(nib.load(image).affine, shown.affine, atol=2e-6)
+
+
+@pytest.mark.slow
+def test_the_page_needs_no_other_file(flat, view):
+    out, _ = flat
+    page = view(out / "study one_report.html")
+    assert page.is_quiet and page.dead_links() == []
+    assert page.page.title() == "study one: uadbids"
+    widths = "[...document.querySelectorAll('img')].map(e => e.naturalWidth)"
+    assert min(page.page.evaluate(widths)) > 0
+    html = (out / "study one_report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:|#|https:)', html)
+
+
+def write_few(path: Path, shape: tuple[int, ...]) -> Path:
+    nib.Nifti1Image(np.ones(shape, np.uint8), np.diag([4.0, 4, 4, 1])).to_filename(path)
+    return path
+
+
+def two_patients(folder: Path, image: nib.Nifti1Image) -> Path:
+    write_series(folder, image, 1, **FLAIR)
+    return write_series(folder, image, 2, patient="2", **FLAIR)
+
+
+SMALL = nib.Nifti1Image(np.ones((10, 10, 10), np.uint16), np.diag([4.0, 4, 4, 1]))
+WRONG = {
+    "not there": (lambda tmp: tmp / "x.nii.gz", "there is no such file or folder"),
+    "an empty folder": (lambda tmp: (tmp / "x").mkdir() or tmp / "x", "the folder is empty"),
+    "no image": (lambda tmp: tmp / "note.txt", "it is no NIfTI, DICOM or"),
+    "4D": (lambda tmp: write_few(tmp / "x.nii.gz", (10, 10, 10, 5)), "one 3D volume is needed"),
+    "a T1": (lambda tmp: write_series(tmp / "x", SMALL, 3, **T1), "no FLAIR among its series, 3"),
+    "two patients": (lambda tmp: two_patients(tmp / "x", SMALL), "images of 2 patients"),
+}
+
+
+@pytest.mark.parametrize(("make", "sentence"), WRONG.values(), ids=WRONG.keys())
+def test_mistakes_end_in_one_sentence_and_leave_nothing(here, places, tmp_path, make, sentence):
+    (tmp_path / "note.txt").write_text("no image")
+    done = here("scan", make(tmp_path), tmp_path / "out", "--skull-strip", "none")
+    assert done.returncode == 2
+    assert sentence in done.stderr and done.stderr.startswith("uadbids: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert list(places.iterdir()) == [] and not (tmp_path / "out").exists()
+
+
+def test_a_dataset_is_sent_to_its_own_command(here, example_dataset, tmp_path):
+    done = here("scan", example_dataset, tmp_path / "out")
+    assert f"uadbids {example_dataset} {tmp_path / 'out'} participant" in done.stderr
+
+
+def test_a_forgotten_output_folder_is_noticed(here, tmp_path):
+    done = here("scan", tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+    assert "the last word is the output folder" in done.stderr
+
+
+def test_a_file_without_a_command_is_understood(here):
+    assert "uadbids scan p.nii.gz out" in here("p.nii.gz", "out").stderr
+
+
+@pytest.mark.slow
+def test_a_scan_that_fails_leaves_nothing(here, places, tmp_path):
+    """It has a good header, and nothing in it."""
+    image = write_few(tmp_path / "flat.nii.gz", (40, 40, 40))
+    done = here("scan", image, tmp_path / "out", "--skull-strip", "none", "--nprocs", 1)
+    assert done.returncode == 1
+    assert "failed" in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert list(places.iterdir()) == []
+    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []

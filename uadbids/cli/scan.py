@@ -1,0 +1,73 @@
+"""`uadbids scan INPUT... OUTPUT_DIR`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uadbids.cli import flags
+from uadbids.cli.flags import opt
+
+
+def scan(
+    context: typer.Context,
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="NIfTI files, folders or archives (zip, tar) of DICOM, or multi-frame files.",
+            metavar="INPUT",
+        ),
+    ],
+    output_dir: Annotated[Path, typer.Argument(help="Where the outputs go, side by side.")],
+    series: Annotated[
+        int | None, opt("Number of the DICOM series to examine; default: the FLAIR.")
+    ] = None,
+    keep_bids: Annotated[
+        bool, opt("Keep the BIDS dataset with all derivatives, too.", "--keep-bids")
+    ] = False,
+    open_page: Annotated[bool, opt("On a terminal: open the report.", "--open")] = False,
+    model: flags.Model = "dense3d",
+    threshold: flags.Threshold = None,
+    false_positive_rate: flags.FalsePositiveRate = None,
+    residual: flags.Residual = None,
+    min_size_mm3: flags.MinSize = None,
+    skull_strip: flags.SkullStrip = "auto",
+    hd_bet_weights: flags.HdBetWeights = None,
+    device: flags.Device = "auto",
+    nprocs: flags.Procs = None,
+    omp_nthreads: flags.Threads = 1,
+    random_seed: flags.Seed = flags.DEFAULT_SEED,
+    config_file: flags.ConfigFile = None,
+    verbose: flags.Verbose = False,
+) -> None:
+    """Examine one FLAIR, or a few, without a BIDS dataset: NIfTI files or DICOM."""
+    from uadbids.run import scan as command
+    from uadbids.run.options import RunOptions
+
+    options = command.ScanOptions(
+        inputs=tuple(path.absolute() for path in inputs),
+        output_dir=output_dir.absolute(),
+        series=series,
+        model=model,
+        settings=flags.detection(threshold, false_positive_rate, residual, min_size_mm3),
+        keep_bids=keep_bids,
+        request=flags.request(context),
+    )
+    asked = RunOptions(
+        work_dir=Path(),  # a temporary folder
+        skull_strip=skull_strip,
+        hd_bet_weights=hd_bet_weights,
+        device=device,
+        nprocs=nprocs or 0,
+        omp_nthreads=omp_nthreads,
+        random_seed=random_seed,
+    )
+    status, pages = command.scan(options, asked, verbose=verbose)
+    for page in pages:
+        typer.echo(page)
+        if open_page and sys.stdout.isatty():
+            command.show(page)
+    raise typer.Exit(status)
