@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 
 import uadbids
@@ -72,16 +73,20 @@ def test_mistakes_are_named(tmp_path):
         uadbids.load_derivatives(tmp_path)
 
 
+def run_example(name: str, *arguments: object) -> dict:
+    """Run an example of the docs in this process; return its names."""
+    before, sys.argv = sys.argv, [name, *map(str, arguments)]
+    try:
+        return runpy.run_path(str(DOCS / "examples" / name))
+    finally:
+        sys.argv = before
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """Folder that the example script has written, and its `Result`."""
     folder = tmp_path_factory.mktemp("api") / "one_scan"
-    arguments, sys.argv = sys.argv, ["one_scan.py", str(folder)]
-    try:
-        names = runpy.run_path(str(DOCS / "examples" / "one_scan.py"))
-    finally:
-        sys.argv = arguments
-    return folder, names["result"]
+    return folder, run_example("one_scan.py", folder)["result"]
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +146,27 @@ def test_images_lie_on_their_grids_and_outlive_the_result(saved, example_flair):
     assert found == set(result.findings.index)
     assert (folder / "detection.svg").read_text().lstrip().startswith("<")
     assert result.plot()._repr_svg_() == (folder / "detection.svg").read_text()
+
+
+@pytest.mark.slow
+def test_the_example_of_a_cohort_makes_tables_and_a_plot(command_out, tmp_path, capsys):
+    run_example("cohort.py", command_out, tmp_path)
+    assert "sub-20_ses-2" in capsys.readouterr().out
+    assert (tmp_path / "volumes.png").stat().st_size > 1000
+    scans = pd.read_csv(tmp_path / "scans.csv")
+    findings = pd.read_csv(tmp_path / "findings.csv")
+    assert scans["finding_volume_ml"].sum() == pytest.approx(findings["volume_ml"].sum(), abs=1e-3)
+
+
+def test_the_example_of_own_masks_measures_them(tmp_path, capsys):
+    drawn = np.zeros((12, 12, 12), np.uint8)
+    drawn[2:6, 2:6, 2:6] = 1
+    for shift in (0, 1):
+        found = np.roll(drawn, shift, axis=0)
+        nib.Nifti1Image(found, np.eye(4)).to_filename(tmp_path / f"found {shift}.nii.gz")
+    nib.Nifti1Image(drawn, np.eye(4)).to_filename(tmp_path / "drawn.nii.gz")
+    rows = ["map\tmask", *(f"found {shift}.nii.gz\tdrawn.nii.gz" for shift in (0, 1))]
+    (tmp_path / "pairs.tsv").write_text("\n".join(rows))
+    run_example("own_masks.py", tmp_path / "pairs.tsv", tmp_path / "out.csv")
+    assert "mean Dice 0.875, 95 % interval" in capsys.readouterr().out
+    assert list(pd.read_csv(tmp_path / "out.csv")["dice"]) == [1.0, 0.75]

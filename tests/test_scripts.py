@@ -20,8 +20,8 @@ FOLDERS = ("benchmarks", "recipes", "recipes/packaged", "boutiques", "containers
 SCRIPTS = [script for folder in FOLDERS for script in sorted((ROOT / folder).glob("*.py"))]
 # Extras that `make test` does not install.
 EXTRAS = ("SimpleITK", "openvino")
-# One long script, which runs from its first line.
-RUN_ELSEWHERE = ("one_scan.py",)
+# They run from their first line.
+RUN_ELSEWHERE = ("one_scan.py", "cohort.py", "own_masks.py")
 
 
 def faults(script: Path) -> list[str]:

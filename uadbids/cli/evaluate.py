@@ -1,4 +1,4 @@
-"""`uadbids evaluate MAPS_DIR MASKS_DIR OUTPUT_DIR`."""
+"""`uadbids evaluate MAPS_DIR MASKS_DIR OUTPUT_DIR`, or with `--pairs` for the first two."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ import typer
 
 from uadbids.cli import flags
 from uadbids.cli.flags import opt
+from uadbids.errors import UsageError
 
 
 def evaluate(
     context: typer.Context,
-    maps_dir: Annotated[Path, typer.Argument(help="Outputs of uadbids participant.")],
-    masks_dir: Annotated[
-        Path, typer.Argument(help="BIDS dataset with lesion masks, in itself or its derivatives.")
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MAPS_DIR MASKS_DIR OUTPUT_DIR",
+            help="Outputs of uadbids participant; BIDS dataset with lesion masks, in itself or its "
+            "derivatives; where tables and page go. With --pairs: OUTPUT_DIR, and before it "
+            "MAPS_DIR where the table names scans.",
+        ),
     ],
-    output_dir: Annotated[Path, typer.Argument(help="Where tables and page go.")],
+    pairs: Annotated[
+        Path | None,
+        opt("Table (.tsv) with columns map, or scan, and mask, in the place of MASKS_DIR."),
+    ] = None,
     mask_filter: Annotated[
         list[str] | None, opt("Entities that masks must carry, for example desc=rater1.")
     ] = None,
@@ -50,11 +59,19 @@ def evaluate(
     """Measure maps against masks that people drew, beside simple baselines."""
     from uadbids.run.evaluate import EvaluateOptions
     from uadbids.run.evaluate import evaluate as run
+    from uadbids.run.evaluate_files import evaluate_files
 
+    *given, output_dir = folders
+    if len(given) != 2 if pairs is None else len(given) > 1:
+        raise UsageError(
+            "give MAPS_DIR MASKS_DIR OUTPUT_DIR; or --pairs FILE OUTPUT_DIR; or, where the table "
+            "names scans, --pairs FILE MAPS_DIR OUTPUT_DIR"
+        )
     options = EvaluateOptions(
-        maps_dir=maps_dir,
-        masks_dir=masks_dir,
+        maps_dir=given[0] if given else Path(),
+        masks_dir=given[1] if len(given) > 1 else None,
         output_dir=output_dir,
+        pairs=pairs,
         mask_filters=tuple(mask_filter or ()),
         mask_values=tuple(mask_values or ()),
         space=space,
@@ -64,4 +81,4 @@ def evaluate(
         random_seed=random_seed,
         request=flags.request(context),
     )
-    raise typer.Exit(run(options))
+    raise typer.Exit(run(options) if given else evaluate_files(options))

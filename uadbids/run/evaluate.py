@@ -20,6 +20,7 @@ from uadbids.errors import ScanError, UsageError
 from uadbids.evaluation.baselines import Method, baselines, model_of, plain_residual
 from uadbids.evaluation.cases import Case, Detection, Reading, read_case, read_detection
 from uadbids.evaluation.metrics import RECALLS
+from uadbids.evaluation.pair_table import read_scan_pairs
 from uadbids.evaluation.pairs import Pair, Pairing, find_pairs, read_filters
 from uadbids.evaluation.protocol import KINDS, find_thresholds
 from uadbids.evaluation.tables import (
@@ -49,7 +50,7 @@ class EvaluateOptions:
     """What is to be evaluated."""
 
     maps_dir: Path  # outputs of ``uadbids participant``
-    masks_dir: Path  # dataset with lesion masks
+    masks_dir: Path | None  # dataset with lesion masks; None where a table names them
     output_dir: Path  # where tables go
     mask_filters: tuple[str, ...] = ()  # see `pairs.read_filters`
     mask_values: tuple[int, ...] = ()  # of a mask, that are lesion; empty for all above 0
@@ -58,6 +59,7 @@ class EvaluateOptions:
     with_baselines: bool = True
     healthy_dir: Path | None = None  # outputs of the same model for healthy scans
     random_seed: int = 0  # of halves, bootstrap and permutations
+    pairs: Path | None = None  # table of pairs, see `pair_table`
     request: Request = NO_REQUEST
 
 
@@ -75,7 +77,11 @@ def evaluate(options: EvaluateOptions) -> int:
     The exit status is 0, or 1 when a pair could not be measured; UsageError when nothing can be.
     """
     _check(options)
-    pairing = find_pairs(options.maps_dir, options.masks_dir, read_filters(options.mask_filters))
+    if options.pairs is not None:
+        pairing = read_scan_pairs(options.pairs, options.maps_dir)
+    elif options.masks_dir is not None:
+        filters = read_filters(options.mask_filters)
+        pairing = find_pairs(options.maps_dir, options.masks_dir, filters)
     detection = read_detection(options.maps_dir)
     model = model_of([pair.scan for pair in pairing.pairs])
     with run_log(options.output_dir, options.request) as log:
@@ -129,7 +135,7 @@ def _evaluate(
         summary=summary,
         rows=rows,
         recalls=RECALLS,
-        curves=_mean_curves(curves),
+        curves=mean_curves(curves),
         notes=log.notes,
         failures=log.failures,
         left_over=pairing.left_over,
@@ -137,7 +143,7 @@ def _evaluate(
         card=read_json(options.maps_dir / MODEL_CARD),
     )
     with writing_to(options.output_dir):
-        page = _write(options.output_dir, report, _hashes(measured, options.maps_dir))
+        page = write_evaluation(options.output_dir, report, _hashes(measured, options.maps_dir))
     progress.note(f"done: {page}")
     return 1 if log.failures else 0
 
@@ -148,7 +154,8 @@ def _check(options: EvaluateOptions) -> None:
     if options.healthy_dir is not None and not options.with_baselines:
         raise UsageError("--healthy-maps is for the baselines: leave out --no-baselines")
     inside = [options.maps_dir] if is_inside(options.output_dir, options.maps_dir) else []
-    inside += [options.masks_dir] if lies_in_dataset(options.output_dir, options.masks_dir) else []
+    masks_dir = options.masks_dir
+    inside += [masks_dir] if masks_dir and lies_in_dataset(options.output_dir, masks_dir) else []
     if inside:
         raise UsageError(
             f"the output folder {options.output_dir} lies inside {inside[0]}; choose one outside"
@@ -178,7 +185,7 @@ def _cases(
         yield case
 
 
-def _mean_curves(curves: Sequence[Curve]) -> dict[tuple[str, str], np.ndarray]:
+def mean_curves(curves: Sequence[Curve]) -> dict[tuple[str, str], np.ndarray]:
     """Average precision at equal recall over the scans with lesions."""
     grouped: dict[tuple[str, str], list[np.ndarray]] = {}
     for curve in curves:
@@ -219,7 +226,9 @@ def _hashes(pairs: Sequence[Pair], maps_dir: Path) -> list[dict[str, str]]:
     ]
 
 
-def _write(output_dir: Path, report: EvaluationReport, inputs: Sequence[Mapping[str, str]]) -> Path:
+def write_evaluation(
+    output_dir: Path, report: EvaluationReport, inputs: Sequence[Mapping[str, str]]
+) -> Path:
     """Write tables, dictionaries, record, figures and page; return the page."""
     record = {
         **report.facts,
