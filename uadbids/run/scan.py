@@ -69,7 +69,7 @@ def scan(
     that fails nothing is written.
     """
     inputs = _named(options)
-    with tempfile.TemporaryDirectory(prefix="uadbids_") as name:
+    with _temporary() as name:
         dataset = Path(name) / _KEPT
         derivatives = dataset / "derivatives" / "uadbids"
         whole = participant.ParticipantOptions(
@@ -81,7 +81,13 @@ def scan(
         )
         bundle, card = participant.check(whole)
         run = prepare_run(replace(asked, work_dir=Path(name) / "work"), dataset, verbose=verbose)
-        _import(inputs, options.series, dataset, Path(name))
+        try:
+            _import(inputs, options.series, dataset, Path(name))
+        except OSError as error:
+            raise UsageError(
+                f"{error.filename or name} cannot be read or written ({error.strerror}); TMPDIR "
+                "names another temporary folder"
+            ) from error
         status = participant.participant(whole, whole.find(), bundle, card, run)
         with writing_to(options.output_dir):
             pages = [
@@ -92,6 +98,15 @@ def scan(
             if options.keep_bids:
                 _keep(dataset, options.output_dir / _KEPT)
     return status, pages
+
+
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="uadbids_")
+    except OSError as error:
+        raise UsageError(
+            f"no temporary folder can be made ({error.strerror}); name one by TMPDIR"
+        ) from error
 
 
 def show(page: Path) -> None:
