@@ -202,3 +202,25 @@ def test_mistakes_end_in_a_sentence(here, cohort, tmp_path, flags, says):
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_dry_run_says_who_is_in_and_what_it_takes_and_writes_nothing(here, cohort, tmp_path):
+    place = ("train", cohort, tmp_path / "out", "-w", tmp_path / "work", *ONE, "--dry-run")
+    flags = ("--select", "group == 'control'", "--validation-label", "c", "d")
+    done = here(*place, *flags, *SMALL, "--steps", 100)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [
+        "to train on: 2 scans of 2 participants: sub-a, sub-b",
+        "held out: 2 scans of 2 participants: sub-c, sub-d",
+    ]
+    assert "to preprocess: 4 of 4 scans, about 80 s" in lines
+    assert "1 x 100 steps of" in done.stdout and "memory: about" in lines[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_names_who_is_left_out(here, cohort, tmp_path):
+    place = ("train", cohort, tmp_path / "out", "-w", tmp_path / "work", *ONE, "--dry-run")
+    done = here(*place, "--select", "participant_id != 'sub-a'", *SMALL, "--steps", 50)
+    assert done.returncode == 0, done.stderr
+    assert "out: sub-a: --select does not take the participant" in done.stdout

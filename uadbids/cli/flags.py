@@ -45,6 +45,13 @@ Residual = Annotated[
     str | None, opt("positive, signed, abs, hyperintense, excess-z, tfce or reader.")
 ]
 MinSize = Annotated[float | None, opt("Smallest finding; default: the model's.", min=0)]
+KeepArtefacts = Annotated[
+    bool,
+    opt(
+        "Whether masks hold findings tagged as likely artefacts; tables always do.",
+        "--keep-artefacts/--drop-artefacts",
+    ),
+]
 Threads = Annotated[int, opt("CPU threads of one step.", min=1)]
 SkullStrip = Annotated[
     str,

@@ -28,13 +28,7 @@ def participant(
     output_spaces: Annotated[
         list[str] | None, opt("orig (always written), and template (default: both).")
     ] = None,
-    keep_artefacts: Annotated[
-        bool,
-        opt(
-            "Whether masks hold findings tagged as likely artefacts; tables always do.",
-            "--keep-artefacts/--drop-artefacts",
-        ),
-    ] = True,
+    keep_artefacts: flags.KeepArtefacts = True,
     skull_strip: flags.SkullStrip = "auto",
     hd_bet_weights: flags.HdBetWeights = None,
     device: flags.Device = "auto",

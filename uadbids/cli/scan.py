@@ -34,6 +34,7 @@ def scan(
     false_positive_rate: flags.FalsePositiveRate = None,
     residual: flags.Residual = None,
     min_size_mm3: flags.MinSize = None,
+    keep_artefacts: flags.KeepArtefacts = True,
     skull_strip: flags.SkullStrip = "auto",
     hd_bet_weights: flags.HdBetWeights = None,
     device: flags.Device = "auto",
@@ -53,6 +54,7 @@ def scan(
         series=series,
         model=model,
         settings=flags.detection(threshold, false_positive_rate, residual, min_size_mm3),
+        keep_artefacts=keep_artefacts,
         keep_bids=keep_bids,
         request=flags.request(context),
     )

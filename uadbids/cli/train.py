@@ -64,6 +64,9 @@ def train(
     random_seed: flags.Seed = flags.DEFAULT_SEED,
     config_file: flags.ConfigFile = None,
     verbose: flags.Verbose = False,
+    dry_run: Annotated[
+        bool, opt("Show who would be trained on, and what it takes; write nothing.", "--dry-run")
+    ] = False,
 ) -> None:
     """Train a model on a healthy BIDS cohort and write its bundle."""
     from uadbids.run.options import RunOptions
@@ -77,7 +80,7 @@ def train(
         nprocs=nprocs or 0,
         random_seed=random_seed,
     )
-    run = prepare_run(asked, bids_dir, verbose=verbose)
+    run = prepare_run(asked, bids_dir, verbose=verbose, is_dry=dry_run)
     from uadbids.run.cohort import CohortOptions
     from uadbids.run.train import train
     from uadbids.run.train_settings import TrainOptions, network, read_about, train_config
@@ -112,6 +115,12 @@ def train(
         resume=resume,
         request=flags.request(context),
     )
+    if dry_run:
+        from uadbids.run.train_plan import plan_training
+
+        for line in plan_training(options):
+            typer.echo(line)
+        return
     folder = train(options)
     if folder is not None:
         typer.echo(folder)

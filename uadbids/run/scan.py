@@ -41,6 +41,7 @@ class ScanOptions:
     series: int | None = None  # of DICOM, instead of the one found
     model: str = "dense3d"
     settings: Mapping[str, Any] = field(default_factory=dict)  # threshold and the like, where given
+    keep_artefacts: bool = True  # in the mask; the table always holds them
     keep_bids: bool = False
     request: Request = NO_REQUEST
 
@@ -77,6 +78,7 @@ def scan(
             output_dir=derivatives,
             model=options.model,
             settings=options.settings,
+            keep_artefacts=options.keep_artefacts,
             request=options.request,
         )
         bundle, card = participant.check(whole)

@@ -16,7 +16,7 @@ from uadbids.model.config import MODELS, Reduction, TrainConfig, VAEConfig
 from uadbids.run.cohort import CohortOptions
 from uadbids.run.options import RunOptions
 from uadbids.run.runlog import NO_REQUEST, Request
-from uadbids.run.setup import is_inside
+from uadbids.run.setup import check_writable, is_inside
 from uadbids.training.split import SplitOptions
 
 _PERIOD = TrainConfig.period
@@ -48,8 +48,8 @@ class TrainOptions:
         """Folder of the report."""
         return self.output_dir / f"{self.name}-training"
 
-    def check(self) -> None:
-        """Refuse before hours of training what would fail at their end.
+    def check(self, *, is_dry: bool = False) -> None:
+        """Refuse before hours of training what would fail at their end; a dry run makes no folder.
 
         UsageError for a name that is none, an output folder inside the dataset or that cannot be
         written, or a report that would go into another bundle; BundleError when other things than
@@ -66,11 +66,14 @@ class TrainOptions:
                 "another --name"
             )
         for folder in (self.output_dir, self.report_dir):
-            _make_writable(folder)
+            _make_writable(folder, is_dry=is_dry)
 
 
-def _make_writable(folder: Path) -> None:
+def _make_writable(folder: Path, *, is_dry: bool) -> None:
     try:
+        if is_dry:
+            check_writable(folder)
+            return
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
