@@ -58,6 +58,7 @@ def made(tmp_path_factory, example_flair):
     flags = ("--keep-bids", "--skull-strip", "none")
     done = uadbids("scan", image, folder / "study one.zip", folder / "out", *flags)
     assert done.returncode == 0, done.stderr
+    assert "study one: DICOM series 5 (ax t2)" in done.stderr
     return folder, done.stdout
 
 

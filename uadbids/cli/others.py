@@ -79,5 +79,6 @@ def check_command(argv: Sequence[str]) -> None:
         if close := get_close_matches(word.casefold(), COMMANDS, n=1, cutoff=0.75):
             raise UsageError(f"there is no {word!r}; did you mean {close[0]}?")
     raise UsageError(
-        "say what to do, as the third word: uadbids BIDS_DIR OUTPUT_DIR participant (or group)"
+        "say what to do, as the third word: uadbids BIDS_DIR OUTPUT_DIR participant (or group); "
+        "of one file or DICOM folder: uadbids scan INPUT OUTPUT_DIR"
     )

@@ -24,7 +24,7 @@ from uadbids.preproc.conform import check_image
 from uadbids.run import participant
 from uadbids.run.options import RunOptions
 from uadbids.run.pages import write_single_page
-from uadbids.run.runlog import NO_REQUEST, Request, writing_to
+from uadbids.run.runlog import NO_REQUEST, Request, say, terminal, writing_to
 from uadbids.run.setup import check_writable, prepare_run
 
 _KEPT = "bids"
@@ -174,8 +174,9 @@ def _import(inputs: Sequence[_Input], series: int | None, dataset: Path, folder:
             try:
                 check_image(found.image)
             except ScanError as error:
-                sentence = str(error).replace(str(found.image), f"{one.source}, {found.title}")
+                sentence = str(error).replace(str(found.image), f"{one.source}, series {found.title}")
                 raise ScanError(sentence) from error
+            say(terminal(), f"{one.name}: DICOM series {found.title}")
             write_flair(found, stem)
 
 
