@@ -31,8 +31,8 @@ def main(sources: Path, folder: Path) -> None:
 
     from uadbids.bids.query import find_scans
     from uadbids.preproc.bias_field import correct_bias
-    from uadbids.preproc.brain_mask import choose_method, extract_brain
-    from uadbids.preproc.config import PreprocConfig
+    from uadbids.preproc.brain_mask import extract_brain
+    from uadbids.preproc.config import PreprocConfig, choose_method
     from uadbids.preproc.conform import conform, on_grid_of
 
     def contrast(path: Path, lesions: np.ndarray, brain: np.ndarray) -> float:

@@ -12,8 +12,8 @@ from uadbids.pipeline.derive import to_native_space
 from uadbids.pipeline.detect import detect
 from uadbids.pipeline.records import Detected, DetectOptions, Native, Preprocessed
 from uadbids.preproc.bias_field import correct_bias
-from uadbids.preproc.brain_mask import choose_method, extract_brain
-from uadbids.preproc.config import PreprocConfig
+from uadbids.preproc.brain_mask import extract_brain
+from uadbids.preproc.config import PreprocConfig, choose_method
 from uadbids.preproc.conform import conform
 from uadbids.preproc.intensity import scale_intensity
 from uadbids.preproc.registration import register
