@@ -174,8 +174,8 @@ def _import(inputs: Sequence[_Input], series: int | None, dataset: Path, folder:
             try:
                 check_image(found.image)
             except ScanError as error:
-                sentence = str(error).replace(str(found.image), f"{one.source}, series {found.title}")
-                raise ScanError(sentence) from error
+                place = f"{one.source}, series {found.title}"
+                raise ScanError(str(error).replace(str(found.image), place)) from error
             say(terminal(), f"{one.name}: DICOM series {found.title}")
             write_flair(found, stem)
 
