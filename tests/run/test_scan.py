@@ -193,10 +193,10 @@ def test_a_file_without_a_command_is_understood(here):
 
 
 @pytest.mark.slow
-def test_a_scan_that_fails_leaves_nothing(here, places, tmp_path):
+def test_a_scan_that_fails_leaves_nothing(places, tmp_path):
     """It has a good header, and nothing in it."""
     image = write_few(tmp_path / "flat.nii.gz", (40, 40, 40))
-    done = here("scan", image, tmp_path / "out", "--skull-strip", "none", "--nprocs", 1)
+    done = uadbids("scan", image, tmp_path / "out", "--skull-strip", "none", "--nprocs", 1)
     assert done.returncode == 1
     assert "failed" in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == ""
