@@ -6,7 +6,8 @@ dataset of the list, as ``uadbids SOURCES/<bids> OUTPUTS/<bids> participant`` ma
 brain masks are taken from there; maps and findings are made anew, on the template grid.
 
 "Label-free" is the bundle's default threshold. "Oracle" thresholds are the best single one of a
-set, found on its own labels: no method can know them.
+set, found on its own labels: no method can know them. "Left out" is the threshold of the reader's
+map that is best in the mean over the other sets. Further tables count lesions and findings.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ import torch
 from uadbids.detection.detect import cut
 from uadbids.detection.examine import examine
 from uadbids.detection.hyperintensity import robust_z
-from uadbids.detection.postprocess import AT_THRESHOLD, examined_part, segment
+from uadbids.detection.postprocess import (
+    AT_THRESHOLD,
+    examined_part,
+    label_components,
+    segment,
+)
 from uadbids.evaluation import metrics
 from uadbids.evaluation.baselines import equalised
 from uadbids.model.bundle import find_bundle, load_bundle
@@ -34,6 +40,10 @@ HEALTHY = {"name": "healthy-looking (healthy-few)", "bids": "healthy-few"}
 TFCE_THRESHOLD = 3.02
 """Default of `dense3d` before it had a reader: a false-positive rate of 0.005."""
 GRIDS = {"robust z": np.arange(1, 6, 0.5), "equalised": np.arange(0.85, 0.995, 0.02)}
+CHOICES = (1.7, 2.1, 2.5, 2.9, 3.3)
+"""Thresholds of the reader's map to choose from where a set is left out."""
+FEW, MANY = 50, 500
+"""Sizes of small lesions (voxels of 1 mm3)."""
 SMALLEST = 10.0
 CPU = torch.device("cpu")
 
@@ -45,6 +55,7 @@ class Scan(NamedTuple):
     volume: np.ndarray
     brain: np.ndarray
     lesions: np.ndarray
+    normal: np.ndarray  # bright, and judged normal by the raters
 
 
 def read(entry: dict, sources: Path, derivatives: Path) -> Iterator[Scan]:
@@ -58,16 +69,23 @@ def read(entry: dict, sources: Path, derivatives: Path) -> Iterator[Scan]:
             continue
         volume = np.asarray(nib.load(path).dataobj, dtype=np.float32)
         brain = np.asarray(nib.load(f"{stem}_space-UADBIDS_label-brain_mask.nii.gz").dataobj) > 0
-        lesions = np.zeros(brain.shape, dtype=bool)
+        transform = f"{stem}_from-orig_to-UADBIDS_mode-image_xfm.txt"
+
         found = sorted((sources / entry["bids"] / "derivatives").glob(f"**/{name}_*mask.nii.gz"))
-        masks = [mask for mask in found if "normal" not in mask.name and "ventri" not in mask.name]
-        if masks:
-            transform = f"{stem}_from-orig_to-UADBIDS_mode-image_xfm.txt"
-            moved = ants.apply_transforms(
-                ants.image_read(str(path)), ants.image_read(str(masks[0])), [transform], "linear"
-            )
-            lesions = moved.numpy() >= 0.5
-        yield Scan(name, volume, brain, lesions)
+        normal = [mask for mask in found if "normal" in mask.name]
+        lesions = [m for m in found if m not in normal and "ventri" not in m.name]
+        yield Scan(
+            name, volume, brain, moved(lesions, path, transform), moved(normal, path, transform)
+        )
+
+
+def moved(masks: list[Path], volume: Path, transform: str) -> np.ndarray:
+    """Bring the first mask to the template; empty without any."""
+    fixed = ants.image_read(str(volume))
+    if not masks:
+        return np.zeros(fixed.shape, dtype=bool)
+    mask = ants.image_read(str(masks[0]))
+    return ants.apply_transforms(fixed, mask, [transform], "linear").numpy() >= 0.5
 
 
 def dice(found: np.ndarray, lesions: np.ndarray) -> float:
@@ -89,6 +107,10 @@ def measure(scan: Scan, bundle) -> dict[str, float]:  # noqa: ANN001
         figures[f"{kind}: Dice"] = dice(found, scan.lesions)
         figures[f"{kind}: AP"] = precision(look.anomaly_map, scan)
         figures[f"{kind}: ml"] = found.sum() / 1000
+        figures.update({f"{kind}: {name}": n for name, n in counts(found, scan).items()})
+        for choice in CHOICES if kind == "reader" else ():
+            at_choice = cut(look, choice, kind, SMALLEST) > 0
+            figures[f"reader: Dice at {choice}"] = dice(at_choice, scan.lesions)
     examined = examined_part(scan.brain, bundle.card.detection.erosion_mm, None)
     for name, map_of in (("robust z", robust_z), ("equalised", equalised)):
         scores = map_of(scan.volume, scan.brain)
@@ -102,6 +124,23 @@ def measure(scan: Scan, bundle) -> dict[str, float]:  # noqa: ANN001
     return figures
 
 
+def counts(found: np.ndarray, scan: Scan) -> dict[str, int]:
+    """Lesions and findings by number, and voxels of lesions and of normal spots that are marked."""
+    lesions, findings = label_components(scan.lesions), label_components(found)
+    sizes = np.bincount(lesions.ravel())
+    small = np.flatnonzero((sizes >= FEW) & (sizes <= MANY))
+    return {
+        "small lesions": len(small),
+        "small lesions touched": len(np.intersect1d(small, lesions[found])),
+        "findings": findings.max(),
+        "true findings": len(np.setdiff1d(findings[scan.lesions], [0])),
+        "lesion": scan.lesions.sum(),
+        "lesion marked": (found & scan.lesions).sum(),
+        "normal": scan.normal.sum(),
+        "normal marked": (found & scan.normal).sum(),
+    }
+
+
 def precision(scores: np.ndarray, scan: Scan) -> float:
     """Average precision over the brain and all of the lesions; NaN without lesions."""
     where = scan.brain | scan.lesions
@@ -111,6 +150,37 @@ def precision(scores: np.ndarray, scan: Scan) -> float:
     return metrics.average_precision(
         np.where(scan.brain, scores, lowest)[where], scan.lesions[where]
     )
+
+
+def show_left_out(means: dict[str, dict[str, float]]) -> None:
+    """Print Dice of each set with the threshold that the others would choose."""
+    print("\n| set left out | threshold of the others | reader Dice |\n|---|---|---|")
+    for name, mean in means.items():
+        others = [other for key, other in means.items() if key != name]
+        totals = {t: sum(other[f"reader: Dice at {t}"] for other in others) for t in CHOICES}
+        choice = max(totals, key=totals.__getitem__)
+        print(f"| {name} | {choice} | {mean[f'reader: Dice at {choice}']:.3f} |")
+
+
+def show_counts(sets: dict[str, list[dict[str, float]]]) -> None:
+    """Print what share of lesions is touched and of findings true, set by set and over all."""
+    print(
+        f"\n| set | lesions of {FEW} to {MANY} mm3 | touched: reader, tfce | findings: both "
+        "| true of them | lesion voxels marked | normal voxels marked |\n|---" + "|---" * 6 + "|"
+    )
+    everything = [row for rows in sets.values() for row in rows]
+    for name, rows in [*sets.items(), ("all", everything)]:
+        total = {key: sum(row[key] for row in rows) for key in rows[0]}
+
+        def both(part: str, whole: str, total: dict[str, float] = total) -> str:
+            pairs = [(total[f"{k}: {part}"], total[f"{k}: {whole}"]) for k in ("reader", "tfce")]
+            return ", ".join(f"{a / b:.2f}" if b else "-" for a, b in pairs)
+
+        print(f"| {name} | {total['reader: small lesions']} "
+              f"| {both('small lesions touched', 'small lesions')} "
+              f"| {total['reader: findings']}, {total['tfce: findings']} "
+              f"| {both('true findings', 'findings')} | {both('lesion marked', 'lesion')} "
+              f"| {both('normal marked', 'normal')} |")  # fmt: skip
 
 
 def main() -> None:
@@ -125,7 +195,7 @@ def main() -> None:
     bundle = load_bundle(find_bundle(args.bundle), device="cpu")
     print("| set | scans | reader Dice | tfce Dice | oracle z | oracle equalised "
           "| AP reader | AP tfce | AP z | AP equalised |\n|---" + "|---" * 9 + "|")  # fmt: skip
-    results, scans = {}, []
+    results, scans, sets = {}, [], {}
     for entry in [*json.loads(args.sets.read_text()), HEALTHY]:
         rows = {
             scan.name: measure(scan, bundle) for scan in read(entry, args.sources, args.derivatives)
@@ -151,6 +221,10 @@ def main() -> None:
             "ml of findings": round(mean["reader: ml"], 2),
         }
         scans += rows.items()
+        if entry is not HEALTHY:
+            sets[entry["name"]] = (mean, list(rows.values()))
+    show_left_out({name: mean for name, (mean, _) in sets.items()})
+    show_counts({name: rows for name, (_, rows) in sets.items()})
     print("\n| scan | true ml | reader Dice, ml, AP | tfce Dice, ml, AP |\n|---|---|---|---|")
     for name, row in scans:
         parts = [

@@ -47,6 +47,8 @@ VALIDATION = SampleConfig(
 )
 """How samples are painted that nobody trains on."""
 VALIDATION_SAMPLES = 12
+PARTS = ("steps", "volumes", "minutes")
+"""What a training that goes on from a bundle's reader adds to."""
 OWN = ("packed", "bundle", "out", "device", "workers", "validation", "start")
 """Options of ``fit`` that are no settings of the training itself."""
 
@@ -70,7 +72,7 @@ def pack(labels: Path, priors: Path, work: Path, cohort: Path, folder: Path) -> 
 
 def fit(
     packed: Path, bundle: Path, out: Path, config: ReaderTraining, network: ReaderConfig,
-    *, device: str, workers: int, samples: SampleConfig, validation: int, start: Path | None,
+    *, device: str, workers: int, samples: SampleConfig, validation: int, start: Path | None = None,
 ) -> None:  # fmt: skip
     """Train, or go on with a training; write weights and record."""
     place = resolve_device(device)
@@ -95,9 +97,11 @@ def fit(
     painted = _validation(maker, validation, workers)
     torch.manual_seed(config.seed)
     model = Reader(network)
+    past: dict[str, Any] = {}
     if start:
         trained = load((start / WEIGHTS).read_bytes())
         model.load_state_dict({name: tensor.float() for name, tensor in trained.items()})
+        past = json.loads((start / "card.json").read_text())["reader"]["training"]
     epochs = fit_reader(
         model, supply, painted, config, device=place, identity=identity,
         checkpoint=out / CHECKPOINT, on_epoch=_show,
@@ -108,6 +112,7 @@ def fit(
         "training": asdict(config),
         "model": asdict(network),
         "epochs": [asdict(epoch) for epoch in epochs],
+        "past": {name: past.get(name, 0) for name in PARTS},
         "device": torch.cuda.get_device_name(place) if place.type == "cuda" else "CPU",
     }
     # Last: it says that the training is finished.
@@ -132,12 +137,11 @@ def bundle(out: Path, folders: Sequence[Path]) -> None:
     shape = record["model"] | {"widths": tuple(record["model"]["widths"])}
     network = ReaderConfig(**shape)
     weights = load((out / WEIGHTS).read_bytes())
-    last = record["epochs"][-1]
+    last, past = record["epochs"][-1], record["past"]
+    parts = (last["step"], last["samples"], last["seconds"] / 60)
     training = {
         **json.loads(ABOUT.read_text()),
-        "steps": last["step"],
-        "volumes": last["samples"],
-        "minutes": round(last["seconds"] / 60, 1),
+        **{name: round(past[name] + part, 1) for name, part in zip(PARTS, parts, strict=True)},
         "device": record["device"],
         "settings": record["training"],
         "pack": record["pack"],
@@ -148,7 +152,7 @@ def bundle(out: Path, folders: Sequence[Path]) -> None:
         found = load_bundle(folder, device="cpu")
         card = replace(found.card, reader=ReaderCard(network, training))
         save_bundle(replace(found, card=card, reader=reader.eval()), folder)
-        print(f"{folder}: has the reader of {last['step']} steps", flush=True)
+        print(f"{folder}: has the reader of {training['steps']} steps", flush=True)
 
 
 def _digest(path: Path) -> str:

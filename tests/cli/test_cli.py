@@ -90,7 +90,11 @@ WRONG = {
     ),
     "two thresholds": (
         ["{data}", "{tmp}/out", "participant", "--threshold", "1", "--false-positive-rate", "0.1"],
-        "not both",
+        "one of threshold, false-positive rate and sensitivity",
+    ),
+    "unknown sensitivity": (
+        ["{data}", "{tmp}/out", "participant", "--sensitivity", "huge"],
+        "choose one of low, default, high",
     ),
     "unknown space": (
         ["{data}", "{tmp}/out", "participant", "--output-spaces", "MNI"],

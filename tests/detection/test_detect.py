@@ -135,10 +135,28 @@ def test_user_threshold_and_rate(bundle, mask, lesion):
     strict = detect(volume, mask, bundle, device="cpu", false_positive_rate=0.0005)
     assert strict.threshold > bundle.calibration.threshold(0.01)
     assert "0.0005" in strict.threshold_source
-    with pytest.raises(UsageError, match="not both"):
+    with pytest.raises(UsageError, match="one of threshold, false-positive rate and sensitivity"):
         detect(volume, mask, bundle, device="cpu", threshold=0.2, false_positive_rate=0.1)
     with pytest.raises(UsageError, match="finite"):
         detect(volume, mask, bundle, device="cpu", threshold=float("nan"))
+
+
+def test_sensitivity_is_a_multiple_of_the_rate_of_the_model(bundle, mask, lesion):
+    volume = healthy(20, mask)
+    volume[lesion] = 0.85
+    low, usual, high = (
+        detect(volume, mask, bundle, device="cpu", sensitivity=name)
+        for name in ("low", "default", "high")
+    )
+    unasked = detect(volume, mask, bundle, device="cpu")
+    assert usual.threshold == unasked.threshold
+    assert usual.threshold_source == unasked.threshold_source
+    assert low.threshold > usual.threshold > high.threshold
+    assert "low sensitivity" in low.threshold_source
+    rate = 1.5 * bundle.card.detection.false_positive_rate
+    assert high.threshold == bundle.calibration.threshold(rate)
+    with pytest.raises(UsageError, match="low, default, high"):
+        detect(volume, mask, bundle, device="cpu", sensitivity="some")
 
 
 def test_other_residual_needs_a_threshold_and_has_no_score(bundle, mask, lesion):

@@ -124,6 +124,10 @@ def test_a_training_from_files_ends_with_weights_and_a_record(script, files, cap
     reader.bundle(out, [bundle])
     found = load_bundle(bundle, device="cpu")
     assert found.card.reader.training["steps"] == 2
+    more = out.with_name("more")
+    reader.fit(packed, bundle, more, TINY, SMALL, **settings, start=bundle)
+    reader.bundle(more, [bundle])
+    assert load_bundle(bundle, device="cpu").card.reader.training["steps"] == 4
     assert found.card.config == NETWORK and found.reader.config == SMALL
     x = torch.rand(1, 4, 8, 8, 8)
     with torch.inference_mode():

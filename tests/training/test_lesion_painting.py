@@ -72,7 +72,7 @@ def test_lesions_are_brighter_than_what_was_there(kind, seed):
 
 def test_nothing_else_is_changed():
     image, places = brain()
-    config = only("small", dark=0.0, halo=0.0)
+    config = only("small", dark=0.0)
     painted = paint_lesions(image, places, lesion_masks(), config, draws(5))
     untouched = painted.share == 0
     assert torch.equal(painted.image[untouched], image[untouched])
@@ -157,18 +157,3 @@ def test_another_contrast_keeps_the_order_and_white_matter(seed):
     bent = another_contrast(values, 1.0, draws(seed))
     assert (bent.diff() >= 0).all() and bent[0] == 0
     assert another_contrast(torch.ones(1), 1.0, draws(seed)) == pytest.approx(1.0)
-
-
-def test_a_halo_is_seen_around_lesions_and_not_labelled():
-    image, places = brain()
-    bare, within = (
-        paint_lesions(
-            image, places, lesion_masks(), only("small", most=1, halo=halo, dark=0), draws(3)
-        )
-        for halo in (0.0, 1.0)
-    )
-    assert torch.equal(bare.share, within.share)
-    beside = bare.share == 0
-    assert torch.equal(bare.image[beside], image[beside])
-    gain = (within.image - image)[beside]
-    assert gain.min() >= 0 and gain.max() > 0.02

@@ -29,6 +29,7 @@ def detect(
     *,
     threshold: float | None = None,
     false_positive_rate: float | None = None,
+    sensitivity: str | None = None,
     residual: str | None = None,
     min_volume_mm3: float | None = None,
     brain_mask: Image | None = None,
@@ -51,6 +52,8 @@ def detect(
         On the anomaly map; else calibrated.
     false_positive_rate : float, optional
         For the calibrated threshold; else the model's.
+    sensitivity : str, optional
+        ``low``, ``default`` or ``high``, instead: half of the model's rate, or 1.5 times it.
     residual : str, optional
         Kind of residual; else the model's.
     min_volume_mm3 : float, optional
@@ -88,6 +91,7 @@ def detect(
     asked = {
         "threshold": threshold,
         "false_positive_rate": false_positive_rate,
+        "sensitivity": sensitivity,
         "residual": residual,
         "min_volume_mm3": min_volume_mm3,
     }

@@ -41,6 +41,9 @@ Threshold = Annotated[float | None, opt("Threshold on the anomaly map; default: 
 FalsePositiveRate = Annotated[
     float | None, opt("Share of healthy voxels above the calibrated threshold.")
 ]
+Sensitivity = Annotated[
+    str | None, opt("low, default or high: half, once or 1.5 times the model's rate.")
+]
 Residual = Annotated[
     str | None, opt("positive, signed, abs, hyperintense, excess-z, tfce or reader.")
 ]
@@ -109,20 +112,9 @@ SkipValidation = Annotated[
 NoTrack = Annotated[bool, opt("Accepted; nothing is ever sent.", "--notrack")]
 
 
-def detection(
-    threshold: float | None,
-    false_positive_rate: float | None,
-    residual: str | None,
-    min_size_mm3: float | None,
-) -> dict[str, Any]:
+def detection(**asked: float | str | None) -> dict[str, Any]:
     """Return what was asked of detection; what was not is left to the model."""
-    given = {
-        "threshold": threshold,
-        "false_positive_rate": false_positive_rate,
-        "residual": residual,
-        "min_volume_mm3": min_size_mm3,
-    }
-    return {key: value for key, value in given.items() if value is not None}
+    return {key: value for key, value in asked.items() if value is not None}
 
 
 def request(context: typer.Context) -> Request:

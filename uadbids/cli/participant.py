@@ -23,6 +23,7 @@ def participant(
     model: flags.Model = "dense3d",
     threshold: flags.Threshold = None,
     false_positive_rate: flags.FalsePositiveRate = None,
+    sensitivity: flags.Sensitivity = None,
     residual: flags.Residual = None,
     min_size_mm3: flags.MinSize = None,
     output_spaces: Annotated[
@@ -65,7 +66,13 @@ def participant(
     from uadbids.run import pages
     from uadbids.run import participant as command
 
-    settings = flags.detection(threshold, false_positive_rate, residual, min_size_mm3)
+    settings = flags.detection(
+        threshold=threshold,
+        false_positive_rate=false_positive_rate,
+        sensitivity=sensitivity,
+        residual=residual,
+        min_volume_mm3=min_size_mm3,
+    )
     options = command.ParticipantOptions(
         bids_dir=bids_dir.absolute(),
         output_dir=output_dir.absolute(),

@@ -65,6 +65,7 @@ def detect(
     device: str | torch.device,
     threshold: float | None = None,
     false_positive_rate: float | None = None,
+    sensitivity: str | None = None,
     residual: ResidualKind | None = None,
     min_volume_mm3: float | None = None,
     within: npt.NDArray[np.bool_] | None = None,
@@ -85,6 +86,8 @@ def detect(
         On the anomaly map; else calibrated.
     false_positive_rate : float, optional
         For the calibrated threshold; else the card's.
+    sensitivity : str, optional
+        One of `threshold.SENSITIVITY`, instead.
     residual : str, optional
         One of `residuals.RESIDUALS`; else the card's.
     min_volume_mm3 : float, optional
@@ -112,6 +115,7 @@ def detect(
         card.detection,
         threshold=threshold,
         false_positive_rate=false_positive_rate,
+        sensitivity=sensitivity,
         residual=residual,
     )
     place = resolve_device(device) if isinstance(device, str) else device

@@ -4,6 +4,8 @@ import cc3d
 import numpy as np
 import numpy.typing as npt
 
+from uadbids.detection.postprocess import bounding_box
+
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
@@ -40,7 +42,11 @@ def enhance(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
         add nothing more.
     """
     # In C order, whatever comes in: the flat view below must be one.
-    enhanced = np.where(within, excess, 0).astype(np.float32, order="C")
+    whole = np.where(within, excess, 0).astype(np.float32, order="C")
+    if not (whole > _FIRST).any():
+        return whole
+    box = bounding_box(whole > _FIRST)
+    enhanced = np.ascontiguousarray(whole[box])
     places = np.flatnonzero(enhanced > _FIRST)
     heights = enhanced.ravel()[places].astype(np.float64)
     total = np.zeros(places.size)
@@ -57,4 +63,5 @@ def enhance(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
     raised = (_FIRST**power + power * total) ** (1 / power)
     flat = enhanced.reshape(-1)
     flat[places] = np.maximum(_WEIGHT * raised, heights)
-    return enhanced
+    whole[box] = enhanced
+    return whole

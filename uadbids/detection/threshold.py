@@ -1,11 +1,16 @@
 """Which threshold a detection uses, and where it comes from. Needs no torch."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import get_args
 
 from uadbids.errors import UsageError
 from uadbids.model.calibration import Calibration
 from uadbids.model.config import DetectionConfig, ResidualKind
+
+SENSITIVITY: Mapping[str, float] = MappingProxyType({"low": 0.5, "default": 1.0, "high": 1.5})
+"""Factors on a model's false-positive rate."""
 
 
 def choose_threshold(
@@ -14,6 +19,7 @@ def choose_threshold(
     *,
     threshold: float | None = None,
     false_positive_rate: float | None = None,
+    sensitivity: str | None = None,
     residual: str | None = None,
     min_volume_mm3: float | None = None,
 ) -> tuple[ResidualKind, float, str]:
@@ -27,6 +33,8 @@ def choose_threshold(
         On the anomaly map; else calibrated.
     false_positive_rate : float, optional
         For the calibrated threshold; else the model's.
+    sensitivity : str, optional
+        One of `SENSITIVITY`: a multiple of the model's false-positive rate.
     residual : str, optional
         Kind of residual; else the model's.
     min_volume_mm3 : float, optional
@@ -45,9 +53,13 @@ def choose_threshold(
     kind: ResidualKind = defaults.residual
     if residual is not None:
         kind = _residual_kind(residual)
+    if sum(given is not None for given in (threshold, false_positive_rate, sensitivity)) > 1:
+        raise UsageError("Give one of threshold, false-positive rate and sensitivity, not more.")
+    if sensitivity is not None and sensitivity not in SENSITIVITY:
+        raise UsageError(
+            f"There is no sensitivity {sensitivity!r}; choose one of {', '.join(SENSITIVITY)}."
+        )
     if threshold is not None:
-        if false_positive_rate is not None:
-            raise UsageError("Give either a threshold or a false-positive rate, not both.")
         if not math.isfinite(threshold):
             raise UsageError(f"The threshold {threshold} is not a finite number.")
         return kind, threshold, "given by the user"
@@ -56,8 +68,12 @@ def choose_threshold(
             f"The model is calibrated for {defaults.residual} residuals; with {kind} residuals "
             "give a threshold too."
         )
-    rate = defaults.false_positive_rate if false_positive_rate is None else false_positive_rate
-    origin = "the model's default" if false_positive_rate is None else "given by the user"
+    if false_positive_rate is not None:
+        rate, origin = false_positive_rate, "given by the user"
+    else:
+        chosen = sensitivity or "default"
+        rate = defaults.false_positive_rate * SENSITIVITY[chosen]
+        origin = "the model's default" if chosen == "default" else f"{chosen} sensitivity"
     source = (
         f"false-positive rate of {rate:g} ({origin}) on the voxels of "
         f"{calibration.n_subjects} held-out subjects"

@@ -4,6 +4,7 @@ It is flat at full resolution, where slices are thick and memory is short, and v
 """
 
 import copy
+from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -46,10 +47,9 @@ class Reader(nn.Module):
             x = encode(F.max_pool3d(x, 2) if level else x)
             skips.append(x)
         for up, decode, skip in zip(self.up, self.dec, skips[-2::-1], strict=True):
-            x = F.interpolate(up(x), scale_factor=2.0, mode="nearest")
+            x = F.interpolate(_pointwise(up, x), scale_factor=2.0, mode="nearest")
             x = decode(torch.cat([x, skip], 1))
-        logits: Tensor = self.head(x)[:, 0]
-        return logits
+        return _pointwise(self.head, x)[:, 0]
 
     def folded(self) -> "Reader":
         """Return a copy with the normalisation in the convolutions: the same values, faster."""
@@ -61,6 +61,12 @@ class Reader(nn.Module):
                     part[0] = nn.utils.fuse_conv_bn_eval(convolution.eval(), normalisation.eval())
                     part[1] = nn.Identity()
         return folded
+
+
+def _pointwise(convolution: nn.Module, x: Tensor) -> Tensor:
+    """Convolve by a 1x1x1 kernel: as a matrix product, which keeps channels last, on a CPU."""
+    kernel = cast(nn.Conv3d, convolution)
+    return F.linear(x.movedim(1, -1), kernel.weight.flatten(1), kernel.bias).movedim(-1, 1)
 
 
 def _block(before: int, after: int, kernel: tuple[int, int, int]) -> nn.Sequential:

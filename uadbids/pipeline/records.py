@@ -59,7 +59,7 @@ class DetectOptions:
 
     bundle: Path  # folder
     identity: str = ""  # hash of the card
-    # Of `threshold`, `false_positive_rate`, `residual`, `min_volume_mm3` those given.
+    # Of the settings of `detection.detect.detect` those given.
     settings: Mapping[str, Any] = field(default_factory=dict)
     compute: Compute = Compute()  # where the model runs
 

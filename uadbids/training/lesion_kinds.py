@@ -17,8 +17,6 @@ from uadbids.training.lesion_shapes import BOX, LesionShapes, SmallShapes, small
 # Ventricles of fewer voxels are remnants: nothing is painted around them.
 _FEW_VOXELS = 60
 _CAP_REACH = 14
-# Fainter spots are within what is normal.
-_FAINTEST = 0.15
 
 Place = tuple[int, int, int]
 
@@ -97,8 +95,7 @@ def add_small(
         return
     boxes = small_lesions(len(centres), shapes, draws.between((0.65, 1.5)), config, draws)
     for box, centre in zip(boxes, centres, strict=True):
-        level = 1 + max(_FAINTEST, contrast * math.exp(draws.normal(0, 0.3)))
-        _paste(canvas, box, centre, level)
+        _paste(canvas, box, centre, 1 + contrast * math.exp(draws.normal(0, 0.3)))
 
 
 def _centres(places: Places, count: int, draws: Draws) -> list[Place]:
@@ -133,7 +130,7 @@ def add_periventricular(canvas: Canvas, places: Places, contrast: float, draws: 
     size = canvas.share.shape
     if int(places.ventricles.sum()) > _FEW_VOXELS:
         away = distance(places.ventricles, _CAP_REACH)
-        edge = away / draws.between((2.5, 8)) + draws.between((-0.3, 0.6))
+        edge = away / draws.between((1.8, 7)) + draws.between((-0.3, 0.6))
         edge = edge + 0.5 * draws.field(size, draws.between((5, 14)))
         if draws.chance(0.5):
             edge = edge - 0.4 * draws.mirrored(size, 20)
