@@ -53,9 +53,11 @@ def made(tmp_path_factory, example_flair):
     with zipfile.ZipFile(folder / "study one.zip", "w") as packed:
         for path in series.iterdir():
             packed.write(path, path.name)
-    run = examine(folder / "raw", folder / "derivatives", folder / "work")
+    # The quickest of the models: nothing here depends on which it is.
+    model = ("--model", "spatial3d")
+    run = examine(folder / "raw", folder / "derivatives", folder / "work", *model)
     assert run.status == 0, run.text
-    flags = ("--keep-bids", "--skull-strip", "none")
+    flags = (*model, "--keep-bids", "--skull-strip", "none")
     done = uadbids("scan", image, folder / "study one.zip", folder / "out", *flags)
     assert done.returncode == 0, done.stderr
     assert "study one: DICOM series 5 (ax t2)" in done.stderr
