@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -97,10 +98,12 @@ def measure(scan: Scan, bundle) -> dict[str, float]:  # noqa: ANN001
     """Figures of one scan, by name."""
     figures = {"true ml": scan.lesions.sum() / 1000}
     for kind in ("reader", "tfce"):
+        start = time.process_time()
         look = examine(
             scan.volume, scan.brain, bundle.model, bundle.card.crop, bundle.card.detection,
             device=CPU, kind=kind, reader=bundle.reader,
         )  # fmt: skip
+        figures[f"{kind}: CPU s"] = time.process_time() - start
         rate = bundle.card.detection.false_positive_rate
         limit = bundle.calibration.threshold(rate) if kind == "reader" else TFCE_THRESHOLD
         found = cut(look, limit, kind, SMALLEST) > 0
@@ -225,6 +228,10 @@ def main() -> None:
             sets[entry["name"]] = (mean, list(rows.values()))
     show_left_out({name: mean for name, (mean, _) in sets.items()})
     show_counts({name: rows for name, (_, rows) in sets.items()})
+    seconds = [
+        np.median([row[f"{kind}: CPU s"] for _, row in scans]) for kind in ("reader", "tfce")
+    ]
+    print("\nCPU seconds from volume to map, median: reader {:.1f}, tfce {:.1f}".format(*seconds))
     print("\n| scan | true ml | reader Dice, ml, AP | tfce Dice, ml, AP |\n|---|---|---|---|")
     for name, row in scans:
         parts = [

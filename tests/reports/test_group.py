@@ -190,8 +190,9 @@ def test_flags_are_counted_and_explained(page, view):
 
 def test_every_numeric_fact_of_a_scan_has_a_column():
     known = {column.source for column in COLUMNS}
-    # Lists, which columns are made of.
-    assert set(RESULTS) - known == {"SourceVoxelSizeMm", "FieldOfViewCut"}
+    # Lists, which columns are made of; and what is the same for all scans of a model.
+    of_the_model = {"ExpectedRangeMl", "ExpectedScans"}
+    assert set(RESULTS) - known == {"SourceVoxelSizeMm", "FieldOfViewCut"} | of_the_model
 
 
 def test_strings_of_the_dataset_stay_text(tmp_path, view):

@@ -126,7 +126,8 @@ def test_what_earlier_versions_found_in_the_example_is_found(example_run):
     assert told["RegistrationAngleDegrees"] == pytest.approx(18.72, abs=0.2)
     assert told["IntensityTop"] == pytest.approx(179.7, rel=0.01)
     assert told["ReconstructionError"] == pytest.approx(0.0566, rel=0.02)
-    assert told["FindingVolumeMl"] == pytest.approx(0.6511, rel=0.05)
+    # At the threshold of 2.11; it was 0.66 at 2.46.
+    assert told["FindingVolumeMl"] == pytest.approx(0.7406, rel=0.05)
 
 
 @pytest.fixture(scope="module")

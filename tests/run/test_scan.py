@@ -5,6 +5,7 @@ import json
 import re
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -18,13 +19,13 @@ from runs import examine, uadbids
 
 
 @pytest.fixture
-def places(tmp_path, monkeypatch) -> Path:
+def places(tmp_path, monkeypatch) -> Iterator[Path]:
     """Where temporary folders are made; it has to be empty in the end."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return folder
+    # Python's processes have a socket there, whose path may be 107 letters long.
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield Path(folder)
 
 
 def upright(flair: Path) -> Head:

@@ -43,7 +43,11 @@ def write_group_page(out: Path, report: GroupReport) -> Path:
     Strings come from datasets and file names: those in the page are escaped, and the script puts
     those in its data (JSON, escaped as well) into the page as text.
     """
-    shown = [column for column in COLUMNS if column.title]
+    shown = [
+        column
+        for column in COLUMNS
+        if column.title and any(row[column.name] is not None for row in report.rows)
+    ]
     page = new_environment().get_template("group.html.j2")
     html = page.render(
         report=report,
