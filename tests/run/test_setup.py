@@ -1,13 +1,15 @@
-"""The device of a run, found without torch where there is no GPU."""
+"""What a run needs of its surroundings, checked before it begins."""
 
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import torch
 
-from uadbids.errors import DeviceError
+from uadbids.errors import DeviceError, UsageError
 from uadbids.run import setup
+from uadbids.run.options import RunOptions
 
 
 def test_without_a_gpus_device_file_torch_is_not_asked():
@@ -29,3 +31,14 @@ def test_with_one_torch_decides(monkeypatch):
 def test_a_device_that_is_not_there_is_refused(name):
     with pytest.raises(DeviceError):
         setup._device(name)
+
+
+@pytest.mark.parametrize("length", [75, 76])
+def test_temporary_folders_too_deep_for_sockets_are_refused(tmp_path, monkeypatch, length):
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp/".ljust(length, "x"))
+    asked = RunOptions(tmp_path / "work", skull_strip="none", device="cpu")
+    if length > 75:
+        with pytest.raises(UsageError, match="name a shorter one by TMPDIR"):
+            setup.prepare_run(asked, tmp_path / "raw", is_dry=True)
+    else:
+        assert setup.prepare_run(asked, tmp_path / "raw", is_dry=True).device == "cpu"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,8 @@ from uadbids.run.options import RunOptions
 SKULL_STRIP = ("auto", "hd-bet", "deepbet", "mask", "none")
 # Without one of these devices no program reaches a GPU: NVIDIA's, those of its boards, AMD's, WSL.
 _GPUS = ("nvidia*", "nvhost*", "kfd", "dxg")
+# A socket's path has at most 107 bytes, and Python's processes add 32 to that of the folder.
+_LONGEST_TMPDIR = 75
 _NIPYPE_CONFIG = """\
 [logging]
 workflow_level = {level}
@@ -51,6 +54,11 @@ def prepare_run(
     if is_inside(work_dir, bids_dir):
         raise UsageError(
             f"the work directory {work_dir} lies inside the dataset; choose another by --work-dir"
+        )
+    if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_TMPDIR:
+        raise UsageError(
+            f"the path of the folder for temporary files, {tempfile.gettempdir()}, is too long for "
+            f"sockets (more than {_LONGEST_TMPDIR} bytes); name a shorter one by TMPDIR"
         )
     try:
         if is_dry:
