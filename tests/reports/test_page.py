@@ -266,7 +266,9 @@ def test_the_volume_stands_beside_that_of_healthy_scans(tmp_path: Path) -> None:
     scan = replace(SCAN, summary={**SUMMARY, **expected})
     words = write(tmp_path, scans=[scan]).words
     assert "In 7 scans held out" in words and "median of 0.71 mL (0 to 5.2 mL)" in words
-    assert "lies within that range" in words
+    assert "lies within that range, above the median: look" in words
+    few = replace(scan, summary={**scan.summary, "FindingVolumeMl": 0.7})
+    assert "that range, no evidence of disease by itself" in write(tmp_path, scans=[few]).words
     more = replace(scan, summary={**scan.summary, "FindingVolumeMl": 12.0})
     assert "lies within that range" not in write(tmp_path, scans=[more]).words
 

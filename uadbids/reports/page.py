@@ -181,15 +181,18 @@ def _results(scan: ScanReport) -> list[tuple[str, Any]]:
 def _expected(scan: ScanReport) -> str:
     """Compare the volume of a scan with what the method marks in healthy ones."""
     volume, (low, high) = scan.summary["FindingVolumeMl"], scan.summary["ExpectedRangeMl"]
+    median = scan.summary["ExpectedFindingMl"]
     text = (
         f"In {scan.summary['ExpectedScans']} scans held out from the model's training, whose known "
         "lesions were filled in (people not proven healthy), the same method marks a median of "
-        f"{millilitres(scan.summary['ExpectedFindingMl'])} mL ({millilitres(low)} to "
-        f"{millilitres(high)} mL)."
+        f"{millilitres(median)} mL ({millilitres(low)} to {millilitres(high)} mL)."
     )
-    if volume <= high:
-        text += " The volume of this scan lies within that range, no evidence of disease by itself."
-    return text
+    if volume > high:
+        return text
+    text += " The volume of this scan lies within that range"
+    if volume <= median:
+        return f"{text}, no evidence of disease by itself."
+    return f"{text}, above the median: look at the findings one by one."
 
 
 def _quality(scan: ScanReport) -> list[tuple[str, Any]]:
