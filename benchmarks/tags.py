@@ -6,7 +6,8 @@ as ``uadbids SOURCES/<bids> OUTPUTS/<bids> participant`` made it, and AFFINES th
 each scan's node ``preprocess`` (a work directory has them) as ``<bids>__<scan>.txt``. BRAINS may
 hold reference brain masks on the template grid, ``<bids>__<scan>.nii.gz``, such as HD-BET's. Maps
 and findings are those of OUTPUTS; with ``--brighten 0.2`` they are made anew from scans whose
-normal cortex was made brighter, with ``--residual tfce --threshold 3.02`` by that map.
+normal cortex was made brighter (0: from the scans as they are), with ``--residual tfce --threshold
+3.02`` by that map.
 
 A finding counts as right when it touches a labelled lesion. Constants of the tag ``likely`` are
 chosen once more on all sets but one, and judged on that one.
@@ -199,14 +200,16 @@ def main() -> None:
     parser.add_argument("--bundle", default="dense3d")
     parser.add_argument("--residual")
     parser.add_argument("--threshold", type=float)
-    parser.add_argument("--brighten", type=float, default=0.0, metavar="SHARE",
-                        help="brighten normal cortex first: does the flag notice?")  # fmt: skip
+    parser.add_argument("--brighten", type=float, metavar="SHARE",
+                        help="make findings anew, normal cortex brighter by this")  # fmt: skip
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args()
     asked = {"residual": args.residual, "threshold": args.threshold}
     settings = {key: value for key, value in asked.items() if value is not None}
+    if settings and args.brighten is None:
+        parser.error("--residual and --threshold need --brighten (0 changes nothing)")
     options = None
-    if args.brighten:
+    if args.brighten is not None:
         options = DetectOptions(find_bundle(args.bundle), settings=settings)
     rows = []
     for entry in [*json.loads(args.sets.read_text()), HEALTHY, NO_LABELS]:
@@ -222,7 +225,7 @@ def main() -> None:
             )
             rows += [
                 {"set": entry["bids"], **row}
-                for row in findings(scan, options, stem, affine, brain, args.brighten)
+                for row in findings(scan, options, stem, affine, brain, args.brighten or 0)
             ]
     table = pd.DataFrame(rows)
     if args.csv:

@@ -62,9 +62,11 @@ def main() -> None:
         save_bundle(replace(bundle, card=replace(card, training=training)), folder)
         for name, factor in SENSITIVITY.items():
             rate = factor * settings.false_positive_rate
-            other = replace(card, detection=replace(settings, false_positive_rate=rate))
-            pairs = ((scan, bundle.model) for scan in cohort.held_out)
-            volumes = measure_on(pairs, replace(bundle, card=other), CPU).finding_ml
+            volumes = measured["held_out"].finding_ml
+            if factor != 1:
+                other = replace(card, detection=replace(settings, false_positive_rate=rate))
+                pairs = ((scan, bundle.model) for scan in cohort.held_out)
+                volumes = measure_on(pairs, replace(bundle, card=other), CPU).finding_ml
             limit = table.threshold(rate)
             print(f"{name} sensitivity: {limit:.2f}, {np.median(volumes):.2f} mL in the median")
         for group, values in errors.items():

@@ -43,11 +43,12 @@ def enhance(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
     """
     # In C order, whatever comes in: the flat view below must be one.
     whole = np.where(within, excess, 0).astype(np.float32, order="C")
-    if not (whole > _FIRST).any():
+    reached = whole > _FIRST
+    if not reached.any():
         return whole
-    box = bounding_box(whole > _FIRST)
+    box = bounding_box(reached)
     enhanced = np.ascontiguousarray(whole[box])
-    places = np.flatnonzero(enhanced > _FIRST)
+    places = np.flatnonzero(reached[box])
     heights = enhanced.ravel()[places].astype(np.float64)
     total = np.zeros(places.size)
     power = _HEIGHT + 1
