@@ -96,7 +96,9 @@ def test_participants_without_a_flair_are_named_and_refused_where_they_were_aske
     raw = make_raw(SOUND, "sub-04/anat/sub-04_T2w.nii.gz", "sub-05/func/sub-05_bold.nii.gz")
     named = {scan.name: scan for scan in find_scans(raw)}
     assert named["sub-04"].skip_reason == "it has no FLAIR image (anat holds sub-04_T2w.nii.gz)"
-    assert named["sub-05"].skip_reason == "it has no FLAIR image (there are no images in anat)"
+    assert named["sub-05"].skip_reason == (
+        "it has no FLAIR image, nor any other image in a folder anat"
+    )
     assert named["sub-04"].is_absent and not named["sub-04"].is_refused
     asked = {scan.name: scan for scan in find_scans(raw, participant_label=["01", "04"])}
     assert asked["sub-04"].is_refused and asked["sub-01"].skip_reason is None
@@ -125,6 +127,15 @@ def test_without_any_flair_the_sentence_speaks_of_what_was_given(make_raw, tmp_p
         find_scans(raw, participant_label=["04"])
     with pytest.raises(UsageError, match="holds no participant; give the folder"):
         find_scans(make_raw(name="empty"))
+    more = make_raw("sub-02/dwi/sub-02_dwi.nii.gz", "sub-01/anat/sub-01_T1w.nii.gz", name="more")
+    with pytest.raises(UsageError, match=r"\(sub-01, the first of 2 participants: it has no FLAIR"):
+        find_scans(more)
+
+
+def test_derivatives_without_a_flair_are_told_from_raw_data(make_raw):
+    raw = make_raw("sub-04/anat/sub-04_desc-preproc_T1w.nii.gz", DatasetType="derivative")
+    with pytest.raises(UsageError, match=r"holds derivatives, .* give the raw dataset"):
+        find_scans(raw)
 
 
 # --- .bidsignore

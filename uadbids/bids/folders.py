@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from uadbids.bids.foreign import load_json
+from uadbids.bids.foreign import load_json, read_json
 from uadbids.bids.scan import IMAGE_NAME, Scan, parse_entities
 from uadbids.errors import UsageError
 
@@ -66,6 +66,12 @@ def check_root(root: Path, note: Callable[[str], None]) -> None:
         )
     if wrong:
         note(f"dataset_description.json was read although {wrong}")
+
+
+def is_derivative(root: Path) -> bool:
+    """Whether a dataset says of itself that it was derived from another."""
+    content = read_json(root / "dataset_description.json")
+    return isinstance(content, dict) and content.get("DatasetType") == "derivative"
 
 
 def survey(root: Path, folders: Iterable[Path], sessions: Sequence[str]) -> Survey:
@@ -152,7 +158,7 @@ def absent(root: Path, label: str, held: Sequence[str] | None, *, is_asked: bool
     if held is None:
         reason = "it has none of the sessions that were asked for"
     elif not held:
-        reason = "it has no FLAIR image (there are no images in anat)"
+        reason = "it has no FLAIR image, nor any other image in a folder anat"
     else:
         some = ", ".join(sorted(held)[:3]) + ", ..." * (len(held) > 3)
         reason = f"it has no FLAIR image (anat holds {some})"

@@ -9,7 +9,14 @@ from typing import Any
 
 from bids.layout import BIDSLayout, Query
 
-from uadbids.bids.folders import Survey, absent, check_root, known_labels, survey
+from uadbids.bids.folders import (
+    Survey,
+    absent,
+    check_root,
+    is_derivative,
+    known_labels,
+    survey,
+)
 from uadbids.bids.foreign import load_json
 from uadbids.bids.ignore import ignored_by
 from uadbids.bids.index import open_index
@@ -127,11 +134,18 @@ def _nothing(root: Path, is_chosen: bool, absent: Sequence[Scan]) -> str:
             f"No FLAIR image ({_WANTED}) in {root} fits the labels and filters that were given; "
             "check them, or the names of the files."
         )
+    if is_derivative(root):
+        return (
+            f"{root} holds derivatives, as its dataset_description.json says, and no FLAIR image "
+            f"({_WANTED}); give the raw dataset."
+        )
     if not absent:
         return f"{root} holds no participant; give the folder that holds the sub-* folders."
+    first = min(absent, key=lambda scan: scan.name)
+    who = first.name + f", the first of {len(absent)} participants" * (len(absent) > 1)
     return (
         f"There is no FLAIR image ({_WANTED}) in {root}; check the names of the files "
-        f"({absent[0].name}: {absent[0].skip_reason})."
+        f"({who}: {first.skip_reason})."
     )
 
 
