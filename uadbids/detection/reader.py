@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 
 from uadbids.detection.postprocess import bounding_box
+from uadbids.model.folded import FoldedReader
 from uadbids.model.grid import Crop
 from uadbids.model.reader import Reader
 from uadbids.model.reader_inputs import LOWEST, UNIT, reader_inputs
@@ -74,7 +75,6 @@ def lesion_probability(reader: Reader, scan: ReaderScan, device: torch.device) -
     padded = torch.zeros(len(inputs), *(-(-n // factor) * factor for n in (i, j, k)))
     padded[0] = LOWEST / UNIT
     padded[:, :i, :j, :k] = inputs
-    batch = padded[None].to(device, memory_format=torch.channels_last_3d)
-    found = torch.sigmoid(reader.folded()(batch).float())[0].cpu().numpy()
+    found = torch.sigmoid(FoldedReader(reader)(padded[None].to(device)).float())[0].cpu().numpy()
     probability[box] = found[:i, :j, :k] * scan.brain[box]
     return probability

@@ -3,7 +3,6 @@
 It is flat at full resolution, where slices are thick and memory is short, and volumetric below.
 """
 
-import copy
 from typing import cast
 
 import torch
@@ -14,6 +13,8 @@ from uadbids.model.config import ReaderConfig
 
 # Lesions are rare: the untrained network says so.
 _FIRST_BIAS = -4.0
+SLOPE = 0.1
+"""Of leaky rectification, below zero."""
 
 
 class Reader(nn.Module):
@@ -47,23 +48,12 @@ class Reader(nn.Module):
             x = encode(F.max_pool3d(x, 2) if level else x)
             skips.append(x)
         for up, decode, skip in zip(self.up, self.dec, skips[-2::-1], strict=True):
-            x = F.interpolate(_pointwise(up, x), scale_factor=2.0, mode="nearest")
+            x = F.interpolate(pointwise(up, x), scale_factor=2.0, mode="nearest")
             x = decode(torch.cat([x, skip], 1))
-        return _pointwise(self.head, x)[:, 0]
-
-    def folded(self) -> "Reader":
-        """Return a copy with the normalisation in the convolutions: the same values, faster."""
-        folded = copy.deepcopy(self).eval()
-        for part in list(folded.modules()):
-            if isinstance(part, nn.Sequential) and isinstance(part[0], nn.Conv3d):
-                convolution, normalisation = part[0], part[1]
-                if isinstance(normalisation, nn.BatchNorm3d):
-                    part[0] = nn.utils.fuse_conv_bn_eval(convolution.eval(), normalisation.eval())
-                    part[1] = nn.Identity()
-        return folded
+        return pointwise(self.head, x)[:, 0]
 
 
-def _pointwise(convolution: nn.Module, x: Tensor) -> Tensor:
+def pointwise(convolution: nn.Module, x: Tensor) -> Tensor:
     """Convolve by a 1x1x1 kernel: as a matrix product, which keeps channels last, on a CPU."""
     kernel = cast(nn.Conv3d, convolution)
     return F.linear(x.movedim(1, -1), kernel.weight.flatten(1), kernel.bias).movedim(-1, 1)
@@ -74,5 +64,5 @@ def _block(before: int, after: int, kernel: tuple[int, int, int]) -> nn.Sequenti
     return nn.Sequential(
         nn.Conv3d(before, after, kernel, padding=padding, bias=False),
         nn.BatchNorm3d(after, momentum=0.02),
-        nn.LeakyReLU(0.1, inplace=True),
+        nn.LeakyReLU(SLOPE, inplace=True),
     )

@@ -210,9 +210,9 @@ def _tables(path: Path) -> _Tables:
 def _tissues(path: Path) -> Tissues:
     template = nib.load(Template.packaged().t1w)
     labels = np.asarray(resample_from_to(nib.load(path), template, order=0).dataobj).astype(int)
-    return Tissues(
-        np.isin(labels, _WHITE), _is_cortex(labels), np.isin(labels, _LATERAL_VENTRICLES)
-    )
+    known = np.arange(labels.max() + 1)
+    kinds = np.isin(known, _WHITE), _is_cortex(known), np.isin(known, _LATERAL_VENTRICLES)
+    return Tissues(*(kind[labels] for kind in kinds))
 
 
 def _is_cortex(labels: np.ndarray) -> np.ndarray:
