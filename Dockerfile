@@ -23,9 +23,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 FROM dependencies AS app
 ARG DEVICE=cpu
+ARG VERSION=0.1.0.dev0
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY uadbids uadbids
-RUN sh containers/install app && sh containers/install check "${DEVICE}"
+RUN sh containers/install app "${VERSION}" && sh containers/install check "${DEVICE}"
 
 FROM ${BASE}
 ARG DEVICE=cpu

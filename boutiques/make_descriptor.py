@@ -10,17 +10,19 @@ import json
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
+import yaml
 
-import uadbids
 from uadbids.cli.group import group
 from uadbids.cli.participant import participant
 
 LEVELS: dict[str, Callable[..., None]] = {"participant": participant, "group": group}
 # Files that have to be there; other paths are made by the run, or are names as well.
 FILES = {"bids_dir", "bids_filter_file", "hd_bet_weights", "use_plugin", "config_file"}
+CITATION = Path(__file__).parents[1] / "CITATION.cff"
 POSITIONS = ("bids_dir", "output_dir")
 
 
@@ -89,7 +91,7 @@ def descriptor() -> dict[str, Any]:
     )
     return {
         "name": "uadbids",
-        "tool-version": uadbids.__version__,
+        "tool-version": yaml.safe_load(CITATION.read_text())["version"],
         "schema-version": "0.5",
         "description": "Unsupervised anomaly detection in brain FLAIR, as a BIDS App. Research use "
         "only, not a medical device.",

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
         load_model,
     )
 
-__version__ = "0.1.0.dev0"
+try:
+    __version__ = version("uadbids")
+except PackageNotFoundError:  # a source tree that nobody installed
+    __version__ = "0+unknown"
 
 __all__ = [
     "Derivatives",

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import uadbids
 from uadbids.preproc.hd_bet import BAKED, FILES, weights_sha256
 
 ROOT = Path(__file__).parents[2]
@@ -79,9 +78,11 @@ def test_both_images_start_the_command_of_the_package():
     assert section("runscript") == [f'exec {entry} "$@"']
 
 
-def test_both_images_carry_the_version_of_the_package():
-    assert f"ARG VERSION={uadbids.__version__}\n" in DOCKERFILE
-    assert f"VERSION={uadbids.__version__}" in section("arguments")
+def test_both_images_have_the_same_version_and_give_it_to_the_package():
+    (default,) = {line for line in DOCKERFILE.splitlines() if line.startswith("ARG VERSION=")}
+    assert default.removeprefix("ARG ") in section("arguments")
+    assert 'containers/install app "${VERSION}"' in DOCKERFILE
+    assert 'sh containers/install app "{{ VERSION }}"' in section("post")
 
 
 def test_both_images_have_the_same_environment():
