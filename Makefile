@@ -13,7 +13,7 @@ SHELL_SCRIPTS := containers/check containers/install containers/array.sbatch con
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fast robustness check containers figures format clean
+.PHONY: help install demo test fast robustness check site containers figures format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,19 +41,26 @@ robustness: install ## hostile inputs, faults, 50 kills, a load, fuzzing: half a
 	  done; else echo "no fuzzing: atheris is not installed ($(BIN)/pip install -e '.[fuzz]')"; fi
 	PYTHONPATH=tests $(BIN)/python -m robustness.table
 
-check: install ## lint, format, layers of the architecture, types, images
+check: install ## lint, format, layers of the architecture, types, images, workflows, the site
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/shellcheck $(SHELL_SCRIPTS)
+	$(BIN)/actionlint -shellcheck=$(BIN)/shellcheck
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+site: install ## the documentation as a site, in build/site; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 containers: $(VENV)/.run ## build the images and run them and a cluster as users do (Debian, root)
 	PYTHON=$(BIN)/python containers/check
 
-figures: ## draw the pictures of the docs from their text (graphviz)
+figures: $(VENV)/.run ## draw the pictures of the docs from their text (graphviz) and the packaged scan
 	dot -Tsvg docs/figures/dataflow.dot -o docs/figures/dataflow.svg
+	$(BIN)/python docs/examples/one_scan.py build/tutorial
+	cp build/tutorial/detection.svg docs/figures/tutorial.svg
 
 format: install ## put the code into shape
 	$(BIN)/ruff check --fix

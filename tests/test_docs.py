@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("recipes/**/*.md")])
+FOLDERS = ("docs/**", ".", "recipes/**", "containers/registry")
+PAGES = sorted(page for folder in FOLDERS for page in ROOT.glob(f"{folder}/*.md"))
 DOT = ROOT / "docs" / "figures" / "dataflow.dot"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HOP = re.compile(r"^\d\. \[[^\]]+\]\(\.\./([^)]+)\) `(\w+)`", re.MULTILINE)

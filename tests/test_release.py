@@ -66,6 +66,15 @@ def release(tag: str, folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+def test_recipes_for_registries_are_those_of_the_program():
+    folder = ROOT / "containers" / "registry"
+    neurodesk = yaml.safe_load((folder / "neurodesk.yaml").read_text())
+    (app,) = yaml.safe_load((folder / "bids-apps.yml").read_text())
+    assert f"ARG BASE={neurodesk['build']['base-image']}\n" in (ROOT / "Dockerfile").read_text()
+    assert app["license"] == PROJECT["project"]["license"] == neurodesk["copyright"][0]["license"]
+    assert neurodesk["build"]["directives"][1]["deploy"]["bins"] == [*PROJECT["project"]["scripts"]]
+
+
 # --- what is built
 
 
