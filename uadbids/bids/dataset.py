@@ -16,7 +16,7 @@ BIDS_VERSION = "1.10.0"
 NAME = "uadbids"
 MODEL_CARD = "code/model/model_card.json"
 
-_IGNORED = ("*.html", "figures", "log", "*_xfm.*", "*_dseg.txt", "group_*")
+_IGNORED = ("*.html", "figures", "log", "*_xfm.*", "*_dseg.txt", "*_findings.*", "group_*")
 _README = """# {name}: anomalies on FLAIR
 
 Made by {name} {version} from the dataset that `DatasetLinks` in `dataset_description.json` calls

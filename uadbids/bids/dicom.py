@@ -59,6 +59,11 @@ class Series:
         return int(self.header.get("SeriesNumber") or 0)
 
     @property
+    def patient(self) -> str:
+        """Identifier or name of the patient, to tell people apart; it is written nowhere."""
+        return str(self.header.get("PatientID") or self.header.get("PatientName") or "")
+
+    @property
     def title(self) -> str:
         """Number and words, as on the console of the scanner."""
         return f"{self.number} ({self.header.get('SeriesDescription') or 'without description'})"
@@ -103,8 +108,7 @@ def find_flair(source: Path, folder: Path, number: int | None = None) -> Series:
     """
     packed = source.is_file() and (zipfile.is_zipfile(source) or tarfile.is_tarfile(source))
     found = _convert(_unpack(source, folder / "unpacked") if packed else source, source, folder)
-    names = (one.header.get("PatientID") or one.header.get("PatientName") for one in found)
-    people = set(filter(None, names))
+    people = set(filter(None, (one.patient for one in found)))
     if len(people) > 1:
         raise UsageError(
             f"{source}: it holds images of {len(people)} patients; give those of one at a time"

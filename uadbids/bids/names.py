@@ -145,12 +145,17 @@ def derivative_path(scan: NamedScan, key: str, extension: str | None = None) -> 
     ScanError
         If the scan carries an entity that has no place in the name of a derivative.
     """
-    entities = {**scan.entities, **DERIVATIVES[key].entities}
+    return path_of(scan, DERIVATIVES[key], extension)
+
+
+def path_of(scan: NamedScan, derivative: Derivative, extension: str | None = None) -> PurePosixPath:
+    """Return where a derivative of a scan lies; see `derivative_path`."""
+    entities = {**scan.entities, **derivative.entities}
     if extension is not None:
         entities["extension"] = extension
     # strict: an unknown entity yields no path at all, where pybids would else leave it out.
     path = build_path(entities, [_PATTERN], strict=True)
-    clash = scan.entities.keys() & DERIVATIVES[key].entities.keys()
+    clash = scan.entities.keys() & derivative.entities.keys()
     if not isinstance(path, str) or clash:
         raise ScanError(
             f"{scan.file_name} has an entity that cannot stand in the name of a derivative; "
@@ -172,6 +177,22 @@ def report_path(subject: str) -> PurePosixPath:
 def log_dir(subject: str, run_uuid: str) -> PurePosixPath:
     """Return where the crash files of one run lie: ``sub-01/log/<run_uuid>``."""
     return PurePosixPath(f"sub-{subject}/log/{run_uuid}")
+
+
+def follow_up_path(subject: str, extension: str) -> PurePosixPath:
+    """Return where the table of a comparison lies: ``sub-01/sub-01_desc-longitudinal_findings``."""
+    name = f"sub-{subject}_desc-longitudinal_findings{extension}"
+    return PurePosixPath(f"sub-{subject}/{name}")
+
+
+def follow_up_page(subject: str) -> PurePosixPath:
+    """Return where the page of a comparison lies: ``sub-01_longitudinal.html``."""
+    return PurePosixPath(f"sub-{subject}_longitudinal.html")
+
+
+def follow_up_figure(scan: NamedScan) -> PurePosixPath:
+    """Return where the picture of a session lies: ``sub-01/figures/<name>_longitudinal.svg``."""
+    return PurePosixPath(f"sub-{scan.subject}/figures/{scan.name}_longitudinal.svg")
 
 
 def scans_table_path(subject: str, session: str | None) -> PurePosixPath:

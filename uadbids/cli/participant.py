@@ -30,6 +30,9 @@ def participant(
         list[str] | None, opt("orig (always written), and template (default: both).")
     ] = None,
     keep_artefacts: flags.KeepArtefacts = True,
+    longitudinal: Annotated[
+        bool, opt("Compare the sessions of each participant, too.", "--longitudinal")
+    ] = False,
     skull_strip: flags.SkullStrip = "auto",
     hd_bet_weights: flags.HdBetWeights = None,
     device: flags.Device = "auto",
@@ -85,6 +88,7 @@ def participant(
         spaces=tuple(output_spaces or command.SPACES),
         keep_artefacts=keep_artefacts,
         clean_work_dir=clean_workdir,
+        longitudinal=longitudinal,
         request=flags.request(context),
     )
     bundle, card = command.check(options)

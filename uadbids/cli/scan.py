@@ -25,6 +25,13 @@ def scan(
     series: Annotated[
         int | None, opt("Number of the DICOM series to examine; default: the FLAIR.")
     ] = None,
+    longitudinal: Annotated[
+        bool,
+        opt(
+            "The inputs are sessions of one person, the earliest first: compare them, too.",
+            "--longitudinal",
+        ),
+    ] = False,
     keep_bids: Annotated[
         bool, opt("Keep the BIDS dataset with all derivatives, too.", "--keep-bids")
     ] = False,
@@ -53,6 +60,7 @@ def scan(
         inputs=tuple(path.absolute() for path in inputs),
         output_dir=output_dir.absolute(),
         series=series,
+        longitudinal=longitudinal,
         model=model,
         settings=flags.detection(
             threshold=threshold,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from uadbids.bids.scan import FinishedScan
 from uadbids.preproc.config import PreprocConfig
 from uadbids.qc.facts import Facts
 
@@ -95,6 +96,17 @@ class Native:
     # One row for each: index, volume, scores, centre of mass in scanner millimetres, place.
     findings: list[dict[str, Any]]
     facts: Facts  # volumes in ml, counts
+
+
+@dataclass(frozen=True)
+class LongitudinalOptions:
+    """Which sessions, with which settings, and where outputs go."""
+
+    output_dir: Path  # root of the output dataset
+    scans: tuple[FinishedScan, ...]  # in the order of time
+    config: PreprocConfig  # with which they were preprocessed
+    detect: DetectOptions  # with which they were examined
+    facts: Facts = field(default_factory=Facts)  # of the run: version, model, seed
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import numpy as np
 from uadbids.errors import ScanError
 
 # ITK counts to the left and to the back, NIfTI to the right and to the front.
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From RAS to LPS and back."""
 
 
 def read_transform(xfm: Path) -> np.ndarray:
@@ -35,4 +36,4 @@ def read_transform(xfm: Path) -> np.ndarray:
         matrix[:3, 3] = numbers[9:12] + fixed - matrix[:3, :3] @ fixed
     except (OSError, TypeError, ValueError) as error:
         raise ScanError(f"{xfm}: cannot be read as a transform; run the scan again") from error
-    return _LPS @ matrix @ _LPS
+    return LPS @ matrix @ LPS

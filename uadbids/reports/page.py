@@ -97,6 +97,7 @@ def write_subject_page(
     run: Mapping[str, Any],
     methods: str = "",
     single: str = "",
+    comparison: str = "",
 ) -> Path:
     """Write the page of one subject.
 
@@ -116,6 +117,8 @@ def write_subject_page(
         Methods text in HTML, of `methods.describe_methods`, which has escaped it; none if empty.
     single : str
         Name of the one scan of a page without a dataset around it, to which nothing is linked then.
+    comparison : str
+        Address of the page on which the sessions are compared; none if empty.
 
     Notes
     -----
@@ -134,6 +137,7 @@ def write_subject_page(
             max_rows=MAX_ROWS,
             methods=Markup(methods),  # noqa: S704 - escaped where it was made
             single=single,
+            comparison=comparison,
         )
     )
     write_bytes(out, html.encode())

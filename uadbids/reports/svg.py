@@ -44,6 +44,7 @@ class Outline:
     d: str
     colour: str
     width: float = 0.8
+    dashes: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,8 @@ def _draw_panel(panel: Panel, left: float, top: float, em: float) -> str:
         f'<g transform="translate({left:.1f} {top:.1f})">',
         picture,
         *(
-            f'<path stroke="{line.colour}" stroke-width="{line.width:g}" d="{line.d}"/>'
+            f'<path stroke="{line.colour}" stroke-width="{line.width:g}"{_dashed(line)} '
+            f'd="{line.d}"/>'
             for line in panel.outlines
             if line.d
         ),
@@ -204,6 +206,10 @@ def _draw_panel(panel: Panel, left: float, top: float, em: float) -> str:
         "</g>",
     ]
     return "".join(parts)
+
+
+def _dashed(line: Outline) -> str:
+    return f' stroke-dasharray="{line.dashes}"' if line.dashes else ""
 
 
 def _jpeg(pixels: NDArray[np.uint8]) -> str:

@@ -16,7 +16,7 @@ from uadbids.bids.derivatives import finished_scans, verify_outputs
 from uadbids.bids.facts import RESULTS, results_of
 from uadbids.bids.files import locked, read_json, write_bytes
 from uadbids.bids.foreign import read_tsv
-from uadbids.bids.names import derivative_path, figure_path, report_path
+from uadbids.bids.names import derivative_path, figure_path, follow_up_page, report_path
 from uadbids.bids.scan import FinishedScan
 from uadbids.bids.sidecar import without_folders
 from uadbids.errors import UsageError
@@ -31,6 +31,7 @@ from uadbids.reports.page import (
     figure_texts,
     write_subject_page,
 )
+from uadbids.run.longitudinal import write_page
 from uadbids.run.options import StudyOptions
 from uadbids.run.runlog import run_log, say, terminal, writing_to
 
@@ -127,6 +128,7 @@ def write_pages(
             card=card.to_dict(),
             run=run,
             methods=methods.html,
+            comparison=str(follow_up_page(subject)) if write_page(output_dir, subject) else "",
         )
 
 

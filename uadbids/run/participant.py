@@ -23,6 +23,7 @@ from uadbids.preproc.template import Template
 from uadbids.qc.facts import Facts
 from uadbids.qc.flags import brain_mask_warnings
 from uadbids.reports.page import Failure
+from uadbids.run import longitudinal
 from uadbids.run.examine import examine
 from uadbids.run.options import Examination, RunOptions, StudyOptions
 from uadbids.run.pages import write_pages, write_top_level
@@ -43,6 +44,7 @@ class ParticipantOptions(StudyOptions):
     spaces: tuple[str, ...] = SPACES  # "orig" is always written
     keep_artefacts: bool = True
     clean_work_dir: bool = False  # remove the intermediate results of scans that are done
+    longitudinal: bool = False  # compare the sessions of each participant, too
 
 
 def check(options: ParticipantOptions) -> tuple[Path, Card]:
@@ -140,6 +142,11 @@ def _participant(
     )
     with progress:
         failed = examine(runnable, plan, progress)
+    apart: Mapping[str, str] = {}
+    if options.longitudinal:
+        apart = longitudinal.compare(
+            scans, {name: failure.reason for name, failure in failed.items()}, plan
+        )
 
     for scan in runnable:
         if scan.name not in failed:
@@ -165,7 +172,7 @@ def _participant(
         f"done: {n_asked - n_failed} of {n_asked}, failed: {n_failed}, "
         f"skipped: {len(scans) - n_asked}"
     )
-    return 0 if written and not n_failed else 1
+    return 0 if written and not n_failed and not apart else 1
 
 
 def _log_files(output_dir: Path, scan: Scan) -> None:

@@ -24,6 +24,7 @@ HEADS = {
     "detect": "detection",
     "derive": "results",
     "healthy": "healthy tissue",
+    "compare": "comparison of sessions",
 }
 
 

@@ -15,13 +15,20 @@ import pandas as pd
 
 from uadbids.bids.derivatives import HASHES, finished_scans
 from uadbids.bids.dicom import NIFTI_ENDINGS, find_flair, write_flair
-from uadbids.bids.files import json_bytes, replace_together, temporary_name, write_bytes
+from uadbids.bids.files import (
+    file_sha256,
+    json_bytes,
+    replace_together,
+    temporary_name,
+    write_bytes,
+)
 from uadbids.bids.names import derivative_path
 from uadbids.bids.scan import FinishedScan
 from uadbids.errors import ScanError, UsageError
 from uadbids.model.bundle import Card
 from uadbids.preproc.conform import check_image
 from uadbids.run import participant
+from uadbids.run.longitudinal import write_flat
 from uadbids.run.options import RunOptions
 from uadbids.run.pages import write_single_page
 from uadbids.run.runlog import NO_REQUEST, Request, say, terminal, writing_to
@@ -39,6 +46,7 @@ class ScanOptions:
     inputs: tuple[Path, ...]  # NIfTI files, DICOM folders, archives, multi-frame files
     output_dir: Path
     series: int | None = None  # of DICOM, instead of the one found
+    longitudinal: bool = False  # the inputs are sessions of one person, the earliest first
     model: str = "dense3d"
     settings: Mapping[str, Any] = field(default_factory=dict)  # threshold and the like, where given
     keep_artefacts: bool = True  # in the mask; the table always holds them
@@ -54,11 +62,15 @@ class _Input:
     label: str
     source: Path
     is_nifti: bool
+    session: str | None = None
 
     def image(self, dataset: Path) -> Path:
         """Where it lies in the dataset."""
         ending = ".nii" if self.source.name.endswith(".nii") else ".nii.gz"
-        return dataset / f"sub-{self.label}" / "anat" / f"sub-{self.label}_FLAIR{ending}"
+        folder, name = dataset / f"sub-{self.label}", f"sub-{self.label}"
+        if self.session is not None:
+            folder, name = folder / f"ses-{self.session}", f"{name}_ses-{self.session}"
+        return folder / "anat" / f"{name}_FLAIR{ending}"
 
 
 def scan(
@@ -79,6 +91,7 @@ def scan(
             model=options.model,
             settings=options.settings,
             keep_artefacts=options.keep_artefacts,
+            longitudinal=options.longitudinal,
             request=options.request,
         )
         bundle, card = participant.check(whole)
@@ -96,7 +109,11 @@ def scan(
                 _write(one, found, derivatives, card, options.output_dir, Path(name))
                 for one in inputs
                 for found in finished_scans(derivatives, one.label)
+                if found.session == one.session
             ]
+            if options.longitudinal:
+                names = {f"{one.session}": one.name for one in inputs}
+                pages += write_flat(derivatives, inputs[0].label, names, options.output_dir)
             if options.keep_bids:
                 _keep(dataset, options.output_dir / _KEPT)
     return status, pages
@@ -127,6 +144,8 @@ def _named(options: ScanOptions) -> list[_Input]:
         check_writable(out)
     if options.keep_bids and (out / _KEPT).exists():
         raise UsageError(f"--keep-bids: {out / _KEPT} is there; remove it or choose another folder")
+    if options.longitudinal and len(options.inputs) < 2:
+        raise UsageError("--longitudinal compares two inputs or more; give the earlier one first")
     inputs: list[_Input] = []
     for source in options.inputs:
         if not source.exists():
@@ -136,15 +155,32 @@ def _named(options: ScanOptions) -> list[_Input]:
         ending = r"\.(nii|nii\.gz|zip|tar|tar\.\w+|tgz|dcm|ima)$"
         name = re.sub(ending, "", source.resolve().name, flags=re.IGNORECASE) or "scan"
         label = re.sub(r"^sub-|[^0-9a-zA-Z]", "", name) or "scan"
+        labels = [one.label for one in inputs]
+        together = options.longitudinal and bool(inputs)
         inputs.append(
             _Input(
                 _unlike(name, "-", [one.name for one in inputs]),
-                _unlike(label, "x", [one.label for one in inputs]),
+                labels[0] if together else _unlike(label, "x", labels),
                 source,
                 source.is_file() and source.name.endswith(NIFTI_ENDINGS),
+                f"{len(inputs) + 1:02d}" if options.longitudinal else None,
             )
         )
+    if options.longitudinal:
+        _check_different([one.source for one in inputs if one.source.is_file()])
     return inputs
+
+
+def _check_different(sources: Sequence[Path]) -> None:
+    """Refuse two sessions that are one file."""
+    seen: dict[str, Path] = {}
+    for source in sources:
+        first = seen.setdefault(file_sha256(source), source)
+        if first is not source:
+            raise UsageError(
+                f"{first} and {source} are the same file, byte for byte; --longitudinal compares "
+                "scans of different days"
+            )
 
 
 def _unlike(name: str, between: str, others: Sequence[str]) -> str:
@@ -158,10 +194,11 @@ def _import(inputs: Sequence[_Input], series: int | None, dataset: Path, folder:
     """Make a dataset of the inputs, and judge their images by their headers."""
     about = {"Name": "Scans", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
     write_bytes(dataset / "dataset_description.json", json_bytes(about))
+    people: set[str] = set()
     for one in inputs:
         image = one.image(dataset)
         image.parent.mkdir(parents=True)
-        stem = image.with_name(f"sub-{one.label}_FLAIR")
+        stem = image.with_name(image.name.removesuffix(".gz").removesuffix(".nii"))
         if one.is_nifti:
             check_image(one.source)
             shutil.copyfile(one.source, image)
@@ -176,6 +213,12 @@ def _import(inputs: Sequence[_Input], series: int | None, dataset: Path, folder:
             except ScanError as error:
                 place = f"{one.source}, series {found.title}"
                 raise ScanError(str(error).replace(str(found.image), place)) from error
+            people.update(filter(None, [found.patient]))
+            if one.session is not None and len(people) > 1:
+                raise UsageError(
+                    f"{inputs[0].source} and {one.source} are of different patients by their "
+                    "DICOM headers; --longitudinal compares scans of one"
+                )
             say(terminal(), f"{one.name}: DICOM series {found.title}")
             write_flair(found, stem)
 

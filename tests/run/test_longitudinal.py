@@ -1,0 +1,167 @@
+"""Sessions compared as users do it: no change, growth, what is new, and what cannot be compared."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.affines import apply_affine
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from heads import Head, new_dataset, save, stripped, without_skull
+from runs import Run, examined_once
+
+GREW, APPEARED = (159, 140, 31), (97, 145, 31)
+"""Voxels of the example in white matter, where lesions are painted."""
+
+
+def paint(head: Head, centre: np.ndarray, volume_ml: float) -> Head:
+    """Put a ball with a soft edge where the patient has white matter."""
+    radius = (3000 * volume_ml / (4 * np.pi)) ** (1 / 3)
+    grid = np.stack(np.meshgrid(*map(np.arange, head.data.shape), indexing="ij"), axis=-1)
+    away = np.linalg.norm(apply_affine(head.affine, grid) - centre, axis=-1)
+    share = 1 / (1 + np.exp((away - radius) / 0.7))
+    return Head(head.data * (1 - share) + 110 * share, head.affine, head.ball)
+
+
+def again(head: Head, seed: int) -> np.ndarray:
+    """Scan again on another day: turned by 5 degrees, shifted, with noise."""
+    random = np.random.default_rng(seed)
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("xyz", (3, -2, 3.5), degrees=True).as_matrix()
+    middle = apply_affine(head.affine, (np.array(head.data.shape) - 1) / 2)
+    turn[:3, 3] = middle - turn[:3, :3] @ middle + (2.3, -1.7, 1.1)
+    back = np.linalg.inv(head.affine) @ turn @ head.affine
+    copy = ndimage.affine_transform(head.data, back[:3, :3], back[:3, 3], order=3)
+    brain = ndimage.affine_transform(
+        (head.data > 0).astype(float), back[:3, :3], back[:3, 3], order=1
+    )
+    return np.where(brain > 0.5, np.maximum(copy + random.normal(0, 1.4, copy.shape), 1), 0)
+
+
+def session(root: Path, subject: str, number: int) -> Path:
+    folder = root / f"sub-{subject}" / f"ses-{number}" / "anat"
+    folder.mkdir(parents=True)
+    return folder / f"sub-{subject}_ses-{number}_FLAIR.nii.gz"
+
+
+def make(root: Path, flair: Path) -> Path:
+    """Write participants with sessions: the same, one with growth, one alone, one damaged."""
+    image = nib.load(flair)
+    data = without_skull(np.asarray(image.dataobj, dtype=np.float32))
+    head = Head(data, image.affine, np.zeros(3))
+    grew, appeared = (apply_affine(image.affine, voxel) for voxel in (GREW, APPEARED))
+    new_dataset(root)
+    before = paint(head, grew, 0.6)
+    stripped(session(root, "grown", 1), before)
+    after = paint(paint(head, grew, 0.9), appeared, 0.6)
+    stripped(session(root, "grown", 2), after, data=again(after, 1).astype(np.float32))
+    stripped(session(root, "same", 1), before)
+    stripped(session(root, "same", 2), before, data=again(before, 2).astype(np.float32))
+    shutil.copytree(root / "sub-same", root / "sub-damaged")
+    for path in sorted((root / "sub-damaged").rglob("*"), reverse=True):
+        if path.is_file():
+            path.rename(path.with_name(path.name.replace("same", "damaged")))
+    flat = root / "sub-damaged" / "ses-2" / "anat" / "sub-damaged_ses-2_FLAIR.nii.gz"
+    save(flat, Head(np.ones((20, 20, 20), np.float32), np.eye(4) * 4, head.ball))
+    return root
+
+
+@pytest.fixture(scope="session")
+def followed(made_once, example_flair) -> Run:
+    """Only to be looked at."""
+    return examined_once(
+        made_once, "followed", lambda folder: make(folder / "raw", example_flair), "--longitudinal"
+    )
+
+
+def table(run: Run, subject: str) -> list[dict[str, str]]:
+    path = run.out / f"sub-{subject}" / f"sub-{subject}_desc-longitudinal_findings.tsv"
+    with path.open() as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
+@pytest.mark.slow
+def test_zero_change_is_reported_as_zero(followed):
+    rows = table(followed, "same")
+    assert len(rows) > 2
+    assert {row["status"] for row in rows} & {"new", "gone"} == set(), rows
+
+
+@pytest.mark.slow
+def test_growth_by_half_and_a_new_lesion_are_seen(followed):
+    rows = table(followed, "grown")
+    anat = followed.out / "sub-grown" / "ses-2" / "anat"
+    common = nib.load(anat / "sub-grown_ses-2_space-orig_seg-anomaly_desc-longitudinal_dseg.nii.gz")
+    numbers = np.asarray(common.dataobj)
+    status = {row["index"]: row["status"] for row in rows}
+    assert [row["status"] for row in rows].count("new") == 1, rows
+    assert "gone" not in status.values()
+    sizes = {
+        row["index"]: float(row["volume_to_ml"]) for row in rows if row["status"] == "enlarging"
+    }
+    assert max(sizes.values()) > 0.5, rows
+    (new,) = (int(index) for index, what in status.items() if what == "new")
+    assert 0.3 < (numbers == new).sum() * np.prod(common.header.get_zooms()[:3]) / 1000 < 1.2
+
+
+@pytest.mark.slow
+def test_outputs_are_valid_and_those_of_the_sessions_as_without(followed):
+    validator = Path(sys.executable).parent / "bids-validator-deno"
+    done = subprocess.run(
+        [validator, followed.out, "--json"], capture_output=True, text=True, check=False
+    )
+    assert json.loads(done.stdout)["issues"]["issues"] == []
+    anat = followed.out / "sub-same" / "ses-1" / "anat"
+    record = json.loads((anat / "sub-same_ses-1_space-orig_label-anomaly_mask.json").read_text())
+    assert not [name for name in record["OutputSHA256"] if "longitudinal" in name]
+    for path in followed.out.rglob("*longitudinal*.json"):
+        for uri in json.loads(path.read_text())["Sources"]:
+            if uri.startswith("bids::"):
+                assert (followed.out / uri.removeprefix("bids::")).is_file()
+
+
+@pytest.mark.slow
+def test_a_session_that_failed_is_told_and_the_others_go_on(followed):
+    assert followed.status == 1
+    lines = [line for line in followed.text.splitlines() if "sub-damaged" in line]
+    assert any("is left out of the comparison" in line for line in lines), lines
+    assert any("1 session to look at" in line for line in lines), lines
+    assert not (followed.out / "sub-damaged_longitudinal.html").exists()
+
+
+@pytest.mark.slow
+def test_the_page_leads_to_those_of_the_sessions(followed, view):
+    seen = view(followed.out / "sub-same_longitudinal.html")
+    assert seen.is_quiet and not seen.dead_links() and not seen.pictures_without_text()
+    assert re.search(r'href="sub-same.html#sub-same_ses-1"', seen.page.content())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_mistakes_of_scan_end_in_one_sentence(here, tmp_path, count):
+    image = nib.Nifti1Image(np.ones((10, 10, 10), np.uint8), np.diag([4.0, 4, 4, 1]))
+    files = [tmp_path / f"{number}.nii.gz" for number in range(count)]
+    for path in files:
+        image.to_filename(path)
+    done = here("scan", *files, tmp_path / "out", "--longitudinal")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert ("two inputs or more" if count == 1 else "are the same file") in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_patients_are_not_compared(here, tmp_path):
+    from dicoms import FLAIR, write_series
+
+    image = nib.Nifti1Image(np.ones((10, 10, 10), np.uint16), np.diag([4.0, 4, 4, 1]))
+    first = write_series(tmp_path / "a", image, 1, **FLAIR)
+    second = write_series(tmp_path / "b", image, 1, patient="2", **FLAIR)
+    done = here("scan", first, second, tmp_path / "out", "--longitudinal", "--skull-strip", "none")
+    assert done.returncode == 2 and "different patients" in done.stderr
