@@ -173,7 +173,7 @@ def main() -> None:
             print(f"{title}: {image.name}, {len(rows)} findings so far", flush=True)
         if rows and title == "chosen on":
             limits = fitted(rows)
-            print(f"fitted: floor {limits.floor:.3f}, reference {limits.reference_mm3:.2f} mm3")
+            print(f"fitted: least {limits.least:.3f}, reference {limits.reference_mm3:.2f} mm3")
         if rows:
             print_table(rows, f"{title} {len(images)} scans", limits)
     statuses: list[str] = []

@@ -10,7 +10,7 @@ Status = Literal["new", "enlarging", "stable", "shrinking", "gone"]
 
 # Two-sided limits of agreement that hold 95 % of repeated measurements (Bland and Altman 1986).
 _LIMITS = 1.96
-# Voxels of 1 mm3: what is present and has no voxel above its joint level has half of one.
+# Voxels of 1 mm3: what is present and has no voxel at half of its height has half of one.
 _LEAST_MM3 = 0.5
 
 
@@ -18,19 +18,19 @@ _LEAST_MM3 = 0.5
 class Repeatability:
     """Standard deviation of the logarithm of the ratio of two volumes of an unchanged finding.
 
-    ``sqrt(floor^2 + reference / volume)``: ever smaller for larger findings, down to a floor.
+    ``sqrt(least^2 + reference / volume)``: smaller for larger findings, down to ``least``.
     """
 
-    floor: float
+    least: float
     reference_mm3: float
 
     def sd(self, volume_mm3: float) -> float:
         """Return it for a mean volume above 0."""
-        return math.sqrt(self.floor**2 + self.reference_mm3 / volume_mm3)
+        return math.sqrt(self.least**2 + self.reference_mm3 / volume_mm3)
 
 
-MEASURED = Repeatability(floor=0.08, reference_mm3=2.0)
-"""Of development scans and their moved copies (benchmarks/repeatability.py)."""
+MEASURED = Repeatability(least=0.08, reference_mm3=2.0)
+"""Provisional, until benchmarks/repeatability.py has measured it on development scans."""
 
 
 @dataclass(frozen=True)
