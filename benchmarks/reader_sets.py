@@ -1,9 +1,10 @@
 """Measure the reader's map beside the map without it and intensity alone, set by set.
 
 ``python benchmarks/reader_sets.py benchmarks/development_sets.json --sources SOURCES
---derivatives OUTPUTS [--bundle dense3d] [--json FILE]`` where OUTPUTS holds a folder for each
-dataset of the list, as ``uadbids SOURCES/<bids> OUTPUTS/<bids> participant`` made it. Volumes and
-brain masks are taken from there; maps and findings are made anew, on the template grid.
+--derivatives OUTPUTS [--bundle dense3d] [--reader BUNDLE] [--json FILE]`` where OUTPUTS holds a
+folder for each dataset of the list, as ``uadbids SOURCES/<bids> OUTPUTS/<bids> participant`` made
+it. Volumes and brain masks are taken from there; maps and findings are made anew, on the template
+grid. With ``--reader``, a VAE is measured with the reader and the threshold of another bundle.
 
 "Label-free" is the bundle's default threshold. "Oracle" thresholds are the best single one of a
 set, found on its own labels: no method can know them. "Left out" is the threshold of the reader's
@@ -16,6 +17,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -193,9 +195,14 @@ def main() -> None:
     parser.add_argument("--sources", type=Path, required=True)
     parser.add_argument("--derivatives", type=Path, required=True)
     parser.add_argument("--bundle", default="dense3d")
+    parser.add_argument("--reader", help="bundle whose reader and threshold are taken instead")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     bundle = load_bundle(find_bundle(args.bundle), device="cpu")
+    if args.reader:
+        lender = load_bundle(find_bundle(args.reader), device="cpu")
+        card = replace(bundle.card, detection=lender.card.detection, reader=lender.card.reader)
+        bundle = replace(lender, card=card, model=bundle.model)
     print("| set | scans | reader Dice | tfce Dice | oracle z | oracle equalised "
           "| AP reader | AP tfce | AP z | AP equalised |\n|---" + "|---" * 9 + "|")  # fmt: skip
     results, scans, sets = {}, [], {}

@@ -13,10 +13,12 @@ import pytest
 
 from heads import Head, new_dataset, place, save, stripped, without_skull
 from runs import command, uadbids
+from uadbids.model.bundle import find_bundle, read_card
 
 LABELS = "abcd"
 WITH_SKULL = "a"
-SMALL = ("--channels", 1, 1, 2, 2, "--latent", 8, "--epoch-steps", 50, "--exclude-hyperintense")
+TINY = ("--channels", 1, 1, 2, 2, "--latent", 8, "--epoch-steps", 50, "--exclude-hyperintense")
+SMALL = (*TINY, "--reader", "none")
 # Two threads that another test file leaves one core wait for each other, busily.
 ONE = ("--nprocs", 1)
 
@@ -182,12 +184,18 @@ def test_two_processes_write_one_bundle(trained, cohort, work):
 
 
 @pytest.mark.slow
-def test_starting_over_is_said(trained, cohort, work):
-    flags = ("--name", "tiny", "--no-resume", "--steps", 50, *SMALL)
+def test_starting_over_is_said_and_may_take_the_packaged_reader(trained, cohort, work):
+    flags = ("--name", "tiny", "--no-resume", "--steps", 50, *TINY)
     done = uadbids("train", cohort, cohort.parent / "bundles", "-w", work, *ONE, *flags)
     assert done.returncode == 0, done.stderr
     assert "starts over, without" in done.stderr
     assert "step 50/50" in done.stderr
+    folder, _ = trained
+    card, packaged = (read_card(find_bundle(model)) for model in (folder, "dense3d"))
+    assert card.detection == packaged.detection
+    assert card.reader.sha256 == packaged.reader.sha256
+    assert card.reader.training["taken_from"] == "dense3d"
+    assert len(card.training["healthy_finding_ml"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -195,6 +203,7 @@ def test_starting_over_is_said(trained, cohort, work):
     [
         (("--validation-label", "y"), "no FLAIR of y"),
         (("--select", "group == 'patient'"), "no FLAIR that can be used of those whom --select"),
+        (("--reader", "nobody"), "nobody"),
     ],
 )
 def test_mistakes_end_in_a_sentence(here, cohort, tmp_path, flags, says):

@@ -38,6 +38,9 @@ def train(
         int, opt("Hold every participant out once, in so many trainings more.", min=0)
     ] = 0,
     model: Annotated[str, opt("dense3d, dense2d, spatial3d or spatial2d.")] = "dense3d",
+    reader: Annotated[
+        str, opt("Model whose reader, trained on painted lesions, the new one gets; or none.")
+    ] = "dense3d",
     latent: Annotated[int | None, opt("Size of the code; default: the model's.", min=1)] = None,
     channels: Annotated[
         list[int] | None, opt("Feature maps after each halving (several after one flag).", min=1)
@@ -81,6 +84,7 @@ def train(
         random_seed=random_seed,
     )
     run = prepare_run(asked, bids_dir, verbose=verbose, is_dry=dry_run)
+    from uadbids.model.bundle import find_bundle
     from uadbids.run.cohort import CohortOptions
     from uadbids.run.train import train
     from uadbids.run.train_settings import TrainOptions, network, read_about, train_config
@@ -111,6 +115,7 @@ def train(
             **({} if patience is None else {"patience": patience}),
         ),
         run=run,
+        reader=None if reader == "none" else find_bundle(reader).absolute(),
         about=read_about(about),
         resume=resume,
         request=flags.request(context),

@@ -15,8 +15,9 @@ from rich.console import Console
 from uadbids import __version__
 from uadbids.errors import UsageError
 from uadbids.evaluation.reference import Reference
-from uadbids.model.bundle import Bundle, Card, save_bundle
+from uadbids.model.bundle import Bundle, Card, load_bundle, save_bundle
 from uadbids.model.calibration import Calibration
+from uadbids.model.card import ReaderCard
 from uadbids.model.config import DetectionConfig, TrainConfig
 from uadbids.model.grid import TEMPLATE_SHAPE, Crop
 from uadbids.model.inference import resolve_device
@@ -85,10 +86,14 @@ def _train(options: TrainOptions, world: World) -> Path | None:
     if not world.leads:
         return None
 
-    detection = DetectionConfig()
+    lender = load_bundle(options.reader, device=world.device) if options.reader else None
+    reader = lender.reader if lender else None
+    detection = lender.card.detection if lender else DetectionConfig()
     pairs = ((member.load(), model) for item in tried for member, model in item.tested)
     healthy_maps = Reference(TEMPLATE_SHAPE)
-    calibration = calibrate_on(pairs, CROP, detection, world.device, maps=healthy_maps)
+    calibration = calibrate_on(
+        pairs, CROP, detection, world.device, maps=healthy_maps, reader=reader
+    )
     card = Card(
         name=options.name,
         config=options.network,
@@ -101,9 +106,10 @@ def _train(options: TrainOptions, world: World) -> Path | None:
         results={},
         limits=tuple(options.about.get("limits", ())),
         license=str(options.about.get("license", "not stated")),
+        reader=_lent(lender.card) if lender else None,
     )
-    card = _with_measures(Bundle(card, final.model, calibration), tried, final, world.device)
-    bundle = Bundle(card, final.model, calibration)
+    bundle = Bundle(card, final.model, calibration, reader)
+    bundle = replace(bundle, card=_with_measures(bundle, tried, final, world.device))
     save_bundle(bundle, options.bundle_dir)
     trained = [final, *tried] if options.split.folds else tried
     write_report(options.report_dir, trained, bundle, healthy_maps, world.device)
@@ -177,6 +183,13 @@ class _Trainer:
             way = "goes on from" if options.resume else "starts over, without"
             say(self._console, f"{title}: {way} {path}")
         return path
+
+
+def _lent(card: Card) -> ReaderCard | None:
+    """Say of a reader whose bundle it comes from."""
+    if card.reader is None:
+        return None
+    return replace(card.reader, training={**card.reader.training, "taken_from": card.name})
 
 
 def _final_config(tried: Sequence[Trained], config: TrainConfig) -> TrainConfig:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Never, get_args
 
 from uadbids.errors import UsageError
-from uadbids.model.bundle import CARD_FILE, refuse_foreign
+from uadbids.model.bundle import CARD_FILE, refuse_foreign, verify_bundle
 from uadbids.model.card import NAME
 from uadbids.model.config import MODELS, Reduction, TrainConfig, VAEConfig
 from uadbids.run.cohort import CohortOptions
@@ -35,6 +35,7 @@ class TrainOptions:
     config: TrainConfig  # steps, seed and so on
     run: RunOptions  # how to preprocess, and on which device to train
     about: Mapping[str, Any]  # what the card shall say: sources, license, limits
+    reader: Path | None = None  # bundle whose reader the new one gets
     resume: bool = True  # go on from the checkpoints of an earlier run
     request: Request = NO_REQUEST
 
@@ -53,13 +54,17 @@ class TrainOptions:
 
         UsageError for a name that is none, an output folder inside the dataset or that cannot be
         written, or a report that would go into another bundle; BundleError when other things than
-        a bundle lie where the bundle is to go.
+        a bundle lie where the bundle is to go, or the bundle of the reader is damaged.
         """
         if not NAME.fullmatch(self.name):
             raise UsageError(f"--name {self.name!r}: give letters, digits, '.', '_' and '-'")
         if is_inside(self.output_dir, self.cohort.bids_dir):
             raise UsageError(f"the output folder {self.output_dir} lies inside the dataset")
         refuse_foreign(self.bundle_dir)
+        if self.reader is not None and verify_bundle(self.reader).reader is None:
+            raise UsageError(
+                f"--reader {self.reader.name}: this model has no reader; give another, or none"
+            )
         if (self.report_dir / CARD_FILE).exists():
             raise UsageError(
                 f"{self.report_dir}, where the report is to go, holds a model bundle; give "

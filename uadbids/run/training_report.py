@@ -112,7 +112,9 @@ def _reconstructed(
     for member, model in pairs[:: -(-len(pairs) // SHOWN)]:
         scan = member.load()
         crop, settings = bundle.card.crop, bundle.card.detection
-        found = examine(scan.volume, scan.mask, model, crop, settings, device=device)
+        found = examine(
+            scan.volume, scan.mask, model, crop, settings, device=device, reader=bundle.reader
+        )
         yield Reconstructed(
             member.name, scan.volume, scan.mask, found.reconstruction, found.anomaly_map
         )
