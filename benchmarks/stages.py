@@ -8,7 +8,7 @@ from typing import Any
 import nibabel as nib
 
 from uadbids.model.bundle import find_bundle
-from uadbids.pipeline.derive import to_native_space
+from uadbids.pipeline.derive import alignment, output_files, to_native_space
 from uadbids.pipeline.detect import detect
 from uadbids.pipeline.records import Detected, DetectOptions, Native, Preprocessed
 from uadbids.preproc.bias_field import correct_bias
@@ -115,10 +115,9 @@ class Stages:
         """Draw."""
         draw_figures(
             self.source,
-            self.files["volume"],
-            self.files["template_brain"],
-            self.detected.files,
-            self.native.files,
+            output_files(self.preprocessed(), self.detected, self.native),
+            rows=self.native.findings,
+            alignment=alignment(self.preprocessed()),
             facts=self.detected.facts.values,
             bundle=BUNDLE,
             folder=self.folder / "figures",

@@ -111,6 +111,17 @@ class View:
         addresses = dict.fromkeys(self.page.evaluate(_ADDRESSES))
         return [address for address in addresses if address and not _is_alive(address)]
 
+    def barriers(self) -> list[str]:
+        """What keeps people from using the page, serious by axe-core's rules, with where it is."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{rule['id']}: {', '.join(node['html'][:150] for node in rule['nodes'][:3])}"
+            for rule in found
+            if rule["impact"] in ("serious", "critical")
+        ]
+
     def overhang(self) -> int:
         """How many pixels the page is wider than the window."""
         return self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")

@@ -42,9 +42,9 @@ def draw(tmp_path):
 
 def colourful_columns(svg, place):
     """Columns of a panel, as shares of its width, where there is colour and not grey."""
-    data = re.findall(r'href="data:image/jpeg;base64,([^"]+)"', svg)[place]
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).astype(int)
-    found = np.flatnonzero((pixels.max(axis=2) - pixels.min(axis=2) > 60).any(axis=0))
+    data = re.findall(r'href="data:image/png;base64,([^"]+)"', svg)[place]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA")).astype(int)
+    found = np.flatnonzero((pixels[..., 3] > 100).any(axis=0))
     return found / pixels.shape[1]
 
 
@@ -66,7 +66,8 @@ def test_axial_slices_are_those_that_the_model_sees(draw):
 
 
 def test_slices_outside_the_brain_give_way_to_all(draw):
-    assert len(re.findall(r">z \S+ mm<", draw(np.zeros(SHAPE), examined=slice(60, 80)))) == 14
+    svg = draw(np.zeros(SHAPE), examined=slice(60, 80))
+    assert len(set(re.findall(r">z \S+ mm<", svg))) == 14
 
 
 def test_study_without_lesions_is_drawn(draw):

@@ -95,7 +95,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
+        if not self.open or self.open[-1] not in ("style", "script"):
             self.text.append(data)
 
     @property
@@ -129,7 +129,7 @@ def test_results_provenance_and_model_are_told(tmp_path: Path) -> None:
         "Brain examined 71 %",
         "Overlap with template (Dice) not available",
         "Voxel size (mm) 0.5, 0.5, 4",
-        "1 likely-artefact: vessel left insula 2.5 -28, 2, 11 -31, 0, 7 0.75",
+        "1× likely artefact : vessel left insula 2.5 -28, 2, 11 -31, 0, 7 0.75",
         "2 not available not available 0.058 " + ", ".join(["not available"] * 3) + " 1, 2, 3 0.5",
         "Threshold 0.123",
         "Threshold comes from calibrated at 0.1 %",
@@ -156,6 +156,7 @@ def test_figures_are_relative_links_with_alternative_text_in_reading_order(tmp_p
     sources = page.attributes("img", "src")
     assert sources == [
         "sub-01/figures/d.svg",
+        "sub-01/figures/d.svg#map",
         "sub-01/figures/d.svg#under",
         "sub-01/figures/b.svg",
         "sub-01/figures/b.svg#under",
@@ -163,8 +164,9 @@ def test_figures_are_relative_links_with_alternative_text_in_reading_order(tmp_p
     ]
     texts = page.attributes("img", "alt")
     assert len(set(texts)) == len(sources) and all(texts)
-    assert texts[:2] == [
-        "What was found, sub-01_ses-1: with findings",
+    assert texts[:3] == [
+        "What was found, sub-01_ses-1: findings",
+        "What was found, sub-01_ses-1: with the anomaly map",
         "What was found, sub-01_ses-1: scan alone",
     ]
 
@@ -172,7 +174,7 @@ def test_figures_are_relative_links_with_alternative_text_in_reading_order(tmp_p
 def test_figures_that_flicker_are_switched_each_on_its_own(tmp_path: Path) -> None:
     page = write(tmp_path, scans=[SCAN, replace(SCAN, name="sub-01_ses-2")])
     names = page.attributes("input", "name")
-    assert len(names) == 2 * 2 * 3 and len(set(names)) == 2 * 2
+    assert len(names) == 2 * (4 + 3) and len(set(names)) == 2 * 2
     assert len(page.attributes("input", "checked")) == 2 * 2
 
 
@@ -190,7 +192,7 @@ def test_long_rows_of_numbers_are_told_in_short(tmp_path: Path) -> None:
     assert "learnt from 7 scans" in page.words
 
 
-def test_page_needs_no_network_and_no_script(tmp_path: Path) -> None:
+def test_page_needs_no_network_and_without_a_viewer_no_script(tmp_path: Path) -> None:
     page = write(tmp_path)
     names = [tag for tag, _ in page.tags]
     assert "script" not in names
@@ -198,6 +200,43 @@ def test_page_needs_no_network_and_no_script(tmp_path: Path) -> None:
     links = page.attributes("a", "href") + page.attributes("img", "src")
     assert links
     assert not [link for link in links if link and (":" in link or link.startswith("/"))]
+
+
+ROWS = [
+    {"index": 1, "tag": "likely-artefact", "reason": "choroid plexus", "volume_ml": 0.4,
+     "location": "ventricle"},
+    {"index": 2, "tag": "check", "reason": "n/a", "volume_ml": 0.05, "location": "left insula"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "flags", "sentences"),
+    [
+        ([], [], "Nothing was found. No flag speaks against the scan as a whole."),
+        (ROWS[1:], [], "Largest finding: number 2, left insula, 0.050 mL. check small or faint"),
+        (ROWS, [], "ventricle, 0.40 mL. likely artefact probably no lesion (choroid plexus). The "
+         "largest that is none: number 2, left insula, 0.050 mL. check small"),
+        (ROWS[:1], ["contrast"], "(choroid plexus). All findings are likely artefacts. But the "
+         "scan as a whole has warnings, see below: contrast."),
+    ],
+)  # fmt: skip
+def test_the_first_sentence_says_where_the_largest_finding_is_and_whether_to_trust_it(
+    rows: list[dict[str, Any]], flags: list[str], sentences: str, tmp_path: Path
+) -> None:
+    scan = replace(SCAN, components=rows, facts={**FACTS, "Flags": flags})
+    page = write(tmp_path, scans=[scan])
+    assert sentences in page.words
+    assert page.words.index("Largest" if rows else "Nothing") < page.words.index("Volume of")
+
+
+def test_the_viewer_stands_in_the_page_that_it_belongs_to(tmp_path: Path) -> None:
+    scans = [replace(SCAN, viewer='{"a": "</script>"}'), replace(SCAN, name="sub-01_ses-2")]
+    page = write(tmp_path, scans=scans)
+    kinds = [attrs.get("type") for tag, attrs in page.tags if tag == "script"]
+    assert kinds == ["application/json", None, None]
+    assert page.attributes("tr", "data-viewer") == ["v1", "v1"]
+    html = (tmp_path / "sub-01.html").read_text()
+    assert "brainsprite v" in html and '{"a": "\\u003c/script>"}' in html
 
 
 def test_strings_of_the_dataset_cannot_inject_markup(tmp_path: Path) -> None:
@@ -224,7 +263,7 @@ def test_strings_of_the_dataset_cannot_inject_markup(tmp_path: Path) -> None:
     assert not [link for link in links if link and ":" in link]
     known = {
         "class", "id", "href", "src", "alt", "role", "loading", "lang", "open", "name", "type",
-        "checked", "aria-label",
+        "checked", "aria-label", "tabindex",
     }  # fmt: skip
     in_body = [attrs for tag, attrs in page.tags if tag not in {"meta"}]
     assert {name for attrs in in_body for name in attrs} <= known

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
-from uadbids.reports.svg import Panel, Row, Sheet, anomaly_colours, mask_outline, write_sheet
+from uadbids.reports.outlines import mask_outline
+from uadbids.reports.svg import Panel, Row, Sheet, anomaly_colours, jpeg, write_sheet
 
 
 def lines_of(d: str) -> list[np.ndarray]:
@@ -56,7 +57,7 @@ def test_colours_rise_in_brightness() -> None:
 
 
 def test_text_is_text_and_escaped(tmp_path: Path) -> None:
-    panel = Panel(np.zeros((4, 6), np.uint8), 60.0, 40.0, label="a < b & c")
+    panel = Panel(jpeg(np.zeros((4, 6), np.uint8)), 60.0, 40.0, label="a < b & c")
     out = write_sheet(Sheet("<b>", (Row("one <script>", (panel,)),)), tmp_path / "s.svg")
     root = ElementTree.parse(out).getroot()
     texts = [element.text for element in root.iter() if element.tag.endswith("text")]
@@ -66,7 +67,7 @@ def test_text_is_text_and_escaped(tmp_path: Path) -> None:
 
 
 def test_scale_bar_is_five_centimetres_of_the_sheet(tmp_path: Path) -> None:
-    panel = Panel(np.zeros((4, 6), np.uint8), 160.0, 40.0)
+    panel = Panel(jpeg(np.zeros((4, 6), np.uint8)), 160.0, 40.0)
     out = write_sheet(Sheet("s", (Row("r", (panel, panel)),)), tmp_path / "s.svg")
     text = out.read_text(encoding="utf-8")
     assert re.search(r'd="M\S+ \S+h50"', text)

@@ -249,16 +249,14 @@ def test_ball_is_on_the_left_in_table_and_figure(balls, label):
         run.out / f"sub-{label}/figures/sub-{label}_desc-detection_FLAIR.svg"
     )
     svg = "{http://www.w3.org/2000/svg}"
-    panels = [
-        (float(group.find(f"{svg}image").get("width")), group)
-        for group in figure.getroot().iter(f"{svg}g")
-        if group.find(f"{svg}image") is not None and group.find(f"{svg}path") is not None
-    ]
-    # The last ones are the planes through the largest lesion: sagittal, coronal, axial.
-    planes = [panel for panel in panels if panel[1] in list(figure.getroot())][-3:]
-    for width, group in planes[1:]:
-        assert [text.text for text in group.findall(f"{svg}text")][:2] == ["R", "L"]
-        largest = max(re.split("(?=M)", group.find(f"{svg}path").get("d"))[1:], key=len)
+    root = figure.getroot()
+    pictures = [child for child in root if "transform" in child.attrib]
+    lines = list(root.find(f"{svg}g[@class='over']"))
+    # The first ones are the planes through the largest finding: sagittal, coronal, axial.
+    for picture, over in list(zip(pictures, lines, strict=True))[1:3]:
+        assert [text.text for text in picture.findall(f"{svg}text")][:2] == ["R", "L"]
+        width = float(picture.find(f"{svg}image").get("width"))
+        largest = max((path.get("d") for path in over.findall(f"{svg}path")), key=len)
         assert float(re.match(r"M([\d.]+)", largest)[1]) > 0.55 * width
 
 

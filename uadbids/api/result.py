@@ -121,15 +121,20 @@ class Result:
         return out
 
     def plot(self) -> Picture:
-        """Draw the scan, and over it the anomaly map and the outlines of the findings."""
+        """Draw the scan, and over it the outlines of the findings, numbered as in the table."""
         from uadbids.reports.mosaic import draw_detection
+        from uadbids.reports.scene import Scene
 
-        svg = draw_detection(
+        scene = Scene.read(
             self._files["source"],
-            self._files["native_anomaly"],
-            self._files["native_lesions"],
-            self._folder / "detection.svg",
+            self._files["native_components"],
             brain_mask=self._files["native_brain"],
+            rows=self.findings.reset_index().to_dict("records"),
+        )
+        svg = draw_detection(
+            scene,
+            self._files["native_anomaly"],
+            self._folder / "detection.svg",
             threshold=self.qc["Threshold"],
         )
         return Picture(svg.read_text(encoding="utf-8"))

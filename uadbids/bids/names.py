@@ -16,6 +16,7 @@ from uadbids.errors import ScanError
 TEMPLATE_SPACE = "UADBIDS"
 TEMPLATE_T1W = PurePosixPath("tpl-UADBIDS/anat/tpl-UADBIDS_T1w.nii.gz")
 TEMPLATE_MASK = PurePosixPath("tpl-UADBIDS/anat/tpl-UADBIDS_label-brain_mask.nii.gz")
+VIEWER = "viewer"
 
 _PATTERN = (
     "sub-{subject}[/ses-{session}]/anat/sub-{subject}[_ses-{session}][_task-{task}]"
@@ -165,8 +166,12 @@ def path_of(scan: NamedScan, derivative: Derivative, extension: str | None = Non
 
 
 def figure_path(scan: NamedScan, kind: str) -> PurePosixPath:
-    """Return where a figure of a scan lies: ``sub-01/figures/<name>_desc-<kind>_FLAIR.svg``."""
-    return PurePosixPath(f"sub-{scan.subject}/figures/{scan.name}_desc-{kind}_FLAIR.svg")
+    """Return where a figure of a scan lies: ``sub-01/figures/<name>_desc-<kind>_FLAIR.svg``.
+
+    The images of the viewer, kind `VIEWER`, are JSON.
+    """
+    ending = {VIEWER: "json", "*": "*"}.get(kind, "svg")
+    return PurePosixPath(f"sub-{scan.subject}/figures/{scan.name}_desc-{kind}_FLAIR.{ending}")
 
 
 def report_path(subject: str) -> PurePosixPath:

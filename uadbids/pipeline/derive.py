@@ -12,12 +12,14 @@ from uadbids.bids.derivatives import SOURCE_HASH, write_scan
 from uadbids.bids.files import file_sha256
 from uadbids.bids.scan import Scan
 from uadbids.errors import ScanError
-from uadbids.pipeline.findings import list_findings, summarise
+from uadbids.pipeline.findings import list_findings, summarise, to_average_brain
 from uadbids.pipeline.records import DeriveOptions, Detected, Native, Preprocessed
 from uadbids.preproc.display import display_of
 from uadbids.preproc.resample import to_scan, write_like_source
+from uadbids.preproc.template import Template
+from uadbids.preproc.transform import read_transform
 from uadbids.qc.facts import Facts, brain_mask_doubts, timed
-from uadbids.reports.scan_figures import draw_figures
+from uadbids.reports.scan_figures import Alignment, draw_figures
 
 
 def derive(
@@ -30,13 +32,15 @@ def derive(
     """
     native = to_native_space(scan, found, folder, keep_artefacts=options.keep_artefacts)
     files = output_files(scan, found, native)
+    facts = options.facts + scan.facts + found.facts + native.facts
+    facts = judged(facts, options.trained_with)
     with timed("figures") as seconds:
         figures = draw_figures(
             scan.source, files,
-            facts=found.facts.values, bundle=options.bundle, folder=folder,
+            rows=native.findings, alignment=alignment(scan),
+            facts={**facts.values, "Flags": facts.flags}, bundle=options.bundle, folder=folder,
         )  # fmt: skip
-    facts = options.facts + scan.facts + found.facts + native.facts + Facts(seconds=seconds)
-    facts = judged(facts, options.trained_with)
+    facts += Facts(seconds=seconds)
     _check_unchanged(raw.path, facts.values[SOURCE_HASH])
     if "template" not in options.spaces:
         files = {key: path for key, path in files.items() if not key.startswith("template_")}
@@ -61,6 +65,13 @@ def output_files(scan: Preprocessed, found: Detected, native: Native) -> dict[st
         "template_brain": scan.mask,
         **native.files,
     }
+
+
+def alignment(scan: Preprocessed) -> Alignment:
+    """Return how the scan, with its axes turned to RAS, lies to template and average brain."""
+    to_scan = np.linalg.inv(nib.load(scan.conformed).affine) @ read_transform(scan.xfm)
+    there = np.linalg.inv(to_scan @ Template.packaged().affine)
+    return Alignment(there, to_average_brain(scan))
 
 
 def judged(facts: Facts, trained_with: Sequence[str]) -> Facts:

@@ -20,11 +20,8 @@ from uadbids.pipeline.findings import to_average_brain
 from uadbids.pipeline.preprocess import gpu_turn
 from uadbids.pipeline.records import Detected, DetectOptions, Preprocessed
 from uadbids.preproc.display import display_of
-from uadbids.preproc.template import Template
+from uadbids.preproc.template import OUTSIDE_MM, Template
 from uadbids.qc.facts import Facts, timed
-
-OUTSIDE_MM = 4.0
-"""Voxels farther outside the template's brain are not examined: the brain mask leaks there."""
 
 
 def detect(scan: Preprocessed, folder: Path, options: DetectOptions) -> Detected:

@@ -19,6 +19,7 @@ from nibabel.processing import resample_from_to
 from scipy.spatial import KDTree
 
 from uadbids.preproc.template import Template
+from uadbids.preproc.volume import Volume
 
 _CORTEX = {
     "frontal lobe": (2, 3, 12, 14, 17, 18, 19, 20, 24, 26, 27, 28, 32),
@@ -118,6 +119,11 @@ class Atlas:
         """Return the tissues on the grid of the template."""
         return _tissues(self.path)
 
+    def lateral_ventricles(self) -> Volume:
+        """Return a mask of the lateral ventricles in MNI152 space."""
+        labels, affine = _labels(self.path)
+        return Volume(np.isin(labels, _LATERAL_VENTRICLES).astype(np.float32), affine)
+
     def is_grey(self, points: np.ndarray) -> np.ndarray:
         """Whether points, (N, 3) in millimetres of MNI152, lie in grey matter that may be bright.
 
@@ -190,20 +196,25 @@ class _Tables(NamedTuple):
 
 @cache
 def _tables(path: Path) -> _Tables:
-    image = nib.load(path)
-    data = np.asarray(image.dataobj).astype(int)
+    data, affine = _labels(path)
     # Every third voxel of the cortex will do to find the nearest lobe.
     cortex = np.argwhere(_is_cortex(data))[::3]
     ventricles = np.argwhere(np.isin(data, _LATERAL_VENTRICLES))
     labels = np.unique(data)
     return _Tables(
         data,
-        np.linalg.inv(image.affine),
+        np.linalg.inv(affine),
         labels[[bool(_region(label)) for label in labels]],
-        KDTree(apply_affine(image.affine, cortex)),
+        KDTree(apply_affine(affine, cortex)),
         data[tuple(cortex.T)],
-        KDTree(apply_affine(image.affine, ventricles)),
+        KDTree(apply_affine(affine, ventricles)),
     )
+
+
+@cache
+def _labels(path: Path) -> Volume:
+    image = nib.load(path)
+    return Volume(np.asarray(image.dataobj).astype(int), np.asarray(image.affine))
 
 
 @cache

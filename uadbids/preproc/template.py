@@ -14,6 +14,9 @@ from nibabel.affines import apply_affine
 
 from uadbids.preproc.display import Display
 
+OUTSIDE_MM = 4.0
+"""Voxels farther outside the template's brain are not examined: the brain mask leaks there."""
+
 
 @dataclass(frozen=True)
 class Template:

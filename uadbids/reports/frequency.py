@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from uadbids.reports.mosaic import CONVENTION, COUNT
-from uadbids.reports.panels import LESION, grey, over, panels, trace, window
+from uadbids.reports.mosaic import CONVENTION
+from uadbids.reports.panels import LESION, Canvas, grey, panels, trace, veil, window
 from uadbids.reports.slices import (
     AXIAL,
     CORONAL,
@@ -15,8 +15,10 @@ from uadbids.reports.slices import (
     load_volume,
     spread,
 )
-from uadbids.reports.svg import ColourBar, Row, Sheet, write_sheet
+from uadbids.reports.svg import ColourBar, Key, Row, Sheet, write_sheet
 
+# Slices of a row.
+COUNT = 7
 # Colours are opaque from this share of the highest frequency on, and fade out below it.
 OPAQUE = 0.1
 # The template is darker than it could be, so that frequent places are the brightest in grey print.
@@ -47,11 +49,12 @@ def draw_frequency(
         extent = seen if seen.start < seen.stop else extent
     maximum = float(share.data.max()) or 1.0
     black, white = window(brain.data, inside)
-    plain = grey(brain, box, (black, black + DIM * (white - black)))
-    paint = over(plain, share, box, maximum, OPAQUE * maximum)
+    canvas = Canvas(brain, box)
+    plain = grey(canvas.plane(), (black, black + DIM * (white - black)))
+    colours = veil(canvas.plane(share.data), maximum, OPAQUE * maximum)
     level = maximum / 3
     often = np.asarray(share.data >= level)
-    outline = (trace(brain, box, often, LESION),)
+    outline = (trace(canvas, often, LESION),)
     axial = [(AXIAL, index) for index in spread(extent, 2 * COUNT)]
     others = [
         (axis, index) for axis, n in ((CORONAL, 4), (SAGITTAL, 3)) for index in spread(box[axis], n)
@@ -62,7 +65,11 @@ def draw_frequency(
         "Coronal and sagittal": others,
     }
     rows = tuple(
-        Row(caption, panels(brain, box, places, paint, outline))
+        Row(
+            caption,
+            panels(canvas, places, plain),
+            panels(canvas, places, colours, outline),
+        )
         for caption, places in views.items()
         if places
     )
@@ -70,7 +77,7 @@ def draw_frequency(
         title="Finding frequency in template space",
         rows=rows,
         colour_bar=ColourBar("share of participants with a finding here", maximum),
-        keys=((LESION, f"{level:.2g} and more"),),
+        keys=(Key(LESION, f"{level:.2g} and more"),),
         note=CONVENTION,
     )
     return write_sheet(sheet, out)

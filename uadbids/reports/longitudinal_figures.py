@@ -2,37 +2,39 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from uadbids.reports.mosaic import CONVENTION, MIN_GAP_MM
-from uadbids.reports.panels import Tracer, grey, panels, trace, window
+from uadbids.reports.mosaic import CONVENTION
+from uadbids.reports.outlines import mask_outline
+from uadbids.reports.panels import Canvas, Tracer, grey, panels, window
+from uadbids.reports.scene import MIN_GAP_MM
 from uadbids.reports.slices import (
     AXIAL,
     BoolArray,
     bounding_box,
     choose_slices,
+    cut,
     load_like,
     load_volume,
 )
-from uadbids.reports.svg import Outline, Row, Sheet, write_sheet
+from uadbids.reports.svg import Key, Outline, Row, Sheet, write_sheet
 
 COLUMNS, ROWS = 4, 3
 # Slices with less brain than this, of the largest, show its poles.
 _POLE = 0.4
 UNKNOWN = "n/a"
-ABSENT = "0.8 0.8"
+ABSENT = (0.1, 1.9)
 # Colour, width and dashes: statuses stay apart in grey, and for any colour vision.
-STYLES: Mapping[str, tuple[str, float, str]] = {
-    "new": ("#ffe14d", 1.6, ""),
-    "enlarging": ("#ff9b3d", 1.6, "2 1"),
-    "stable": ("#00c8e0", 0.6, ""),
-    "shrinking": ("#c79bff", 1.0, "2 1"),
-    "gone": ("#ffffff", 1.0, ""),
-    UNKNOWN: ("#9aa4b0", 0.6, ""),
+STYLES: Mapping[str, tuple[str, float, tuple[float, ...]]] = {
+    "new": ("#ffe14d", 1.6, ()),
+    "enlarging": ("#ff9b3d", 1.6, (2.2, 1.8)),
+    "stable": ("#00c8e0", 0.6, ()),
+    "shrinking": ("#c79bff", 1.0, (2.2, 1.8)),
+    "gone": ("#ffffff", 1.0, ()),
+    UNKNOWN: ("#9aa4b0", 0.6, ()),
 }
 """How each status is drawn, in the order of importance."""
 
@@ -75,7 +77,8 @@ def draw_sessions(
     greys = window(np.maximum.reduce([scan.data for scan in scans]), brain)
     written = []
     for name, scan, found in zip(names, scans, labels, strict=True):
-        plain = grey(scan, box, greys)
+        canvas = Canvas(scan, box)
+        plain = grey(canvas.plane(), greys)
         outlines = []
         for kind, (colour, width, dashes) in STYLES.items():
             numbers = [number for number, s in status.items() if s == kind]
@@ -83,20 +86,24 @@ def draw_sessions(
             # Where it is not: the same place, dotted.
             absent = np.isin(everywhere, sorted(set(numbers) - set(np.unique(found))))
             outlines += [
-                _styled(trace(scan, box, mask, colour), width, style)
+                _trace(canvas, mask, colour, width, style)
                 for mask, style in ((here, dashes), (absent, ABSENT))
                 if mask.any()
             ]
         sheet_rows = tuple(
             Row(
                 "" if start else name,
-                panels(scan, box, views, plain),
-                panels(scan, box, views, None, outlines),
+                panels(canvas, views, plain),
+                panels(canvas, views, None, outlines),
             )
             for start in range(0, len(slices), COLUMNS)
             if (views := [(AXIAL, i) for i in slices[start : start + COLUMNS]])
         )
-        keys = tuple((STYLES[kind][0], kind) for kind in STYLES if kind in status.values())
+        keys = tuple(
+            Key(STYLES[kind][0], kind, STYLES[kind][2])
+            for kind in STYLES
+            if kind in status.values()
+        )
         sheet = Sheet(f"{name}, aligned with the other sessions", sheet_rows, keys=keys,
                       note=CONVENTION.partition(".")[0] + ".")  # fmt: skip
         written.append(write_sheet(sheet, folder / f"{name}.svg"))
@@ -110,10 +117,13 @@ def _worth_showing(brain: BoolArray) -> slice:
     return slice(int(hits[0]), int(hits[-1]) + 1)
 
 
-def _styled(tracer: Tracer, width: float, dashes: str) -> Tracer:
-    """Give an outline its width and dashes."""
+def _trace(
+    canvas: Canvas, mask: BoolArray, colour: str, width: float, dash: tuple[float, ...]
+) -> Tracer:
+    """Trace a mask by a line of its own width and dashes."""
 
-    def line(axis: int, index: int) -> Outline:
-        return replace(tracer(axis, index), width=width, dashes=dashes)
+    def line(axis: int, index: int) -> tuple[Outline]:
+        plane = cut(mask, axis, index, canvas.box).astype(bool)
+        return (Outline(mask_outline(plane, canvas.spacing(axis)), colour, width, dash),)
 
     return line

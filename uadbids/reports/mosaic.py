@@ -1,45 +1,41 @@
-"""The four figures of a report: what was found, and the three steps that it rests on.
+"""The figures of a scan: what was found, and the three steps that it rests on.
 
-Every function takes NIfTI paths, writes one SVG, returns its path, and raises `ScanError` if a file
-cannot be read or the grids differ. Pictures are in radiological convention (the patient's left is
-on the right of the picture) and in true proportions.
+Every function takes the `Scene` of a scan, writes one SVG and returns its path. All show the same
+slices of the scan as it was acquired, in radiological convention (the patient's left is on the
+right of the picture) and in true proportions. ScanError if an image cannot be read or its grid is
+another than it should be.
 """
 
-import math
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from uadbids.reports.findings import keys, style_of, trace_findings
+from uadbids.reports.outlines import level_outline
 from uadbids.reports.panels import (
     BRAIN,
-    LESION,
-    TISSUE,
+    TEMPLATE,
+    Canvas,
+    Plane,
+    Tracer,
     colour_maximum,
     grey,
     heat,
-    over,
     panels,
     trace,
-    trace_tissue,
+    trace_level,
+    veil,
     window,
 )
-from uadbids.reports.slices import (
-    AXIAL,
-    CORONAL,
-    SAGITTAL,
-    Image,
-    bounding_box,
-    choose_slices,
-    head_mask,
-    largest_component,
-    load_like,
-    load_volume,
-    spread,
-)
-from uadbids.reports.svg import ColourBar, Row, Sheet, write_sheet
+from uadbids.reports.scene import Placed, Scene
+from uadbids.reports.slices import SAGITTAL, Image, load_volume
+from uadbids.reports.svg import ColourBar, Key, Outline, Row, Sheet, write_sheet
 
-COLUMNS = 6
-ROWS = 2
-COUNT = 7
-MIN_GAP_MM = 5
+COLUMNS = 4
+MIDLINE, MIDLINE_DASH = "#ffffff", (4.0, 3.0)
+VENTRICLES, VENTRICLE_DASH = "#ff8be0", (2.0, 1.6)
 CONVENTION = (
     "Radiological convention: the patient's left (L) is on the right of the picture. Positions are "
     "in the image's own coordinates; x grows to the right of the patient."
@@ -47,167 +43,187 @@ CONVENTION = (
 
 
 def draw_detection(
-    flair: Image,
-    anomaly: Image,
-    lesions: Image,
-    out: Path,
-    *,
-    brain_mask: Image | None = None,
-    threshold: float | None = None,
+    scene: Scene, anomaly: Image | Placed, out: Path, *, threshold: float | None = None
 ) -> Path:
-    """Draw the scan, and over it the anomaly map and the outlines of the findings.
+    """Draw the scan, and over it the outlines and numbers of the findings.
 
-    What lies over the axial slices is hidden by the fragment `svg.UNDER`; the other planes stand
-    in both ways side by side.
-
-    Parameters
-    ----------
-    flair, anomaly, lesions : Path or Volume
-        Scan, anomaly map and mask of findings on the grid of the scan.
-    brain_mask : Path or Volume, optional
-        Frames the pictures. Without it the head is framed.
-    threshold : float, optional
-        Threshold of the mask. It fixes the colours (0 to three times the threshold), so that
-        figures of different scans compare; without it the scan's own 99.9th percentile does.
+    The outlines are hidden by the fragment `svg.UNDER`, and the anomaly map is shown by `svg.MAP`.
+    The threshold of the findings fixes its colours (0 to three times the threshold), so that
+    figures of different scans compare; without it the map's own 99.9th percentile does.
     """
-    scan = load_volume(flair)
-    unusual = load_like(anomaly, scan)
-    found = load_like(lesions, scan).data > 0
-    brain = load_like(brain_mask, scan).data > 0 if brain_mask else head_mask(scan)
-    box = bounding_box(brain | found, scan.spacing, margin_mm=8)
-    maximum = colour_maximum(unusual.data, threshold)
-    plain = grey(scan, box, window(scan.data, brain))
-    overlay = over(plain, unusual, box, maximum, threshold)
-    outline = (trace(scan, box, found, LESION),)
+    data = (anomaly.volume if isinstance(anomaly, Placed) else load_volume(anomaly)).data
+    maximum = colour_maximum(data, threshold)
+    plain = grey(scene.close.plane(), scene.greys)
+    cover = veil(scene.plane(scene.close, anomaly), maximum, threshold)
+    lines = (trace_findings(scene.close, scene.labels, scene.rows),)
 
-    gap = math.ceil(MIN_GAP_MM / scan.spacing[AXIAL])
-    slices = choose_slices(found, AXIAL, box[AXIAL], ROWS * COLUMNS, gap=gap)
-    focus = largest_component(found)
-    planes = [
-        (axis, choose_slices(focus, axis, box[axis], 1)[0]) for axis in (SAGITTAL, CORONAL, AXIAL)
-    ]
-    through = "the largest finding" if found.any() else "the brain (nothing was found)"
-    rows = (
-        *(
-            Row(
-                "Axial slices" if not start else "",
-                panels(scan, box, views, plain),
-                panels(scan, box, views, overlay, outline),
-            )
-            for start in range(0, len(slices), COLUMNS)
-            if (views := [(AXIAL, i) for i in slices[start : start + COLUMNS]])
-        ),
-        Row(
-            f"Three planes through {through}",
-            (*panels(scan, box, planes, plain), *panels(scan, box, planes, overlay, outline)),
-        ),
-    )
+    def row(caption: str, views: list[tuple[int, int]]) -> Row:
+        return Row(
+            caption,
+            panels(scene.close, views, plain),
+            panels(scene.close, views, None, lines),
+            panels(scene.close, views, cover, ()),
+        )
+
     sheet = Sheet(
-        title="FLAIR, anomaly map and findings in native space",
-        rows=rows,
-        colour_bar=ColourBar("anomaly map", maximum, threshold),
-        keys=((LESION, "mask of findings"),),
+        title="FLAIR and findings in native space",
+        rows=(
+            row(f"Three planes through {_focus(scene)}", scene.focus),
+            *(row("" if start else "Axial slices", views) for start, views in _rows(scene.axial)),
+        ),
+        colour_bar=ColourBar("anomaly map, once switched on", maximum, threshold),
+        keys=keys(scene.rows) if scene.labels.any() else (),
         note=CONVENTION,
     )
     return write_sheet(sheet, out)
 
 
-def draw_brain_mask(flair: Image, brain_mask: Image, out: Path) -> Path:
+def _focus(scene: Scene) -> str:
+    if not scene.labels.any():
+        return "the brain (nothing was found)"
+    if not scene.rows:
+        return "the largest finding"
+    first = scene.rows[0]
+    place = f": {first['location']}" if first.get("location") else ""
+    return f"finding {first.get('index', 1)}, the largest ({style_of(first).words}){place}"
+
+
+def _rows(views: list[tuple[int, int]]) -> list[tuple[int, list[tuple[int, int]]]]:
+    return [(start, views[start : start + COLUMNS]) for start in range(0, len(views), COLUMNS)]
+
+
+def draw_brain_mask(scene: Scene, out: Path) -> Path:
     """Draw the outline of the brain mask on slices of the whole head in all three planes."""
-    scan = load_volume(flair)
-    brain = load_like(brain_mask, scan).data > 0
-    # The head frames the pictures, not the mask: a mask that misses half the brain must show it.
-    box = bounding_box(head_mask(scan) | brain, scan.spacing, margin_mm=3)
-    extent = bounding_box(brain, scan.spacing, margin_mm=0) if brain.any() else box
-    plain = grey(scan, box, window(scan.data, brain))
-    outline = (trace(scan, box, brain, BRAIN),)
-    names = ("Sagittal", "Coronal", "Axial")
+    outline = (trace(scene.head, scene.brain, BRAIN),)
     rows = tuple(
         Row(
-            names[axis],
-            panels(scan, box, views, plain),
-            panels(scan, box, views, None, outline),
+            caption,
+            panels(scene.head, views, scene.paint_head),
+            panels(scene.head, views, None, outline),
         )
-        for axis, n in ((AXIAL, COUNT), (CORONAL, COUNT), (SAGITTAL, COUNT - 1))
-        if (views := [(axis, i) for i in spread(extent[axis], n)])
+        for caption, views in _head_rows(scene)
     )
-    keys = ((BRAIN, "brain mask"),)
+    keys = (Key(BRAIN, "brain mask"),)
     return write_sheet(Sheet("Brain mask", rows, keys=keys, note=CONVENTION), out)
 
 
-def draw_registration(template: Image, template_mask: Image, volume: Image, out: Path) -> Path:
-    """Draw the template and over it the aligned scan, both under the outlines of the template.
+def _head_rows(scene: Scene) -> list[tuple[str, list[tuple[int, int]]]]:
+    axial = [("" if start else "Axial", views) for start, views in _rows(scene.axial)]
+    return [*axial, ("Coronal and sagittal", scene.upright)]
 
-    The template (T1-weighted), its brain mask, and the scan resampled to it are on one grid.
+
+class Landmarks(NamedTuple):
+    """The template and what can be recognised of it, brought to the scan by the affine transform.
+
+    Attributes
+    ----------
+    t1w, brain, ventricles : Placed
+        T1-weighted image, brain mask, mask of the lateral ventricles.
+    to_average : ndarray, shape (4, 4)
+        From voxels of the scan to millimetres whose x is 0 in the midline.
     """
-    fixed = load_volume(template)
-    inside = load_like(template_mask, fixed).data > 0
-    moved = load_like(volume, fixed)
-    box = bounding_box(inside, fixed.spacing, margin_mm=10)
-    axial = [(AXIAL, i) for i in spread(box[AXIAL], COUNT)]
-    others = [(axis, i) for axis in (CORONAL, SAGITTAL) for i in spread(box[axis], 3)]
-    outlines = (trace(fixed, box, inside, BRAIN), trace_tissue(fixed, box, inside))
-    below = grey(fixed, box, window(fixed.data, inside))
-    above = grey(moved, box, window(moved.data, inside))
+
+    t1w: Placed
+    brain: Placed
+    ventricles: Placed
+    to_average: NDArray[np.floating]
+
+
+def trace_template(scene: Scene, landmarks: Landmarks) -> tuple[Tracer, ...]:
+    """Trace landmarks of the template over the head: brain, lateral ventricles, midline."""
+    canvas = scene.head
+    inside, ventricles = (
+        scene.plane(canvas, image) for image in (landmarks.brain, landmarks.ventricles)
+    )
+    return (
+        trace_level(canvas, inside, 0.5, TEMPLATE),
+        trace_level(canvas, ventricles, 0.5, VENTRICLES, VENTRICLE_DASH),
+        _trace_midline(canvas, inside, landmarks.to_average),
+    )
+
+
+def draw_registration(scene: Scene, landmarks: Landmarks, out: Path) -> Path:
+    """Draw the whole head, and below it the template, both under landmarks of the template."""
+    canvas, outlines = scene.head, trace_template(scene, landmarks)
+    greys = window(landmarks.t1w.volume.data, landmarks.brain.volume.data > 0)
+    below = grey(scene.plane(canvas, landmarks.t1w), greys)
     rows = tuple(
         Row(
-            planes,
-            panels(fixed, box, views, below, outlines),
-            panels(moved, box, views, above, outlines),
+            caption,
+            panels(canvas, views, below, outlines),
+            panels(canvas, views, scene.paint_head, outlines),
         )
-        for planes, views in (("Axial", axial), ("Coronal and sagittal", others))
+        for caption, views in (
+            ("Axial", scene.axial[1::2]),
+            ("Coronal and sagittal", scene.upright),
+        )
     )
     sheet = Sheet(
         title="Alignment to the template",
         rows=rows,
-        keys=((BRAIN, "brain of the template"), (TISSUE, "ventricles and sulci of the template")),
+        keys=(
+            Key(TEMPLATE, "brain of the template"),
+            Key(VENTRICLES, "its lateral ventricles", VENTRICLE_DASH),
+            Key(MIDLINE, "its midline", MIDLINE_DASH),
+        ),
         note=CONVENTION,
     )
     return write_sheet(sheet, out)
 
 
+def _trace_midline(canvas: Canvas, inside: Plane, to_average: NDArray[np.floating]) -> Tracer:
+    """Where x is 0 in the average brain; sagittal slices lie along it."""
+
+    def line(axis: int, index: int) -> tuple[Outline, ...]:
+        if axis == SAGITTAL:
+            return ()
+        brain = inside(axis, index)
+        x = canvas.places(axis, index, brain.shape, to_average)[0]
+        width, height = canvas.size(axis)
+        spacing = width / brain.shape[1], height / brain.shape[0]
+        path = level_outline(np.ma.masked_where(brain < 0.5, x), 0.0, spacing)
+        return (Outline(path, MIDLINE, 0.8, MIDLINE_DASH),)
+
+    return line
+
+
 def draw_reconstruction(
-    volume: Image,
-    reconstruction: Image,
-    anomaly: Image,
-    lesions: Image,
+    scene: Scene,
+    volume: Image | Placed,
+    reconstruction: Image | Placed,
+    anomaly: Image | Placed,
     out: Path,
     *,
     threshold: float | None = None,
 ) -> Path:
-    """Draw input, reconstruction (over the input again), anomaly map and findings.
+    """Draw input, reconstruction (over the input again), and anomaly map.
 
-    Images are on the template grid. Only slices that the model saw are drawn (those where the
-    reconstruction is not zero); input and reconstruction share one grey scale. The threshold has
-    the meaning of `draw_detection`.
+    Input and reconstruction share one grey scale. The threshold has the meaning of
+    `draw_detection`.
     """
-    scan = load_volume(volume)
-    healthy, unusual = load_like(reconstruction, scan), load_like(anomaly, scan)
-    found = load_like(lesions, scan).data > 0
-    seen = healthy.data != 0
-    box = bounding_box(seen if seen.any() else scan.data > 0, scan.spacing, margin_mm=4)
-    greys = window(scan.data, seen)
-    maximum = colour_maximum(unusual.data, threshold)
-    plain = grey(scan, box, greys)
-    extent = bounding_box(seen, scan.spacing, margin_mm=0)[AXIAL]
-    gap = math.ceil(MIN_GAP_MM / scan.spacing[AXIAL])
-    views = [(AXIAL, i) for i in choose_slices(found, AXIAL, extent, COUNT, gap=gap)]
-    outline = (trace(scan, box, found, LESION),)
+    images = [
+        image.volume if isinstance(image, Placed) else load_volume(image)
+        for image in (volume, reconstruction, anomaly)
+    ]
+    greys = window(images[0].data, images[1].data != 0)
+    maximum = colour_maximum(images[2].data, threshold)
+    canvas, views = scene.close, scene.axial
+    plain = grey(scene.plane(canvas, volume), greys)
+    rebuilt = grey(scene.plane(canvas, reconstruction), greys)
+    shades = heat(scene.plane(canvas, anomaly), maximum)
     rows = (
-        Row("Scan as the model sees it", panels(scan, box, views, plain)),
+        Row("Scan as the model sees it", panels(canvas, views, plain)),
         Row(
             "Healthy reconstruction",
-            panels(scan, box, views, plain),
-            panels(scan, box, views, grey(healthy, box, greys)),
+            panels(canvas, views, plain),
+            panels(canvas, views, rebuilt),
         ),
-        Row("Anomaly map", panels(scan, box, views, heat(unusual, box, maximum))),
-        Row("Mask of findings", panels(scan, box, views, plain, outline)),
+        Row("Anomaly map", panels(canvas, views, shades)),
     )
     sheet = Sheet(
-        title="Reconstruction and anomaly map in template space",
+        title="Reconstruction and anomaly map",
         rows=rows,
         colour_bar=ColourBar("anomaly map", maximum, threshold),
-        keys=((LESION, "mask of findings"),),
         note=CONVENTION,
     )
     return write_sheet(sheet, out)

@@ -1,4 +1,4 @@
-"""The HTML page of one subject: a single file that needs neither network nor script."""
+"""The HTML page of one subject: it needs no network, and only its viewer needs a script."""
 
 import tomllib
 from base64 import b64encode
@@ -14,7 +14,10 @@ from markupsafe import Markup
 
 from uadbids.bids.facts import FACTS
 from uadbids.bids.files import write_bytes
+from uadbids.reports.findings import style_of
 from uadbids.reports.layout import LAYOUTS, label, millilitres, new_environment, ordered_facts
+from uadbids.reports.verdict import verdict
+from uadbids.reports.viewer import viewer_script
 
 MAX_ROWS = 30
 _DATA = "data:image/svg+xml;base64,"
@@ -29,8 +32,9 @@ class FigureText:
     ----------
     kind, title, caption : str
         As in the name of the file, heading, explanation.
-    over, under : str
-        Names of the two states of a figure that flickers; empty for one that does not.
+    over, under, map : str
+        Names of the two states of a figure that flickers, and of one that shows a map; empty where
+        there is none.
     """
 
     kind: str
@@ -38,6 +42,7 @@ class FigureText:
     caption: str
     over: str = ""
     under: str = ""
+    map: str = ""
 
 
 @cache
@@ -67,6 +72,8 @@ class ScanReport:
         Kind (see ``templates/subject.toml``) -> path relative to the page.
     warnings : sequence of str
         Sentences for the reader.
+    viewer : str
+        JSON of `viewer.write_viewer`; empty for a page without a viewer.
     """
 
     name: str
@@ -76,6 +83,7 @@ class ScanReport:
     components: Sequence[Mapping[str, Any]] = ()
     figures: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    viewer: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,7 @@ def write_subject_page(
             methods=Markup(methods),  # noqa: S704 - escaped where it was made
             single=single,
             comparison=comparison,
+            brainsprite=Markup(viewer_script()),  # noqa: S704 - a script, of a library
         )
     )
     write_bytes(out, html.encode())
@@ -153,6 +162,9 @@ def _environment() -> Environment:
         "results": _results,
         "quality": _quality,
         "expected": _expected,
+        "tag_style": style_of,
+        "verdict": verdict,
+        "viewer_data": _viewer_data,
     }
     return environment
 
@@ -175,6 +187,11 @@ def _figures(figures: Mapping[str, str]) -> list[tuple[FigureText, str]]:
         (texts.get(kind, FigureText(kind, label(kind), "")), figures[kind])
         for kind in known + others
     ]
+
+
+def _viewer_data(text: str) -> Markup:
+    """JSON in a script ends at no tag."""
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704 - nothing in it is markup now
 
 
 def _results(scan: ScanReport) -> list[tuple[str, Any]]:

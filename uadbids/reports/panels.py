@@ -1,12 +1,17 @@
 """From volumes to the panels of a sheet: grey scales, colours and outlines of one slice."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from uadbids.reports.outlines import level_outline, mask_outline
 from uadbids.reports.slices import (
     EDGE_LETTERS,
     BoolArray,
@@ -17,24 +22,90 @@ from uadbids.reports.slices import (
     picture_spacing,
     position,
 )
-from uadbids.reports.svg import Outline, Panel, anomaly_colours, level_outline, mask_outline
+from uadbids.reports.svg import Mark, Outline, Panel, anomaly_colours, jpeg, png
 
 # Bright cyan and yellow stay apart from grey, from the inferno map and from each other for readers
 # with any of the common forms of colour blindness.
 LESION = BRAIN = "#00e5ff"
-TISSUE = "#ffd21f"
-MIN_PIXEL_MM = 0.5
-# Share of the median brain intensity of a T1-weighted image that lies between fluid and cortex.
-FLUID_LEVEL = 0.7
+TEMPLATE = "#ffd21f"
+# Opacity of the map over a scan, from the threshold on.
+_OPACITY = 0.9
+_SHADES = 63
 
-# Both draw the slice (axis, index): one its pixels, the other a line over them.
-Painter = Callable[[int, int], NDArray[np.uint8]]
-Tracer = Callable[[int, int], Outline]
+# All take a slice (axis, index): its values, a picture of it (a data address), lines over it.
+Plane = Callable[[int, int], FloatArray]
+Painter = Callable[[int, int], str]
+Tracer = Callable[[int, int], Sequence[Outline | Mark]]
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """What pictures show: the planes of a volume, inside a box of its voxels.
+
+    Pixels are not below `least_mm`, to keep files small.
+    """
+
+    volume: Volume
+    box: Box
+    least_mm: float = 0.5
+
+    def spacing(self, axis: int) -> tuple[float, float]:
+        """Size in mm of a voxel in a picture: (across, down)."""
+        return picture_spacing(self.volume.spacing, axis)
+
+    def size(self, axis: int) -> tuple[float, float]:
+        """Size of a picture in mm: (width, height)."""
+        across, down = (side.stop - side.start for a, side in enumerate(self.box) if a != axis)
+        spacing = self.spacing(axis)
+        return across * spacing[0], down * spacing[1]
+
+    def plane(self, data: NDArray[np.generic] | None = None) -> Plane:
+        """Values in square pixels; `data` are those of another image on the grid."""
+        values = self.volume.data if data is None else data
+
+        def picture(axis: int, index: int) -> FloatArray:
+            plane = cut(values, axis, index, self.box).astype(np.float32)
+            pixel = max(min(self.spacing(axis)), self.least_mm)
+            columns, rows = (max(round(mm / pixel), 1) for mm in self.size(axis))
+            resized = Image.fromarray(plane).resize((columns, rows), Image.Resampling.BILINEAR)
+            return np.asarray(resized)
+
+        return cache(picture)
+
+    def moved(self, other: Volume, to_voxel: NDArray[np.floating]) -> Plane:
+        """Values of a volume on another grid, in pixels of its voxels' size; 0 outside of it.
+
+        `to_voxel`, (4, 4), leads from voxels of the canvas to those of the other volume.
+        """
+
+        def picture(axis: int, index: int) -> FloatArray:
+            columns, rows = (max(round(mm), 1) for mm in self.size(axis))
+            places = self.places(axis, index, (rows, columns), to_voxel)
+            values = ndimage.map_coordinates(other.data, places, np.float32, order=1)
+            return np.asarray(values)
+
+        return cache(picture)
+
+    def places(
+        self, axis: int, index: int, shape: tuple[int, ...], matrix: NDArray[np.floating]
+    ) -> NDArray[np.floating]:
+        """Where the pixels of a picture lie, (3, rows, columns); `matrix` leads from voxels."""
+        left, up = (side for a, side in enumerate(self.box) if a != axis)
+        # As `cut` does: both axes run down, the first across.
+        x, y = np.meshgrid(_centres(left, shape[1]), _centres(up, shape[0]))
+        points = np.insert(np.stack([x, y]), axis, index, axis=0)
+        return np.tensordot(matrix[:3, :3], points, 1) + matrix[:3, 3, None, None]
+
+
+def _centres(side: slice, count: int) -> NDArray[np.floating]:
+    """Voxel coordinates of the centres of `count` pixels over a side, descending."""
+    return side.stop - 0.5 - (np.arange(count) + 0.5) * (side.stop - side.start) / count
 
 
 def window(data: FloatArray, region: BoolArray) -> tuple[float, float]:
     """Grey range (black, white): wide enough at the top that bright lesions keep their texture."""
-    values = data[region][::7] if region.any() else data.ravel()[::7]
+    values = data[::2, ::2, ::2][region[::2, ::2, ::2]]
+    values = values if values.size else data.ravel()[::7]
     black, white = np.percentile(values, (0.5, 99.8))
     return float(min(black, np.percentile(data[::4, ::4, ::4], 1))), float(white)
 
@@ -50,106 +121,83 @@ def colour_maximum(anomaly: FloatArray, threshold: float | None) -> float:
     return max(float(np.percentile(positive, 99.9)), 0.05) if positive.size else 0.05
 
 
-def _picture(volume: Volume, box: Box, axis: int, index: int) -> FloatArray:
-    """Resample a slice to square pixels, not below half a millimetre to keep files small."""
-    plane = cut(volume.data, axis, index, box).astype(np.float32)
-    across, down = picture_spacing(volume.spacing, axis)
-    pixel = max(min(across, down), MIN_PIXEL_MM)
-    columns, rows = plane.shape[1] * across / pixel, plane.shape[0] * down / pixel
-    size = (max(round(columns), 1), max(round(rows), 1))
-    return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR))
-
-
-def grey(volume: Volume, box: Box, greys: tuple[float, float]) -> Painter:
+def grey(plane: Plane, greys: tuple[float, float]) -> Painter:
     """Paint intensities between black and white; all black if the range is empty."""
     black, white = greys
     scale = 255 / (white - black) if white > black else 0.0
 
-    def paint(axis: int, index: int) -> NDArray[np.uint8]:
-        shades = (_picture(volume, box, axis, index) - black) * scale
-        return np.clip(shades, 0, 255).astype(np.uint8)
+    def paint(axis: int, index: int) -> str:
+        shades = (plane(axis, index) - black) * scale
+        return jpeg(np.clip(shades, 0, 255).astype(np.uint8))
 
-    return paint
+    return cache(paint)
 
 
-def heat(anomaly: Volume, box: Box, maximum: float) -> Painter:
+def heat(plane: Plane, maximum: float) -> Painter:
     """Paint the anomaly map alone, black where it is zero or negative."""
 
-    def paint(axis: int, index: int) -> NDArray[np.uint8]:
-        values = _picture(anomaly, box, axis, index) / maximum
-        return anomaly_colours(values) * (values > 0)[..., None].astype(np.uint8)
+    def paint(axis: int, index: int) -> str:
+        values = plane(axis, index) / maximum
+        return jpeg(anomaly_colours(values) * (values > 0)[..., None].astype(np.uint8))
 
     return paint
 
 
-def over(
-    under: Painter, anomaly: Volume, box: Box, maximum: float, threshold: float | None
-) -> Painter:
-    """Anomaly colours over the scan: opaque from the threshold on, fading out below it."""
-    full = threshold if threshold else maximum / 3
+def veil(plane: Plane, maximum: float, threshold: float | None) -> Painter:
+    """Anomaly colours to lie over a scan: opaque from the threshold on, fading out below it."""
+    levels = np.arange(_SHADES + 1) / _SHADES
+    full = (threshold or maximum / 3) / maximum
+    opacity = 255 * _OPACITY * np.clip(levels / full, 0, 1) ** 2
+    palette = np.column_stack([anomaly_colours(levels), opacity.astype(np.uint8)])
 
-    def paint(axis: int, index: int) -> NDArray[np.uint8]:
-        values = _picture(anomaly, box, axis, index)
-        alpha = 0.9 * np.clip(values / full, 0, 1)[..., None] ** 2
-        mixed = (
-            under(axis, index)[..., None] * (1 - alpha) + anomaly_colours(values / maximum) * alpha
-        )
-        return mixed.astype(np.uint8)
+    def paint(axis: int, index: int) -> str:
+        values = np.clip(plane(axis, index) / maximum, 0, 1)
+        return png(np.round(_SHADES * values).astype(np.uint8), palette)
 
     return paint
 
 
-def trace(volume: Volume, box: Box, mask: BoolArray, colour: str) -> Tracer:
-    """Trace the border of a mask."""
+def trace(canvas: Canvas, mask: BoolArray, colour: str) -> Tracer:
+    """Trace the border of a mask on the grid of the canvas."""
 
-    def line(axis: int, index: int) -> Outline:
-        plane = cut(mask, axis, index, box).astype(bool)
-        return Outline(mask_outline(plane, picture_spacing(volume.spacing, axis)), colour)
+    def line(axis: int, index: int) -> tuple[Outline]:
+        plane = cut(mask, axis, index, canvas.box).astype(bool)
+        return (Outline(mask_outline(plane, canvas.spacing(axis)), colour, halo=True),)
 
     return line
 
 
-def trace_tissue(template: Volume, box: Box, inside: BoolArray) -> Tracer:
-    """Border between fluid and tissue of a T1-weighted template, without the brain's own edge."""
-    middle = float(np.median(template.data[inside])) if inside.any() else 0.0
+def trace_level(
+    canvas: Canvas, plane: Plane, level: float, colour: str, dash: tuple[float, ...] = ()
+) -> Tracer:
+    """Trace where the values of a plane pass a level."""
 
-    def line(axis: int, index: int) -> Outline:
-        spacing = picture_spacing(template.spacing, axis)
-        core = ndimage.binary_erosion(cut(inside, axis, index, box), iterations=2)
-        plane = np.where(core, cut(template.data, axis, index, box), middle).astype(np.float64)
-        smooth = ndimage.gaussian_filter(plane, (1 / spacing[1], 1 / spacing[0]))
-        lines = level_outline(smooth, FLUID_LEVEL * middle, spacing, min_points=25)
-        return Outline(lines, TISSUE, 0.5)
+    def line(axis: int, index: int) -> tuple[Outline]:
+        picture = plane(axis, index)
+        width, height = canvas.size(axis)
+        spacing = width / picture.shape[1], height / picture.shape[0]
+        return (Outline(level_outline(picture, level, spacing, min_points=12), colour, 0.8, dash),)
 
     return line
 
 
 def panels(
-    volume: Volume,
-    box: Box,
+    canvas: Canvas,
     views: Sequence[tuple[int, int]],
     paint: Painter | None,
     tracers: Sequence[Tracer] = (),
 ) -> tuple[Panel, ...]:
-    """One panel for each view (axis, index), painted or clear, and traced, with its labels."""
-    return tuple(_panel(volume, box, *view, paint, tracers) for view in views)
+    """One panel for each view (axis, index): painted, with its labels, or clear; and traced."""
+    return tuple(map(partial(_panel, canvas, paint, tracers), views))
 
 
 def _panel(
-    volume: Volume,
-    box: Box,
-    axis: int,
-    index: int,
-    paint: Painter | None,
-    tracers: Sequence[Tracer],
+    canvas: Canvas, paint: Painter | None, tracers: Sequence[Tracer], view: tuple[int, int]
 ) -> Panel:
-    across, down = picture_spacing(volume.spacing, axis)
-    rows, columns = cut(volume.data, axis, index, box).shape
-    return Panel(
-        pixels=paint(axis, index) if paint else None,
-        width=columns * across,
-        height=rows * down,
-        label=position(volume, axis, index, box),
-        edges=EDGE_LETTERS[axis],
-        outlines=tuple(trace(axis, index) for trace in tracers),
-    )
+    axis, index = view
+    width, height = canvas.size(axis)
+    drawn = tuple(line for trace in tracers for line in trace(axis, index))
+    if paint is None:
+        return Panel("", width, height, drawn=drawn)
+    label = position(canvas.volume, axis, index, canvas.box)
+    return Panel(paint(axis, index), width, height, label, EDGE_LETTERS[axis], drawn)

@@ -91,50 +91,63 @@ def spread(extent: slice, count: int) -> list[int]:
 
 
 def choose_slices(
-    lesions: BoolArray, axis: int, extent: slice, count: int, *, gap: int = 1
+    labels: NDArray[np.generic], axis: int, extent: slice, count: int, *, gap: int = 1
 ) -> list[int]:
     """Pick the slices along an axis that show the findings best, ascending.
 
     First the fewest slices that show every finding well, by most new area; then slices at
-    quantiles of their area; then slices spread evenly over the brain: over `extent`, those worth
-    showing. The later ones keep apart by `gap` slices from those already taken, since neighbours
-    look the same. Fewer than `count` only if the extent is too short; there may be no findings.
+    quantiles of their area; then slices spread evenly over `extent`, those worth showing. All keep
+    apart by `gap` slices, since neighbours look the same: fewer than `count` in a short extent.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        Numbers of findings, or a mask of bool; there may be none.
+    axis : int
+        That is sliced away.
+    extent : slice
+        Where slices may lie that show no finding.
+    count, gap : int
+        Of slices, and from one to the next.
     """
-    chosen = _cover(lesions, axis, count)
-    for index in _area_quantiles(lesions, axis, count) + spread(extent, count):
+    numbers = label_components(labels) if labels.dtype == bool else labels.astype(np.int32)
+    areas = (numbers > 0).sum(axis=tuple(other for other in range(3) if other != axis))
+    chosen = _cover(numbers, axis, count, gap)
+    middle = (extent.start + extent.stop - 1) / 2
+    rest = sorted(range(extent.start, extent.stop), key=lambda index: abs(index - middle))
+    for index in _area_quantiles(areas, count) + spread(extent, count) + rest:
         if len(chosen) < count and all(abs(index - other) >= gap for other in chosen):
             chosen.append(index)
-    middle = (extent.start + extent.stop - 1) / 2
-    rest = (i for i in range(extent.start, extent.stop) if i not in chosen)
-    chosen += sorted(rest, key=lambda i: abs(i - middle))[: count - len(chosen)]
     return sorted(chosen)
 
 
-def _cover(lesions: BoolArray, axis: int, count: int) -> list[int]:
+def _cover(labels: NDArray[np.int32], axis: int, count: int, gap: int) -> list[int]:
     """Greedy choice of slices until each component is cut at half its largest area or more."""
-    labels = label_components(lesions)
     where = np.nonzero(labels)
-    length = lesions.shape[axis]
+    length = labels.shape[axis]
     # One entry per (component, slice) pair that occurs, with the component's area there.
     pairs, area = np.unique(
         labels[where].astype(np.int64) * length + where[axis], return_counts=True
     )
     component, index = pairs // length, pairs % length
-    largest = np.zeros(int(labels.max()) + 1, dtype=np.int64)
+    size = int(component.max(initial=0)) + 1
+    largest, shown = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=bool)
     np.maximum.at(largest, component, area)
-    shown = np.zeros(int(labels.max()) + 1, dtype=bool)
     chosen: list[int] = []
-    while len(chosen) < count and not shown[component].all():
-        new_area = np.bincount(index, weights=area * ~shown[component], minlength=length)
+    free = np.ones(length, dtype=bool)
+    while len(chosen) < count:
+        new_area = free * np.bincount(index, weights=area * ~shown[component], minlength=length)
+        if not new_area.any():
+            break
         best = int(np.argmax(new_area))
         chosen.append(best)
+        free[max(best - gap + 1, 0) : best + gap] = False
         shown[component[(index == best) & (2 * area >= largest[component])]] = True
     return chosen
 
 
-def _area_quantiles(lesions: BoolArray, axis: int, count: int) -> list[int]:
+def _area_quantiles(areas: NDArray[np.integer], count: int) -> list[int]:
     """Slices at evenly spaced quantiles of their area, from the middle outwards."""
-    areas = lesions.sum(axis=tuple(other for other in range(3) if other != axis))
     if not areas.any():
         return []
     share = np.cumsum(areas) / areas.sum()
@@ -142,9 +155,10 @@ def _area_quantiles(lesions: BoolArray, axis: int, count: int) -> list[int]:
     return [int(index) for index in np.searchsorted(share, wanted)]
 
 
-def largest_component(mask: BoolArray) -> BoolArray:
-    """Keep the largest 26-connected part of a mask (nothing if the mask is empty)."""
-    return np.asarray(label_components(mask) == 1)
+def planes_through(mask: BoolArray) -> list[tuple[int, int]]:
+    """Where a mask, which is not empty, has its largest area: (axis, index) for each axis."""
+    places = np.nonzero(mask)
+    return [(axis, int(np.argmax(np.bincount(places[axis])))) for axis in range(3)]
 
 
 def cut(data: NDArray[np.generic], axis: int, index: int, box: Box) -> NDArray[np.generic]:

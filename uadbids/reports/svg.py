@@ -8,12 +8,12 @@ better as JPEG than as the PNG those libraries embed, the size of a voxel is the
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from contourpy import contour_generator
 from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
@@ -27,48 +27,94 @@ SCALE_BAR_MM = 50
 COLOUR_BAR_MM = 100
 JPEG_QUALITY = 85
 COLOUR_MAP = "inferno"
-UNDER = "under"
-"""Fragment of a figure's address that hides what lies over the panels: ``figure.svg#under``."""
+UNDER, MAP = "under", "map"
+"""Fragments of a figure's address: ``figure.svg#under`` hides what lies over the panels, and
+``figure.svg#map`` shows the map, which is hidden else."""
 _STYLE = (
     "text{font-family:'Helvetica Neue',Arial,'DejaVu Sans',sans-serif;fill:#e8e8e8}"
     ".on{paint-order:stroke;stroke:#000;stroke-width:.15em;stroke-linejoin:round}"
-    ".cap{font-weight:600;fill:#fff}path{fill:none;stroke-linejoin:round}"
-    f"#{UNDER}:target~.over{{display:none}}"
+    ".cap{font-weight:600;fill:#fff}path{fill:none;stroke-linejoin:round;stroke-linecap:round}"
+    ".no{font-weight:700;font-size:1.1em;paint-order:stroke;stroke:#000;stroke-width:.25em;"
+    "stroke-linejoin:round}"
+    f".map{{display:none}}#{MAP}:target~.map{{display:inline}}#{UNDER}:target~.over{{display:none}}"
 )
 
 
 @dataclass(frozen=True)
 class Outline:
-    """A closed or open line set over a panel; `d` is an SVG path in mm from its top left corner."""
+    """A closed or open line set over a panel; `d` is an SVG path in mm from its top left corner.
+
+    `dash` is the pattern of a line that is not solid, in widths of the line; `halo` a dark line
+    below it.
+    """
 
     d: str
     colour: str
     width: float = 0.8
-    dashes: str = ""
+    dash: tuple[float, ...] = ()
+    halo: bool = False
+
+    def svg(self) -> str:
+        """Return the path or paths."""
+        if not self.d:
+            return ""
+        line = f'<path stroke="{self.colour}" stroke-width="{self.width:g}"{self.pattern} '
+        below = f'<path stroke="#000" stroke-width="{2 * self.width:g}" d="{self.d}"/>'
+        return (below if self.halo else "") + f'{line}d="{self.d}"/>'
+
+    @property
+    def pattern(self) -> str:
+        """Attribute of a line that is not solid."""
+        lengths = " ".join(f"{part * self.width:g}" for part in self.dash)
+        return f' stroke-dasharray="{lengths}"' if lengths else ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A number beside an outline; its left end stands at (x, y) mm."""
+
+    text: str
+    colour: str
+    x: float
+    y: float
+
+    def svg(self) -> str:
+        """Return the text."""
+        place = f'x="{self.x:.1f}" y="{self.y:.1f}" class="no" style="fill:{self.colour}"'
+        return f"<text {place}>{escape(self.text)}</text>"
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: uint8 pixels (rows, columns) or (rows, columns, 3) over width x height mm.
+    """One picture (of `jpeg` or `png`) over width x height mm; clear without one."""
 
-    Without pixels it is clear: outlines to lie over another panel.
-    """
-
-    pixels: NDArray[np.uint8] | None
+    picture: str
     width: float
     height: float
     label: str = ""
     edges: tuple[str, str] = ("", "")
-    outlines: tuple[Outline, ...] = ()
+    drawn: tuple[Outline | Mark, ...] = ()
 
 
 @dataclass(frozen=True)
 class Row:
-    """Panels side by side under one caption, and others of the same sizes that lie over them."""
+    """Panels side by side under one caption, and others of the same sizes that lie over them.
+
+    Those in `map` are between the two, and hidden until they are asked for.
+    """
 
     caption: str
     panels: tuple[Panel, ...]
     over: tuple[Panel, ...] = ()
+    map: tuple[Panel, ...] = ()
+
+
+class Key(NamedTuple):
+    """What a line means."""
+
+    colour: str
+    text: str
+    dash: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +139,7 @@ class Sheet:
     title: str
     rows: tuple[Row, ...]
     colour_bar: ColourBar | None = None
-    keys: tuple[tuple[str, str], ...] = field(default=())
+    keys: tuple[Key, ...] = ()
     note: str = ""
 
 
@@ -101,47 +147,6 @@ def anomaly_colours(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Colours of values in [0, 1], shape (..., 3); the near-black start of the map is left out."""
     rgba = colormaps[COLOUR_MAP](0.15 + 0.85 * np.clip(values, 0, 1), bytes=True)
     return np.asarray(rgba[..., :3], dtype=np.uint8)
-
-
-def mask_outline(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> str:
-    """Border of a mask along its pixel edges, as SVG path data in mm.
-
-    Doubling the pixels puts the half-level line on the true edge, so even a single voxel keeps its
-    size; a frame of zeros closes lines at the picture's border.
-    """
-    doubled = np.pad(np.repeat(np.repeat(mask, 2, axis=0), 2, axis=1), 1).astype(float)
-    return level_outline(doubled, 0.5, (spacing[0] / 2, spacing[1] / 2), offset=-0.5)
-
-
-def level_outline(
-    picture: NDArray[np.floating],
-    level: float,
-    spacing: tuple[float, float],
-    *,
-    offset: float = 0.5,
-    min_points: int = 3,
-) -> str:
-    """Lines of equal value in a picture, as SVG path data in mm; short ones are left out."""
-    lines = contour_generator(z=picture).lines(level)
-    scale = np.array(spacing)
-    return "".join(
-        _path((np.asarray(line) + offset) * scale) for line in lines if len(line) >= min_points
-    )
-
-
-def _path(points: NDArray[np.floating]) -> str:
-    """Relative path with a tenth of a millimetre per step; runs in one direction are merged."""
-    tenths = np.round(points * 10).astype(int)
-    steps = np.diff(tenths, axis=0)
-    steps = steps[np.any(steps != 0, axis=1)]
-    if not len(steps):
-        return ""
-    # Cross product 0 and dot product > 0: same direction as the step before.
-    cross = steps[1:, 0] * steps[:-1, 1] - steps[1:, 1] * steps[:-1, 0]
-    turn = np.concatenate([[True], (cross != 0) | (np.sum(steps[1:] * steps[:-1], axis=1) < 0)])
-    merged = np.add.reduceat(steps, np.flatnonzero(turn), axis=0) / 10
-    x, y = tenths[0] / 10
-    return f"M{x:g} {y:g}l" + " ".join(f"{dx:g} {dy:g}" for dx, dy in merged)
 
 
 def write_sheet(sheet: Sheet, out: Path) -> Path:
@@ -154,16 +159,19 @@ def write_sheet(sheet: Sheet, out: Path) -> Path:
     em = width * TEXT_SHARE
     top = GAP
     body: list[str] = []
-    over: list[str] = []
+    layers: dict[str, list[str]] = {MAP: [], "over": []}
     for row in sheet.rows:
         if row.caption:
             body.append(_text(GAP, top + em, row.caption, "cap"))
             top += 1.5 * em
         body += _draw_panels(row.panels, top, em)
-        over += _draw_panels(row.over, top, em)
+        layers["over"] += _draw_panels(row.over, top, em)
+        layers[MAP] += _draw_panels(row.map, top, em)
         top += max(panel.height for panel in row.panels) + GAP
-    if over:
-        body += [f'<g id="{UNDER}"/><g class="over">', *over, "</g>"]
+    for name, drawn in layers.items():
+        if drawn:
+            target = UNDER if name == "over" else name
+            body += [f'<g id="{target}"/><g class="{name}">', *drawn, "</g>"]
     lines, height = _draw_footer(sheet, top, em)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.1f} {height:.1f}" '
@@ -172,6 +180,18 @@ def write_sheet(sheet: Sheet, out: Path) -> Path:
         '<rect width="100%" height="100%" fill="#000"/>'
     )
     write_bytes(out, "\n".join([head, *body, *lines, "</svg>\n"]).encode())
+    return out
+
+
+def write_panel(panel: Panel, out: Path) -> Path:
+    """Write one panel alone, without its labels."""
+    bare = replace(panel, label="", edges=("", ""))
+    size = f'viewBox="0 0 {panel.width:.1f} {panel.height:.1f}"'
+    text = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-size="{panel.width / 16:.1f}">'
+        f"<style>{_STYLE}</style>{_draw_panel(bare, 0, 0, 1)}</svg>\n"
+    )
+    write_bytes(out, text.encode())
     return out
 
 
@@ -187,36 +207,48 @@ def _draw_panel(panel: Panel, left: float, top: float, em: float) -> str:
     middle = panel.height / 2 + em / 3
     picture = (
         ""
-        if panel.pixels is None
+        if not panel.picture
         else f'<image width="{panel.width:.1f}" height="{panel.height:.1f}" '
-        f'preserveAspectRatio="none" href="{_jpeg(panel.pixels)}"/>'
+        f'preserveAspectRatio="none" href="{panel.picture}"/>'
     )
     parts = [
         f'<g transform="translate({left:.1f} {top:.1f})">',
         picture,
         *(
-            f'<path stroke="{line.colour}" stroke-width="{line.width:g}"{_dashed(line)} '
-            f'd="{line.d}"/>'
-            for line in panel.outlines
-            if line.d
+            _text(x, y, text, "on", anchor=anchor)
+            for x, y, text, anchor in (
+                (2, middle, panel.edges[0], "start"),
+                (panel.width - 2, middle, panel.edges[1], "end"),
+                (2, panel.height - 3, panel.label, "start"),
+            )
+            if text
         ),
-        _text(2, middle, panel.edges[0], "on"),
-        _text(panel.width - 2, middle, panel.edges[1], "on", anchor="end"),
-        _text(2, panel.height - 3, panel.label, "on"),
+        *(line.svg() for line in panel.drawn),
         "</g>",
     ]
     return "".join(parts)
 
 
-def _dashed(line: Outline) -> str:
-    return f' stroke-dasharray="{line.dashes}"' if line.dashes else ""
+def jpeg(pixels: NDArray[np.uint8]) -> str:
+    """Return uint8 pixels, (rows, columns) or (rows, columns, 3), as a data address."""
+    return _address(Image.fromarray(pixels), "JPEG", quality=JPEG_QUALITY, subsampling=0)
 
 
-def _jpeg(pixels: NDArray[np.uint8]) -> str:
-    """Pixels as a data address that can stand inside the SVG."""
+def png(shades: NDArray[np.uint8], palette: NDArray[np.uint8]) -> str:
+    """Return numbers of colours, (rows, columns), as a data address.
+
+    The palette holds red, green, blue and opacity of each, (N, 4).
+    """
+    image = Image.fromarray(shades).convert("P")
+    image.putpalette(palette[:, :3].tobytes())
+    return _address(image, "PNG", transparency=palette[:, 3].tobytes(), bits=8)
+
+
+def _address(image: Image.Image, kind: str, **options: Any) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    image.save(buffer, kind, **options)
+    text = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/{kind.lower()};base64,{text}"
 
 
 def _text(x: float, y: float, text: str, style: str = "", *, anchor: str = "start") -> str:
@@ -225,21 +257,21 @@ def _text(x: float, y: float, text: str, style: str = "", *, anchor: str = "star
 
 
 def _draw_footer(sheet: Sheet, top: float, em: float) -> tuple[list[str], float]:
-    """Scale bar, colour bar and line keys on one line, the note on the next."""
+    """Scale bar and line keys, then the colour bar, then the note, a line each."""
     base = top + 1.4 * em
     lines = [
         f'<path stroke="#fff" stroke-width="2" d="M{GAP} {base - em / 3:.1f}h{SCALE_BAR_MM}"/>',
         _text(GAP + SCALE_BAR_MM + em / 2, base, f"{SCALE_BAR_MM // 10} cm"),
     ]
     left = GAP + SCALE_BAR_MM + 5 * em
+    for key in sheet.keys:
+        line = f"M{left:.1f} {base - em / 3:.1f}h{2 * em:.1f}"
+        lines.append(Outline(line, key.colour, em / 4, key.dash).svg())
+        lines.append(_text(left + 2.5 * em, base, key.text))
+        left += 4.5 * em + _text_width(key.text, em)
     if sheet.colour_bar:
-        lines += _draw_colour_bar(sheet.colour_bar, left, base, em)
-        left += COLOUR_BAR_MM + 3 * em + _text_width(sheet.colour_bar.text, em)
-    for colour, text in sheet.keys:
-        stroke = f'stroke="{colour}" stroke-width="2"'
-        lines.append(f'<path {stroke} d="M{left:.1f} {base - em / 3:.1f}h{1.5 * em:.1f}"/>')
-        lines.append(_text(left + 2 * em, base, text))
-        left += 4 * em + _text_width(text, em)
+        base += 1.7 * em
+        lines += _draw_colour_bar(sheet.colour_bar, GAP, base, em)
     base += 1.7 * em
     return [*lines, _text(GAP, base, sheet.note)], base + em
 
@@ -255,7 +287,7 @@ def _draw_colour_bar(bar: ColourBar, left: float, base: float, em: float) -> lis
     lines = [
         _text(left, base, "0"),
         f'<image x="{start:.1f}" y="{base - 0.85 * em:.1f}" width="{COLOUR_BAR_MM}" '
-        f'height="{0.85 * em:.1f}" preserveAspectRatio="none" href="{_jpeg(shades)}"/>',
+        f'height="{0.85 * em:.1f}" preserveAspectRatio="none" href="{jpeg(shades)}"/>',
         _text(start + COLOUR_BAR_MM + em / 3, base, bar.text),
     ]
     if bar.threshold is not None and 0 < bar.threshold < bar.maximum:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from uadbids.reports.panels import colour_maximum, grey, heat, panels, window
+from uadbids.reports.panels import Canvas, colour_maximum, grey, heat, panels, window
 from uadbids.reports.plots import STYLE, save_svg
 from uadbids.reports.slices import AXIAL, Volume, bounding_box, spread
 from uadbids.reports.svg import ColourBar, Row, Sheet, write_sheet
@@ -93,12 +93,12 @@ def draw_reconstructions(
         box = bounding_box(seen, volume.spacing, margin_mm=4)
         views = [(AXIAL, index) for index in spread(box[AXIAL], SLICES)]
         greys = window(scan.volume, seen)
-        rebuilt = Volume(scan.reconstruction, volume.affine)
-        unusual = Volume(scan.anomaly_map, volume.affine)
+        canvas = Canvas(volume, box)
+        rebuilt, unusual = canvas.plane(scan.reconstruction), canvas.plane(scan.anomaly_map)
         rows += [
-            Row(f"{scan.name}: input", panels(volume, box, views, grey(volume, box, greys))),
-            Row("reconstruction", panels(volume, box, views, grey(rebuilt, box, greys))),
-            Row("anomaly map", panels(volume, box, views, heat(unusual, box, maximum))),
+            Row(f"{scan.name}: input", panels(canvas, views, grey(canvas.plane(), greys))),
+            Row("reconstruction", panels(canvas, views, grey(rebuilt, greys))),
+            Row("anomaly map", panels(canvas, views, heat(unusual, maximum))),
         ]
     sheet = Sheet(
         title="Held-out scans, their reconstructions and anomaly maps",

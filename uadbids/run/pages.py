@@ -16,7 +16,13 @@ from uadbids.bids.derivatives import finished_scans, verify_outputs
 from uadbids.bids.facts import RESULTS, results_of
 from uadbids.bids.files import locked, read_json, write_bytes
 from uadbids.bids.foreign import read_tsv
-from uadbids.bids.names import derivative_path, figure_path, follow_up_page, report_path
+from uadbids.bids.names import (
+    VIEWER,
+    derivative_path,
+    figure_path,
+    follow_up_page,
+    report_path,
+)
 from uadbids.bids.scan import FinishedScan
 from uadbids.bids.sidecar import without_folders
 from uadbids.errors import UsageError
@@ -164,6 +170,7 @@ def _report(output_dir: Path, scan: FinishedScan) -> ScanReport:
     record: Mapping[str, Any] = scan.metadata
     figures = {kind: figure_path(scan, kind) for kind in figure_texts()}
     rows = read_tsv(output_dir / derivative_path(scan, "native_components", ".tsv"))
+    viewer = output_dir / figure_path(scan, VIEWER)
     return ScanReport(
         name=scan.name,
         title=scan.name,
@@ -171,6 +178,7 @@ def _report(output_dir: Path, scan: FinishedScan) -> ScanReport:
         summary=results_of(record),
         components=[{key: _number(value) for key, value in row.items()} for row in rows],
         figures={k: str(path) for k, path in figures.items() if (output_dir / path).is_file()},
+        viewer=viewer.read_text(encoding="utf-8") if viewer.is_file() else "",
     )
 
 
