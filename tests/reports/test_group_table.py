@@ -67,6 +67,8 @@ def test_row_holds_every_fact_of_the_sidecar():
         "scan": "sub-01_ses-2",
         "flags": "thick-slices,domain-shift",
         "warnings": 2,
+        "rating": None,
+        "note": None,
         "finding_volume_ml": 2.0,
         "volume_without_artefacts_ml": 1.5,
         "finding_count": 3,

@@ -16,7 +16,7 @@ from uadbids.errors import ScanError
 TEMPLATE_SPACE = "UADBIDS"
 TEMPLATE_T1W = PurePosixPath("tpl-UADBIDS/anat/tpl-UADBIDS_T1w.nii.gz")
 TEMPLATE_MASK = PurePosixPath("tpl-UADBIDS/anat/tpl-UADBIDS_label-brain_mask.nii.gz")
-VIEWER = "viewer"
+VIEWER, THUMBNAIL = "viewer", "thumbnail"
 
 _PATTERN = (
     "sub-{subject}[/ses-{session}]/anat/sub-{subject}[_ses-{session}][_task-{task}]"

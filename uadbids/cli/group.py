@@ -19,6 +19,9 @@ def group(
     bids_filter_file: flags.FilterFile = None,
     bids_database_dir: flags.DatabaseDir = None,
     skip_bids_validation: flags.SkipValidation = False,
+    ratings: Annotated[
+        Path | None, flags.opt("Ratings that the page of the study exported (ratings.tsv).")
+    ] = None,
     config_file: flags.ConfigFile = None,
     notrack: flags.NoTrack = False,
 ) -> None:
@@ -35,4 +38,4 @@ def group(
         database_dir=bids_database_dir,
         request=flags.request(context),
     )
-    raise typer.Exit(run(options))
+    raise typer.Exit(run(options, ratings))

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from uadbids.bids.covariates import Covariate
 from uadbids.bids.files import write_bytes
 from uadbids.bids.names import report_path
+from uadbids.bids.ratings import REJECTED
 from uadbids.qc.flags import flag_meanings
 from uadbids.reports.group_table import COLUMNS, Column
 from uadbids.reports.layout import new_environment
@@ -35,6 +37,13 @@ class GroupReport:
     notes: Sequence[str]  # sentences for the reader
     card: Mapping[str, Any]  # the model's
     run: Mapping[str, Any]  # facts of the run
+    covariates: Sequence[Covariate] = ()  # of the participants
+    thumbnails: frozenset[str] = frozenset()  # scans that have one
+
+    @property
+    def counted(self) -> list[Mapping[str, Any]]:
+        """Rows that go into the figures of the study: those that nobody rejected."""
+        return [row for row in self.rows if row["rating"] != REJECTED]
 
 
 def write_group_page(out: Path, report: GroupReport) -> Path:
@@ -52,9 +61,10 @@ def write_group_page(out: Path, report: GroupReport) -> Path:
     html = page.render(
         report=report,
         data=_data(report, shown),
-        overview=_overview(report.rows, shown),
-        counts=_counts(report.rows),
-        flags=_flags(report.rows),
+        overview=_overview(report.counted, shown),
+        counts=_counts(report.counted),
+        flags=_flags(report.counted),
+        rejected=[row["scan"] for row in report.rows if row["rating"] == REJECTED],
         by_others=sum(row["model_sha256"] != report.card.get("sha256") for row in report.rows),
     )
     write_bytes(out, html.encode())
@@ -70,6 +80,22 @@ def _data(report: GroupReport, shown: Sequence[Column]) -> dict[str, Any]:
         "flags": [row["flags"] or "" for row in rows],
         "warnings": [row["warnings"] for row in rows],
         "settings": [row["settings"] for row in rows],
+        "ratings": {
+            row["scan"]: [row["rating"] or "", row["note"] or ""]
+            for row in rows
+            if row["rating"] or row["note"]
+        },
+        # Which scans have a picture; where it lies follows from the name.
+        "thumbnails": [int(row["scan"] in report.thumbnails) for row in rows],
+        "participants": [row["participant_id"] for row in rows],
+        "covariates": [
+            {
+                "title": covariate.name,
+                "numeric": covariate.is_number,
+                "values": [covariate.values.get(row["participant_id"]) for row in rows],
+            }
+            for covariate in report.covariates
+        ],
         "columns": [
             {
                 "title": column.title,

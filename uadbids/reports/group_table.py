@@ -4,10 +4,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from uadbids.bids.facts import FACTS, Fact
 from uadbids.bids.files import json_bytes, tsv_bytes
+from uadbids.bids.ratings import RATINGS, Rating
 from uadbids.bids.scan import FinishedScan
 from uadbids.qc.flags import flag_meanings
 
@@ -124,6 +126,9 @@ _HEAD = (
     Column("flags", _joined("Flags"), "What to look at before this scan is trusted: one or more of "
            "the levels, separated by commas", is_number=False, levels=flag_meanings()),
     Column("warnings", _warnings, "Number of warnings in the sidecar"),
+    Column("rating", lambda scan: None, "What a person thought of the result", is_number=False,
+           levels=RATINGS),
+    _text("note", lambda scan: None, "What a person wrote beside the rating"),
 )  # fmt: skip
 # Made of facts, by the fact that they follow.
 _MADE = {
@@ -176,13 +181,17 @@ SETTINGS = (
 )
 
 
-def group_rows(scans: Sequence[FinishedScan]) -> list[Row]:
+def group_rows(
+    scans: Sequence[FinishedScan], ratings: Mapping[str, Rating] = MappingProxyType({})
+) -> list[Row]:
     """Make the rows of a study.
 
     Parameters
     ----------
     scans : sequence of FinishedScan
         What `derivatives.finished_scans` gives.
+    ratings : mapping of str to Rating
+        By the name of the scan.
 
     Returns
     -------
@@ -194,6 +203,8 @@ def group_rows(scans: Sequence[FinishedScan]) -> list[Row]:
     numbers = {key: str(number) for number, (key, _) in enumerate(_sets(rows), start=1)}
     for row in rows:
         row["settings"] = numbers[_settings(row)]
+        if row["scan"] in ratings:
+            row |= {name: text or None for name, text in ratings[row["scan"]]._asdict().items()}
     return rows
 
 

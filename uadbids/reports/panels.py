@@ -199,5 +199,7 @@ def _panel(
     drawn = tuple(line for trace in tracers for line in trace(axis, index))
     if paint is None:
         return Panel("", width, height, drawn=drawn)
-    label = position(canvas.volume, axis, index, canvas.box)
+    # In the middle of the volume, so that a slice has one label whatever the box.
+    x, y, z = canvas.volume.data.shape
+    label = position(canvas.volume, axis, index, (slice(x), slice(y), slice(z)))
     return Panel(paint(axis, index), width, height, label, EDGE_LETTERS[axis], drawn)

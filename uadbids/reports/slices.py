@@ -183,7 +183,7 @@ def position(volume: Volume, axis: int, index: int, box: Box) -> str:
 
     No side is read from the sign of x: the scanner's zero need not be the patient's midline.
     """
-    centre = [(side.start + side.stop - 1) / 2 for side in box]
+    centre = [((side.start or 0) + side.stop - 1) / 2 for side in box]
     centre[axis] = index
     millimetres = round(float(apply_affine(volume.affine, centre)[axis]))
     return f"{AXIS_NAMES[axis]} {millimetres} mm".replace("-", "\N{MINUS SIGN}")

@@ -9,10 +9,20 @@ from typing import Any
 from rich.console import Console
 
 from uadbids import __version__
+from uadbids.bids.covariates import read_covariates
 from uadbids.bids.dataset import MODEL_CARD, check_output_dir
 from uadbids.bids.derivatives import finished_scans
 from uadbids.bids.files import json_bytes, read_json, write_bytes
-from uadbids.bids.names import TEMPLATE_MASK, TEMPLATE_T1W, derivative_path, log_dir, report_path
+from uadbids.bids.names import (
+    TEMPLATE_MASK,
+    TEMPLATE_T1W,
+    THUMBNAIL,
+    derivative_path,
+    figure_path,
+    log_dir,
+    report_path,
+)
+from uadbids.bids.ratings import REJECTED, STORED, Rating, rating_tables, read_ratings, rejected
 from uadbids.bids.scan import FinishedScan, Scan
 from uadbids.bids.sidecar import without_folders
 from uadbids.errors import ScanError, UsageError
@@ -30,23 +40,40 @@ MAP = "group_FLAIR_findingfrequency"
 SHOWN = 5
 
 
-def group(options: StudyOptions) -> int:
+def group(options: StudyOptions, ratings_file: Path | None = None) -> int:
     """Write the table, the page and the map of a study, whose outputs are in its output folder.
+
+    Ratings are those of the file, which are stored, else those that were stored before: scans that
+    were rejected are left out of the map and of all figures that sum the study up.
 
     The exit status is 0, or 1 when the mask of a scan could not be read. UsageError if there are
     no outputs, none of the participants asked for, or the folder cannot be written.
     """
     selected = _select(options)
+    ratings = _ratings(options.output_dir, ratings_file)
     with run_log(options.output_dir, options.request) as log:
-        log.status = _group(options, *selected)
+        log.status = _group(options, ratings, *selected)
     return log.status
 
 
+def _ratings(output_dir: Path, given: Path | None) -> dict[str, Rating]:
+    """Read the ratings that hold: those given, else those stored."""
+    stored = output_dir / STORED
+    if given is None and not stored.exists():
+        return {}
+    return read_ratings(given or stored)
+
+
 def _group(
-    options: StudyOptions, scans: list[FinishedScan], missing: list[Scan], unexpected: list[str]
+    options: StudyOptions,
+    ratings: Mapping[str, Rating],
+    scans: list[FinishedScan],
+    missing: list[Scan],
+    unexpected: list[str],
 ) -> int:
     console = terminal()
-    rows = group_rows(scans)
+    rows = group_rows(scans, ratings)
+    left_out = set(rejected([scan.name for scan in scans], ratings))
     pages = {
         f"sub-{scan.subject}": options.output_dir / report_path(scan.subject) for scan in scans
     }
@@ -57,9 +84,14 @@ def _group(
         changed = [
             n for n, content in tables.items() if write_bytes(options.output_dir / n, content)
         ]
+        for name, content in rating_tables(ratings).items() if ratings else ():
+            write_bytes(options.output_dir / name, content)
         found = read_json(options.output_dir / MODEL_CARD)
         card = found if isinstance(found, dict) else {}
-        frequency, notes, broken = _map(options.output_dir, scans, card, console)
+        counted = [scan for scan in scans if scan.name not in left_out]
+        frequency, notes, broken = _map(options.output_dir, counted, card, console)
+        if unknown := sorted(ratings.keys() - {scan.name for scan in scans}):
+            notes.append(f"Ratings of other scans are not used: {_counted(unknown, '')}.")
         report = GroupReport(
             rows=rows,
             settings=settings_of(rows),
@@ -70,6 +102,12 @@ def _group(
             notes=notes,
             card=card,
             run={"uadbids": __version__},
+            covariates=read_covariates(options.bids_dir),
+            thumbnails=frozenset(
+                scan.name
+                for scan in scans
+                if (options.output_dir / figure_path(scan, THUMBNAIL)).is_file()
+            ),
         )
         page = write_group_page(options.output_dir / PAGE, report)
     if older := sorted(set(there) & set(changed)):
@@ -199,6 +237,8 @@ def _examined(card: Mapping[str, Any]) -> slice | None:
 def _summary(scans: Sequence[FinishedScan], report: GroupReport) -> list[str]:
     """Say what a person at the terminal should know."""
     sentences = [f"scans: {len(scans)}, participants: {len({scan.subject for scan in scans})}"]
+    if left_out := [row["scan"] for row in report.rows if row["rating"] == REJECTED]:
+        sentences.append(f"rejected, and left out: {_counted(left_out, '')}")
     if len(report.settings) > 1:
         sentences.append(
             f"warning: there are {len(report.settings)} sets of model, threshold, version and "

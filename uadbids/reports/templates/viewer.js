@@ -140,6 +140,13 @@
       row.addEventListener("click", jump);
     }
   }
+  // In the page of a study, keys lead from scan to scan (study_review.js).
+  if (parent !== window) addEventListener("keydown", event => {
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (event.ctrlKey || event.metaKey || event.altKey || !/^([jkadrn]|Escape)$/.test(key)) return;
+    event.preventDefault();
+    parent.postMessage({ key }, "*");
+  });
   // A page without files beside it holds each figure once.
   for (const image of document.querySelectorAll("img[data-state]"))
     image.src = `${image.closest("figure").querySelector("img[src]").src}#${image.dataset.state}`;

@@ -1,35 +1,3 @@
-"use strict";
-(() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const all = data.scans.map((_, i) => i);
-  const marked = all.map(i => Boolean(data.flags[i] || data.warnings[i]));
-  const PAGE = 50, HEIGHT = 76, SIDE = 14, MIDDLE = 28, SPREAD = 22, BASE = 56;
-  const NEAR = 14;  // a pointer this far from a point, in pixels, still means it
-  let shown = all;
-
-  const byId = id => document.getElementById(id);
-  // Everything from the data goes through textContent and setAttribute: it is text, never markup.
-  const make = (tag, attributes = {}, ...children) => {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  };
-  const draw = (tag, attributes = {}, text = "") => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.textContent = text;
-    return element;
-  };
-  const number = value => value === null ? "n/a" : String(value);
-  const exact = value => String(Number(value.toPrecision(4)));
-  const brief = value => value && Math.abs(value) < 1e-3
-    ? value.toExponential(1).replace(".0e", "e") : String(Number(value.toPrecision(3)));
-  const titled = column => column.units ? `${column.title} (${column.units})` : column.title;
-  const link = i => data.pages[i]
-    ? `${encodeURIComponent(data.pages[i])}#${encodeURIComponent(data.scans[i])}` : "";
-  const open = i => { if (link(i)) window.open(link(i), "_blank", "noopener"); };
-
   // Strip plots. A point's height means nothing; it spreads with the number of points beside it,
   // in a fixed order, so that the same study always looks the same.
   const quantile = (sorted, share) => {
@@ -46,10 +14,34 @@
     return found;
   };
 
+  // Colours of a covariate: groups of scans, [name, colour, whether a scan is of it]. Those of Okabe
+  // and Ito for words, and shades from light to dark for the fifths of numbers.
+  const PLAIN = [["all", "#0b5c8a", () => true]], OTHERS = "#8b95a3";
+  const HUES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+  const SHADES = ["#b5d3e7", "#7fb2d3", "#4a8fbd", "#1f6a9c", "#0a3f66"];
+  let groups = PLAIN;
+  function grouped(covariate) {
+    if (!covariate) return PLAIN;
+    const of = i => covariate.values[i] ?? null, missing = ["not given", OTHERS, i => of(i) === null];
+    const values = all.map(of).filter(value => value !== null);
+    if (covariate.numeric) {
+      const ranked = values.sort((a, b) => a - b), cuts = [0, .2, .4, .6, .8, 1].map(q => quantile(ranked, q));
+      const fifths = SHADES.map((colour, k) => [`${brief(cuts[k])} to ${brief(cuts[k + 1])}`, colour,
+        i => of(i) !== null && (k === 0 || of(i) > cuts[k]) && of(i) <= cuts[k + 1]]);
+      return [...fifths, missing];
+    }
+    const levels = [...new Set(values)].sort(), main = levels.slice(0, HUES.length);
+    const found = main.map((level, k) => [level, HUES[k], i => of(i) === level]);
+    if (levels.length > main.length)
+      found.push(["others", OTHERS, i => of(i) !== null && !main.includes(of(i))]);
+    return [...found, missing];
+  }
+
   class Strip {
     constructor(column) {
       this.column = column;
-      const values = column.values.filter(v => v !== null).sort((a, b) => a - b);
+      const values = all.filter(i => !rejected(i)).map(i => column.values[i])
+        .filter(v => v !== null).sort((a, b) => a - b);
       this.quartiles = [0, .25, .5, .75, 1].map(share => quantile(values, share));
       [this.low, , , , this.high] = this.quartiles;
       this.root = column.skewed && this.low >= 0;
@@ -84,7 +76,7 @@
 
     place() {
       const { values } = this.column;
-      this.order = shown.filter(i => values[i] !== null).sort((a, b) => values[a] - values[b] || a - b);
+      this.order = shown.filter(i => values[i] !== null && !rejected(i)).sort((a, b) => values[a] - values[b] || a - b);
       const bins = new Map();
       const bin = i => Math.round(this.x(values[i]) / 6);
       for (const i of this.order) bins.set(bin(i), (bins.get(bin(i)) || 0) + 1);
@@ -103,18 +95,26 @@
       const size = Math.max(2.4, 9 - 1.8 * Math.log10(this.order.length + 1));
       const [, q1, median, q3] = this.quartiles.map(q => this.x(q));
       const at = i => this.points.get(i).map(v => v.toFixed(1));
-      const dots = this.order.filter(i => !marked[i]).map(i => `M${at(i).join(" ")}h0`).join("");
+      const dot = i => `M${at(i).join(" ")}h0`;
+      const unmarked = this.order.filter(i => !marked[i]);
+      const dots = groups.map(([, colour, holds]) => draw("path", { class: "dots", stroke: colour,
+        d: unmarked.filter(holds).map(dot).join(""), "stroke-width": size.toFixed(1) }));
       const s = (size * .75).toFixed(1);
-      const marks = this.order.filter(i => marked[i]).map(i =>
-        `M${at(i)[0]} ${(at(i)[1] - s).toFixed(1)}l${s} ${s} -${s} ${s} -${s} -${s}z`).join("");
+      const diamond = i => `M${at(i)[0]} ${(at(i)[1] - s).toFixed(1)}l${s} ${s} -${s} ${s} -${s} -${s}z`;
+      const flagged = this.order.filter(i => marked[i]);
+      const marks = groups.map(([, colour, holds]) => draw("path", { class: "marks",
+        d: flagged.filter(holds).map(diamond).join(""), "stroke-width": (size / 9).toFixed(1),
+        ...(groups.length > 1 ? { fill: colour } : {}) }));
       this.ring = draw("circle", { class: "ring", r: Math.max(size, 6), visibility: "hidden" });
       this.svg.setAttribute("viewBox", `0 0 ${this.width} ${HEIGHT}`);
       this.svg.replaceChildren(
         draw("rect", { class: "box", x: q1, y: MIDDLE - SPREAD, width: Math.max(q3 - q1, 1), height: 2 * SPREAD }),
         draw("path", { class: "axis", d: `M${SIDE} ${BASE}H${this.width - SIDE}` }),
         ...this.ticks(),
-        draw("path", { class: "dots", d: dots, "stroke-width": size.toFixed(1) }),
-        draw("path", { class: "marks", d: marks, "stroke-width": (size / 9).toFixed(1) }),
+        draw("text", { class: "scale", x: this.width / 2, y: BASE + 32, "text-anchor": "middle" },
+          `${this.column.units || this.column.title}${this.root ? ", square-root scale" : ""}`),
+        ...dots,
+        ...marks,
         draw("path", { class: "median", d: `M${median} ${MIDDLE - SPREAD - 4}v9m0 ${2 * SPREAD - 10}v9` }),
         this.ring);
     }
@@ -163,6 +163,15 @@
 
   const strips = data.columns.filter(c => c.values.some(v => v !== null)).map(c => new Strip(c));
   byId("strips").append(...strips.map(strip => strip.element));
+  const colour = byId("colour-by"), legend = byId("legend");
+  colour.append(...data.covariates.map((covariate, k) => make("option", { value: k }, covariate.title)));
+  colour.closest("label").hidden = !data.covariates.length;
+  colour.addEventListener("input", () => {
+    groups = grouped(data.covariates[colour.value]).filter(([, , holds]) => all.some(holds));
+    legend.replaceChildren(...(groups.length > 1 || colour.value ? groups : []).map(([name, shade]) => make("span", {},
+      make("span", { class: "swatch", style: `background:${shade}`, "aria-hidden": "true" }), ` ${name}`)));
+    render();
+  });
   const render = () => { point(null, -1); for (const strip of strips) strip.render(); };
 
   // The scan that is pointed at, in all strips.
@@ -179,6 +188,7 @@
         : data.scans[i];
       const lines = [`${titled(strip.column)}: ${number(strip.column.values[i])}`];
       if (data.flags[i]) lines.push(`Flags: ${data.flags[i].replaceAll(",", ", ")}`);
+      for (const c of data.covariates) if (c.values[i] != null) lines.push(`${c.title}: ${c.values[i]}`);
       if (data.warnings[i]) lines.push(`Warnings: ${data.warnings[i]}`);
       if (!link(i)) lines.push("No report");
       tip.replaceChildren(make("strong", {}, name), ...lines.map(line => make("div", {}, line)));
@@ -193,85 +203,3 @@
     tip.style.top = `${above > 4 ? above : top + 14}px`;
   }
 
-  // The table: a page of rows at a time, so that thousands of scans do not slow it down.
-  const heads = [
-    { title: "Scan", key: i => data.scans[i] },
-    { title: "Flags", key: i => data.flags[i] || null },
-    { title: "Warnings", key: i => data.warnings[i], numeric: true },
-    ...(new Set(data.settings).size > 1 ? [{ title: "Settings", key: i => Number(data.settings[i]), numeric: true }] : []),
-    ...data.columns.map(c => ({ title: titled(c), about: c.description, key: i => c.values[i], numeric: true })),
-  ];
-  let sorted = { head: heads[0], up: true }, first = 0;
-  const names = new Intl.Collator("en", { numeric: true });
-  const rows = make("tbody"), range = make("span", { "aria-live": "polite" });
-  const columns = heads.map(head => {
-    const button = make("button", { type: "button", ...(head.about ? { title: head.about } : {}) }, head.title);
-    const cell = make("th", { scope: "col", class: head.numeric ? "n" : "" }, button);
-    button.addEventListener("click", () => {
-      // Numbers are sorted for their extremes: the highest come first.
-      sorted = { head, up: sorted.head === head ? !sorted.up : !head.numeric };
-      first = 0;
-      list();
-    });
-    return cell;
-  });
-  const turn = (text, move) => {
-    const button = make("button", { type: "button" }, text);
-    button.addEventListener("click", () => { first = move(); list(); });
-    return button;
-  };
-  const back = turn("Previous", () => Math.max(0, first - PAGE));
-  const on = turn("Next", () => first + PAGE);
-  byId("table").append(
-    make("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Table of all scans" },
-      make("table", { class: "roomy" }, make("thead", {}, make("tr", {}, ...columns)), rows)),
-    make("div", { class: "pager" }, back, on, range));
-
-  function compare(a, b) {
-    const [x, y] = [a, b].map(sorted.head.key);
-    if (x === null || y === null) return (x === null) - (y === null);
-    const way = sorted.up ? 1 : -1;
-    return way * (sorted.head.numeric ? x - y : names.compare(x, y));
-  }
-
-  function list() {
-    const order = [...shown].sort((a, b) => compare(a, b) || a - b);
-    const page = order.slice(first, first + PAGE);
-    rows.replaceChildren(...page.map(i => make("tr", {}, ...heads.map((head, place) => {
-      if (place === 0) return make("td", { class: "name" }, link(i) ? make("a", { href: link(i) }, data.scans[i]) : data.scans[i]);
-      const value = head.key(i);
-      return make("td", { class: head.numeric ? "n" : "name" }, value === null && !head.numeric ? "" : number(value).replaceAll(",", ", "));
-    }))));
-    columns.forEach((cell, k) => {
-      cell.toggleAttribute("aria-sort", false);
-      const arrow = heads[k] === sorted.head ? (sorted.up ? " ▲" : " ▼") : "";
-      if (arrow) cell.setAttribute("aria-sort", sorted.up ? "ascending" : "descending");
-      cell.firstChild.textContent = heads[k].title + arrow;
-    });
-    range.textContent = order.length ? `${first + 1} to ${first + page.length} of ${order.length}` : "none";
-    back.disabled = first === 0;
-    on.disabled = first + PAGE >= order.length;
-  }
-
-  // Which scans are shown.
-  const search = byId("search"), flagged = byId("flagged"), settings = byId("settings-choice");
-  const codes = i => data.flags[i] ? data.flags[i].split(",") : [];
-  for (const code of [...new Set(all.flatMap(codes))].sort())
-    flagged.append(make("option", { value: `=${code}` }, code));
-  function choose() {
-    const wanted = search.value.trim().toLowerCase(), flag = flagged.value;
-    const isFlagged = i => flag === "" || (flag === "*" ? marked[i] : flag === "-" ? !marked[i] : codes(i).includes(flag.slice(1)));
-    shown = all.filter(i => data.scans[i].toLowerCase().includes(wanted) && isFlagged(i)
-      && (!settings?.value || data.settings[i] === settings.value));
-    byId("shown-count").textContent = `${shown.length} of ${all.length} scans`;
-    first = 0;
-    render();
-    list();
-  }
-  for (const control of [search, flagged, settings]) control?.addEventListener("input", choose);
-  byId("controls").hidden = false;
-  choose();
-  let width = innerWidth;
-  addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; render(); } });
-  addEventListener("scroll", () => point(null, -1), { passive: true });
-})();
