@@ -37,9 +37,7 @@ def current(seen):
 
 def wait_for_report(seen, name):
     """A page that is left before it has loaded counts as one that could not be read."""
-    seen.page.wait_for_function(
-        f"[...frames].length && document.querySelector('iframe').src.endsWith('#{name}')"
-    )
+    seen.page.locator(f"iframe[src$='#{name}']").wait_for()
     seen.page.frame_locator("#frame iframe").locator(f"[id='{name}']").wait_for()
 
 

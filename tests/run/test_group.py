@@ -90,6 +90,55 @@ def test_table_map_and_page_of_a_study(run, raw, out, study):
     assert 'src="group_FLAIR_findingfrequency.svg"' in html and "Not a medical device" in html
 
 
+def test_rejected_scans_are_left_out_of_the_map_and_later_runs_know(run, raw, out, study, tmp_path):
+    ratings = tmp_path / "ratings.tsv"
+    ratings.write_text(
+        "scan\trating\tnote\nsub-02\treject\tmoved\nsub-03\tdoubt\tn/a\nsub-9\taccept\t\n"
+    )
+    done = run(raw, out, "group", "--ratings", ratings)
+    assert done.returncode == 0, done.stderr
+    assert "rejected, and left out: 1 scan (sub-02)" in done.stderr
+    assert "Ratings of other scans are not used: 1 scan (sub-9)" in done.stderr
+    for _ in range(2):
+        read = {row["scan"]: (row["rating"], row["note"]) for row in rows(out)}
+        assert read["sub-02"] == ("reject", "moved") and read["sub-03"] == ("doubt", "n/a")
+        about = json.loads((out / "group_FLAIR_findingfrequency.json").read_text())
+        assert about["NumberOfScans"] == 3
+        assert "1 scan was rejected by a person" in (out / "group_FLAIR.html").read_text()
+        # Without the table it is the one that was stored.
+        assert run(raw, out, "group").returncode == 0
+    ratings.write_text("scan\trating\nsub-02\taccept\n")
+    assert "rejected, and left out" not in run(raw, out, "group", "--ratings", ratings).stderr
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("scan\trating\nsub-02\tgood\n", "the rating 'good' of sub-02 is none of accept"),
+        ("name\tvalue\nsub-02\taccept\n", "has the columns scan, rating and note"),
+        (None, "there is no such table of ratings"),
+    ],
+)
+def test_ratings_that_cannot_be_used_are_refused(run, raw, out, tmp_path, table, sentence):
+    path = tmp_path / "ratings.tsv"
+    if table is not None:
+        path.write_text(table)
+    done = run(raw, out, "group", "--ratings", path)
+    assert done.returncode == 2 and sentence in done.stderr and not written(out)
+
+
+def test_covariates_of_the_participants_are_on_the_page(run, raw, out):
+    table = "participant_id\tAge\tsite\tname\nsub-01\t95\tn/a\tX\nsub-02\t40\tnorth\tY\n"
+    (raw / "participants.tsv").write_text(table)
+    assert run(raw, out, "group").returncode == 0
+    html = (out / "group_FLAIR.html").read_text()
+    data = json.loads(html.split('id="data">')[1].split("</script>")[0])
+    assert data["covariates"] == [
+        {"title": "age", "numeric": True, "values": [89.0, 40.0, None, None]},
+        {"title": "site", "numeric": False, "values": [None, "north", None, None]},
+    ]
+
+
 def test_second_run_writes_the_same_bytes(run, raw, out):
     run(raw, out, "group")
     first = {name: (out / name).read_bytes() for name in WRITTEN}
@@ -239,6 +288,14 @@ def test_study_of_the_example(example_run, example_dataset, tmp_path, view):
     seen = view(out / "group_FLAIR.html")
     assert seen.is_quiet, (seen.errors, seen.requests, seen.failed)
     assert seen.dead_links() == [] and seen.pictures_without_text() == []
-    with seen.page.expect_navigation():
-        seen.page.get_by_role("link", name="sub-20_ses-2").click()
-    assert seen.page.url.endswith("/sub-20.html#sub-20_ses-2") and seen.is_quiet
+    assert (
+        seen.page.locator("#sheet img").evaluate("e => e.decode().then(() => e.naturalWidth)") > 0
+    )
+    seen.page.get_by_role("link", name="sub-20_ses-2").first.click()
+    report = seen.page.frame_locator("#frame iframe")
+    report.get_by_role("button", name="Scroll through this scan").click()
+    report.locator(".where").wait_for()
+    seen.page.keyboard.press("a")
+    assert seen.page.locator("#rated-count").inner_text() == "1 of 1 rated"
+    seen.page.keyboard.press("Escape")
+    assert not seen.page.locator("#review").is_visible() and seen.is_quiet

@@ -26,10 +26,10 @@ def group(
     notrack: flags.NoTrack = False,
 ) -> None:
     """Gather all finished scans: table, page with plots, map of where findings lie."""
+    from uadbids.run.group import GroupOptions
     from uadbids.run.group import group as run
-    from uadbids.run.options import StudyOptions
 
-    options = StudyOptions(
+    options = GroupOptions(
         bids_dir=bids_dir.absolute(),
         output_dir=output_dir.absolute(),
         participant_labels=tuple(participant_label or ()),
@@ -37,5 +37,6 @@ def group(
         filter_file=bids_filter_file,
         database_dir=bids_database_dir,
         request=flags.request(context),
+        ratings=ratings,
     )
-    raise typer.Exit(run(options, ratings))
+    raise typer.Exit(run(options))

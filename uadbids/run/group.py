@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,24 @@ MAP = "group_FLAIR_findingfrequency"
 SHOWN = 5
 
 
-def group(options: StudyOptions, ratings_file: Path | None = None) -> int:
+@dataclass(frozen=True)
+class GroupOptions(StudyOptions):
+    """What the group level was asked for."""
+
+    ratings: Path | None = None  # table that the page of a study exported
+
+
+def group(options: GroupOptions) -> int:
     """Write the table, the page and the map of a study, whose outputs are in its output folder.
 
-    Ratings are those of the file, which are stored, else those that were stored before: scans that
+    Ratings are those that are given, which are stored, else those that were stored before: scans that
     were rejected are left out of the map and of all figures that sum the study up.
 
     The exit status is 0, or 1 when the mask of a scan could not be read. UsageError if there are
     no outputs, none of the participants asked for, or the folder cannot be written.
     """
     selected = _select(options)
-    ratings = _ratings(options.output_dir, ratings_file)
+    ratings = _ratings(options.output_dir, options.ratings)
     with run_log(options.output_dir, options.request) as log:
         log.status = _group(options, ratings, *selected)
     return log.status

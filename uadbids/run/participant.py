@@ -24,6 +24,7 @@ from uadbids.qc.facts import Facts
 from uadbids.qc.flags import brain_mask_warnings
 from uadbids.reports.page import Failure
 from uadbids.run import longitudinal
+from uadbids.run.closing import closing
 from uadbids.run.examine import examine
 from uadbids.run.options import Examination, RunOptions, StudyOptions
 from uadbids.run.pages import write_pages, write_top_level
@@ -43,6 +44,7 @@ class ParticipantOptions(StudyOptions):
     settings: Mapping[str, Any] = field(default_factory=dict)  # threshold and the like, where given
     spaces: tuple[str, ...] = SPACES  # "orig" is always written
     keep_artefacts: bool = True
+    sums_up: bool = True  # says in the end where pages and log are
     clean_work_dir: bool = False  # remove the intermediate results of scans that are done
     longitudinal: bool = False  # compare the sessions of each participant, too
 
@@ -167,12 +169,24 @@ def _participant(
         progress.note(f"tables and pages are not up to date: {error}; --reports-only makes them")
     if (options.output_dir / "group_FLAIR.tsv").exists() and len(failed) < len(runnable):
         progress.note("the group level's table and page are older than these outputs: run it again")
+    without = [scan.name for scan, _ in (*refused, *of_runnable)]
+    for sentence in _closing(options, runnable, without, run):
+        progress.note(sentence)
     n_asked, n_failed = len(runnable) + len(refused), len(of_runnable) + len(refused)
     progress.note(
         f"done: {n_asked - n_failed} of {n_asked}, failed: {n_failed}, "
         f"skipped: {len(scans) - n_asked}"
     )
     return 0 if written and not n_failed and not apart else 1
+
+
+def _closing(
+    options: ParticipantOptions, runnable: Sequence[Scan], without: Sequence[str], run: RunOptions
+) -> list[str]:
+    if not options.sums_up:
+        return []
+    done = [scan for scan in runnable if scan.name not in without]
+    return closing(options, done, without, run.run_uuid)
 
 
 def _log_files(output_dir: Path, scan: Scan) -> None:

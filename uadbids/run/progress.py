@@ -73,6 +73,7 @@ class Progress(_Bar):
         self._started: dict[tuple[str, str], float] = {}
         self._finished: set[str] = set()
         self._running: dict[str, str] = {}
+        self._begun = time.monotonic()
 
     def note(self, text: str) -> None:
         """Write one line, here and to the log."""
@@ -96,7 +97,7 @@ class Progress(_Bar):
             self._done(graph)
         elif status == "end":
             self._note_end(graph, step, title)
-        self._bars.update(self._task, now="  ".join(self._running.values()))
+        self._bars.update(self._task, now="  ".join([*self._left(), *self._running.values()]))
 
     def _note_end(self, graph: str, step: str, title: str) -> None:
         seconds = time.monotonic() - self._started.get((graph, step), time.monotonic())
@@ -108,7 +109,16 @@ class Progress(_Bar):
             LOGGER.log(logging.INFO if seconds >= 1 else logging.DEBUG, "%s", took)
         if step == self._last:
             self._done(graph)
-            self.note(f"{title}: done")
+            left = "".join(f", {text}" for text in self._left())
+            self.note(f"{title}: done ({len(self._finished)} of {len(self._titles)}{left})")
+
+    def _left(self) -> list[str]:
+        """Estimate the time left by the pace so far, once there is one."""
+        done = len(self._finished)
+        if not 0 < done < len(self._titles):
+            return []
+        pace = (time.monotonic() - self._begun) / done
+        return [f"about {duration(pace * (len(self._titles) - done))} left"]
 
     def _done(self, graph: str) -> None:
         self._finished.add(graph)

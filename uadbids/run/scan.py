@@ -92,6 +92,7 @@ def scan(
             settings=options.settings,
             keep_artefacts=options.keep_artefacts,
             longitudinal=options.longitudinal,
+            sums_up=False,
             request=options.request,
         )
         bundle, card = participant.check(whole)
