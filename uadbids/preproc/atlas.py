@@ -119,6 +119,10 @@ class Atlas:
         """Return the tissues on the grid of the template."""
         return _tissues(self.path)
 
+    def labels(self, points: np.ndarray) -> np.ndarray:
+        """Return FreeSurfer's labels at points, (N, 3) in millimetres of MNI152; 0 outside."""
+        return _tables(self.path).label(points)
+
     def lateral_ventricles(self) -> Volume:
         """Return a mask of the lateral ventricles in MNI152 space."""
         labels, affine = _labels(self.path)

@@ -101,7 +101,7 @@ def draw_figures(
         rows=rows,
         extent=_slices(examined, alignment.to_template),
     )
-    landmarks = _landmarks(template, alignment)
+    landmarks = landmarks_of(template, alignment)
     moved = Placed(unusual, alignment.to_template)
     calibrated = facts["ResidualKind"] == card.detection.residual
     return {
@@ -156,7 +156,7 @@ def _slices(examined: BoolArray, to_template: NDArray[np.floating]) -> slice | N
     return slice(max(round(low), 0), round(high) + 1)
 
 
-def _landmarks(template: Template, alignment: Alignment) -> Landmarks:
+def landmarks_of(template: Template, alignment: Alignment) -> Landmarks:
     """Bring the template to the size and shape of the scan."""
     to_average = alignment.to_average @ alignment.to_template
 

@@ -51,8 +51,8 @@ class GroupOptions(StudyOptions):
 def group(options: GroupOptions) -> int:
     """Write the table, the page and the map of a study, whose outputs are in its output folder.
 
-    Ratings are those that are given, which are stored, else those that were stored before: scans that
-    were rejected are left out of the map and of all figures that sum the study up.
+    Ratings are those that are given, which are stored, else those that were stored before: rejected
+    scans are left out of the map and of all figures that sum the study up.
 
     The exit status is 0, or 1 when the mask of a scan could not be read. UsageError if there are
     no outputs, none of the participants asked for, or the folder cannot be written.
