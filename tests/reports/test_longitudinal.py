@@ -80,8 +80,8 @@ def test_all_sessions_show_the_same_slices(page):
 def test_what_a_session_lacks_is_dotted_at_its_place(page):
     first, second = ((page.parent / f"{name}.svg").read_text() for name in NAMES)
     # The first family is not in the second session.
-    assert 'stroke-dasharray="0.1 1.9"' not in first
-    assert 'stroke-dasharray="0.1 1.9"' in second
+    assert 'stroke-dasharray="0.16 3.04"' not in first
+    assert 'stroke-dasharray="0.16 3.04"' in second
 
 
 def test_page_flickers_and_is_quiet(page, view):

@@ -89,13 +89,16 @@ def _sprite(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _borders(labels: NDArray[np.integer], rows: Sequence[Mapping[str, Any]]) -> NDArray[np.uint8]:
     """Voxels at the surface of findings: 1 and more for the tag, in the order of `TAG_STYLES`."""
     styles = list(TAG_STYLES.values())
-    kinds = np.full(int(labels.max(initial=0)) + 1, len(styles) + 1, np.uint8)
-    kinds[0] = 0
-    for row in rows:
-        if (number := int(row["index"])) < len(kinds) and style_of(row) in styles:
-            kinds[number] = 1 + styles.index(style_of(row))
-    mask = labels > 0
-    return kinds[np.where(mask & ~ndimage.binary_erosion(mask), labels, 0)]
+    kinds = {int(row["index"]): style_of(row) for row in rows}
+    borders = np.zeros(labels.shape, np.uint8)
+    for number, part in enumerate(ndimage.find_objects(labels), start=1):
+        if part is None:
+            continue
+        style = kinds.get(number)
+        mask = labels[part] == number
+        edge = mask & ~ndimage.binary_erosion(mask)
+        borders[part][edge] = 1 + (styles.index(style) if style in styles else len(styles))
+    return borders
 
 
 def _tag_palette() -> NDArray[np.uint8]:
