@@ -167,8 +167,6 @@ def _participant(
     except (OSError, UsageError) as error:
         written = False
         progress.note(f"tables and pages are not up to date: {error}; --reports-only makes them")
-    if (options.output_dir / "group_FLAIR.tsv").exists() and len(failed) < len(runnable):
-        progress.note("the group level's table and page are older than these outputs: run it again")
     without = [scan.name for scan, _ in (*refused, *of_runnable)]
     for sentence in _closing(options, runnable, without, run):
         progress.note(sentence)
@@ -186,7 +184,10 @@ def _closing(
     if not options.sums_up:
         return []
     done = [scan for scan in runnable if scan.name not in without]
-    return closing(options, done, without, run.run_uuid)
+    lines = closing(options, done, without, run.run_uuid)
+    if done and (options.output_dir / "group_FLAIR.tsv").exists():
+        lines.append("the group level's table and page are older than these outputs: run it again")
+    return lines
 
 
 def _log_files(output_dir: Path, scan: Scan) -> None:
