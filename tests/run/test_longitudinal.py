@@ -17,6 +17,8 @@ from scipy.spatial.transform import Rotation
 
 from heads import Head, new_dataset, save, stripped, without_skull
 from runs import Run, examined_once
+from uadbids.bids.scan import FinishedScan, parse_entities
+from uadbids.run.longitudinal import alike, write_flat
 
 GREW, APPEARED = (159, 140, 31), (97, 145, 31)
 """Voxels of the example in white matter, where lesions are painted."""
@@ -165,3 +167,34 @@ def test_two_patients_are_not_compared(here, tmp_path):
     second = write_series(tmp_path / "b", image, 1, patient="2", **FLAIR)
     done = here("scan", first, second, tmp_path / "out", "--longitudinal", "--skull-strip", "none")
     assert done.returncode == 2 and "different patients" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_flat_folder_needs_no_other_file(followed, tmp_path, view):
+    (page,) = write_flat(followed.out, "same", {"1": "spring", "2": "autumn"}, tmp_path)
+    names = {"spring_longitudinal.html", "spring_longitudinal.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == names | {
+        f"{name}_longitudinal.nii.gz" for name in ("spring", "autumn")
+    }
+    seen = view(page)
+    assert seen.is_quiet and not seen.dead_links()
+    assert "sub-same" not in seen.page.inner_text("body")
+
+
+def finished(name: str) -> FinishedScan:
+    return FinishedScan(Path(name), parse_entities(name))
+
+
+def test_sessions_are_put_in_order_and_named_alike():
+    names = ["sub-1_ses-10", "sub-1_ses-2", "sub-1_ses-2_acq-3D", "sub-1_ses-1_acq-3D"]
+    chosen = alike([finished(name) for name in [*names, "sub-1_ses-10_acq-3D", "sub-1_run-1"]])
+    assert [scan.name for scan in chosen] == [
+        "sub-1_ses-1_acq-3D",
+        "sub-1_ses-2_acq-3D",
+        "sub-1_ses-10_acq-3D",
+    ]
+
+
+def test_sessions_with_other_acquisitions_are_better_than_none():
+    chosen = alike([finished("sub-1_ses-1_acq-2D"), finished("sub-1_ses-2_acq-3D")])
+    assert [scan.session for scan in chosen] == ["1", "2"]

@@ -47,6 +47,9 @@ IMAGES: Mapping[str, Derivative] = {
 }
 """Images of each session."""
 
+EXAMINED = ("SourceSHA256", "ModelSHA256", "Threshold")
+"""What shows whether a session has been examined anew since it was compared."""
+
 COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "index": {"Description": "Number of the family in the images, 1 for the largest: findings of "
               "several sessions that overlap, split and merged ones together",
@@ -142,6 +145,7 @@ def write_comparison(
         "Sources": _sources(scans),
         **COLUMNS,
         "Sessions": [scan.name for scan in scans],
+        "Examined": {scan.name: examined(scan) for scan in scans},
         **facts,
     }
     targets[last] = json_bytes(record)
@@ -149,6 +153,11 @@ def write_comparison(
         stale = set(comparison_files(output_dir, subject)) - targets.keys()
         replace_together(targets, last=last, stale=stale)
     return sorted(targets)
+
+
+def examined(scan: FinishedScan) -> dict[str, Any]:
+    """Return of which file a session's outputs are, and by which settings."""
+    return {key: scan.metadata.get(key) for key in EXAMINED}
 
 
 def comparison_files(output_dir: Path, subject: str) -> list[Path]:

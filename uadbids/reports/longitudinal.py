@@ -38,6 +38,8 @@ class ComparisonReport:
         Sidecar of the table.
     page : str
         Address of the page of the sessions; empty where there is none.
+    is_old : bool
+        Whether a session was examined anew since.
     """
 
     title: str
@@ -46,6 +48,7 @@ class ComparisonReport:
     rows: Sequence[Mapping[str, str]]
     record: Mapping[str, Any]
     page: str = ""
+    is_old: bool = False
 
 
 def write_comparison_page(

@@ -13,7 +13,7 @@ import pandas as pd
 from uadbids import __version__
 from uadbids.bids.derivatives import SOURCE_HASH, finished_scans
 from uadbids.bids.files import file_sha256, write_bytes
-from uadbids.bids.longitudinal import IMAGES, finished_comparison
+from uadbids.bids.longitudinal import EXAMINED, IMAGES, examined, finished_comparison
 from uadbids.bids.names import (
     derivative_path,
     follow_up_figure,
@@ -108,6 +108,10 @@ def write_page(output_dir: Path, subject: str) -> Path | None:
         rows=found.rows,
         record=found.record,
         page=str(report_path(subject)),
+        is_old=any(
+            found.record["Examined"].get(name) != examined(scans[name]) if name in scans else True
+            for name in found.sessions
+        ),
     )
     run = {"uadbids": __version__, "Written (UTC)": f"{datetime.now(UTC):%Y-%m-%d %H:%M}"}
     return write_comparison_page(output_dir / follow_up_page(subject), report, run, quote)
@@ -168,7 +172,7 @@ def _sessions(
         if lost.name in failed or lost.is_refused:
             reason = failed.get(lost.name) or lost.skip_reason
             progress.note(f"sub-{subject}: {lost.name} is left out of the comparison: {reason}")
-    chosen = _alike(finished)
+    chosen = alike(finished)
     for scan in finished:
         if scan not in chosen and len(chosen) > 1:
             progress.note(
@@ -193,7 +197,7 @@ def _sessions(
     return tuple(chosen)
 
 
-def _alike(scans: Sequence[FinishedScan]) -> list[FinishedScan]:
+def alike(scans: Sequence[FinishedScan]) -> list[FinishedScan]:
     """One scan of each session in the order of their labels: those whose other entities agree."""
     groups: dict[tuple[tuple[str, str], ...], dict[str, FinishedScan]] = {}
     for scan in scans:
@@ -232,7 +236,11 @@ def _files(sessions: Sequence[FinishedScan], scans: Sequence[Scan], plan: Examin
 def _options(sessions: Sequence[FinishedScan], plan: Examination) -> LongitudinalOptions:
     # Of a sidecar, what the outputs name.
     named = tuple(
-        FinishedScan(scan.mask, scan.entities, {"Sources": scan.metadata.get("Sources", [])})
+        FinishedScan(
+            scan.mask,
+            scan.entities,
+            {key: scan.metadata.get(key) for key in ("Sources", *EXAMINED)},
+        )
         for scan in sessions
     )
     return LongitudinalOptions(
