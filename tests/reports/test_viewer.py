@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uadbids.reports.page import ScanReport, write_subject_page
+from uadbids.reports.page import ScanReport, data_address, write_subject_page
 from uadbids.reports.slices import Volume
 from uadbids.reports.viewer import write_viewer
 
@@ -131,6 +131,20 @@ def test_the_page_is_open_to_everybody(page, view, width):
     seen.page.get_by_text("Finding 2").wait_for()
     assert seen.barriers() == []
     assert seen.overhang() <= 0 and seen.pictures_without_text() == []
+
+
+def test_a_page_without_files_beside_it_holds_each_figure_once(page, view, tmp_path):
+    figure = data_address(page.parent / "x.svg")
+    scan = ScanReport("scan", "scan", {}, {"FindingCount": 0}, [], {"detection": figure})
+    single = write_subject_page(
+        tmp_path / "scan.html", subject="1", scans=[scan], failures=[], card={}, run={},
+        single="scan",
+    )  # fmt: skip
+    assert single.read_text().count(figure) == 1
+    seen = view(single)
+    states = seen.page.locator("figure img").evaluate_all("e => e.map(i => i.src.slice(-6))")
+    assert states[1:] == [f"{figure}#map"[-6:], f"{figure}#under"[-6:]] and seen.is_quiet
+    assert seen.page.locator("img").evaluate_all("e => e.every(i => i.naturalWidth > 0)")
 
 
 def test_print_has_the_still_figures_alone(page, view):

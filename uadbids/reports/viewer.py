@@ -26,6 +26,7 @@ from uadbids.reports.svg import anomaly_colours, jpeg, png
 _SHADES = 30
 _BELOW = _SHADES // 3
 _CLEAR = (0, 0, 0, 0)
+_Box = tuple[slice, ...]
 
 
 def write_viewer(
@@ -55,11 +56,13 @@ def write_viewer(
     """
     seen = volume.data > 0
     box = bounding_box(seen, volume.spacing, margin_mm=2)
-    brain, values = volume.data[box], anomaly.data[box] / max(3 * threshold, 1e-6)
-    labels = components.data[box].astype(np.int32)
+    brain, labels = volume.data[box], components.data[box].astype(np.int32)
+    parts = {n: part for n, part in enumerate(ndimage.find_objects(labels), start=1) if part}
     black, white = window(brain, seen[box])
-    shades = np.clip((brain - black) * (255 / max(white - black, 1e-6)), 0, 255).astype(np.uint8)
-    levels = np.ceil(_SHADES * np.clip(values, 0, 1)).astype(np.uint8)
+    shades = _shades(brain - black, 255 / max(white - black, 1e-6), 255)
+    # Upwards: what is just over the threshold has a shade over it, too.
+    scaled = anomaly.data[box] * np.float32(_SHADES / max(3 * threshold, 1e-6))
+    levels = _shades(np.ceil(scaled, out=scaled), 1.0, _SHADES)
     colours = anomaly_colours(np.arange(_SHADES + 1) / _SHADES)
     palette = np.column_stack([colours, np.full(_SHADES + 1, 200, np.uint8)])
     palette[0] = _CLEAR
@@ -68,12 +71,18 @@ def write_viewer(
         "scan": jpeg(_sprite(shades)),
         "above": png(_sprite(np.where(levels > _BELOW, levels, 0)), palette),
         "below": png(_sprite(np.where(levels <= _BELOW, levels, 0)), palette),
-        "findings": png(_sprite(_borders(labels, rows)), _tag_palette()),
-        "places": _places(labels),
+        "findings": png(_sprite(_borders(labels, parts, rows)), _tag_palette()),
+        "places": _places(labels, parts),
         "matrix": np.round(_mirrored(to_average, box, brain.shape[0]), 5).tolist(),
     }
     write_bytes(out, json_bytes(content))
     return out
+
+
+def _shades(values: NDArray[np.floating], scale: float, top: int) -> NDArray[np.uint8]:
+    """Scale values to whole numbers from 0 to `top`."""
+    scaled = values * np.float32(scale)
+    return np.clip(scaled, 0, top, out=scaled).astype(np.uint8)
 
 
 def _sprite(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -86,14 +95,14 @@ def _sprite(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return sheet.reshape(lines, columns, z, y).swapaxes(1, 2).reshape(lines * z, columns * y)
 
 
-def _borders(labels: NDArray[np.integer], rows: Sequence[Mapping[str, Any]]) -> NDArray[np.uint8]:
+def _borders(
+    labels: NDArray[np.integer], parts: Mapping[int, _Box], rows: Sequence[Mapping[str, Any]]
+) -> NDArray[np.uint8]:
     """Voxels at the surface of findings: 1 and more for the tag, in the order of `TAG_STYLES`."""
     styles = list(TAG_STYLES.values())
     kinds = {int(row["index"]): style_of(row) for row in rows}
     borders = np.zeros(labels.shape, np.uint8)
-    for number, part in enumerate(ndimage.find_objects(labels), start=1):
-        if part is None:
-            continue
+    for number, part in parts.items():
         style = kinds.get(number)
         mask = labels[part] == number
         edge = mask & ~ndimage.binary_erosion(mask)
@@ -107,12 +116,10 @@ def _tag_palette() -> NDArray[np.uint8]:
     return np.array([_CLEAR, *shades], np.uint8)
 
 
-def _places(labels: NDArray[np.integer]) -> dict[str, list[int]]:
+def _places(labels: NDArray[np.integer], parts: Mapping[int, _Box]) -> dict[str, list[int]]:
     """Find a voxel in the middle of each finding; x as in `_sprite`."""
     places = {}
-    for number, part in enumerate(ndimage.find_objects(labels), start=1):
-        if part is None:
-            continue
+    for number, part in parts.items():
         voxels = np.argwhere(labels[part] == number)
         middle = voxels[np.argmin(np.sum((voxels - voxels.mean(axis=0)) ** 2, axis=1))]
         x, y, z = (int(side.start + at) for side, at in zip(part, middle, strict=True))
