@@ -265,8 +265,8 @@ def test_pages_are_sound_in_a_browser(balls, broken, view, width):
     for page in (balls[1].out / "sub-oblique.html", broken.out / "sub-truncated.html"):
         seen = view(page, width=width)
         assert seen.is_quiet
-        assert seen.dead_links() == seen.pictures_without_text() == []
-        assert seen.overhang() <= 0
+        assert seen.dead_links() == seen.pictures_without_text() == seen.barriers() == []
+        assert seen.overhang() <= 0 and page.stat().st_size < 5_000_000
     figures = balls[1].out / "sub-oblique" / "figures"
     assert sum(path.stat().st_size for path in figures.iterdir()) < 3_000_000
 
