@@ -181,7 +181,11 @@ def main() -> None:
         print(image.name, flush=True)
         statuses += growth(study, image, number)
     if statuses:
-        print(f"enlarging: {statuses.count('enlarging')} of {len(statuses)} grown lesions")
+        found = len(statuses) - statuses.count("not found")
+        print(
+            f"enlarging: {statuses.count('enlarging')} of {found} grown lesions that were found, "
+            f"{len(statuses)} painted"
+        )
 
 
 if __name__ == "__main__":
