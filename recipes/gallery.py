@@ -159,7 +159,7 @@ def main() -> None:
         for name in ("aligned", "misaligned"):
             wrapped = work / f"{name}.html"
             wrapped.write_text(f'<body style="margin:0"><img src="{name}.svg" style="width:100%">')
-            shoot(page, wrapped.as_uri(), name, height=960)
+            shoot(page, wrapped.as_uri(), name, height=696)
         jump = (
             "document.querySelector('.jump').click();"
             "document.querySelector('.viewer').scrollIntoView()"
