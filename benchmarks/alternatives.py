@@ -7,13 +7,14 @@ from typing import Any
 import ants
 import nibabel as nib
 import numpy as np
+from ants_search import AFFINE, RIGID, ants_pose
 from nibabel.affines import apply_affine
-from registration import RIGID
 from stages import CONFIG, TEMPLATE, Stages
 
-from uadbids.preproc import bias_field, registration
+from uadbids.preproc import bias_field, registration, search
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.transform import read_transform
+from uadbids.preproc.volume import read_volume
 
 _SEED = 20210301
 Way = Callable[[Stages], Any]
@@ -43,23 +44,22 @@ def ants_n4(**settings: Any) -> Way:
     return correct
 
 
-def sitk_n4(stages: Stages) -> np.ndarray:
-    """SimpleITK's, which knows no weights: what we give none is left out of its mask."""
-    import SimpleITK
+def ants_shrink(factor: int) -> Way:
+    """ANTsPy's, shrunk alike along all axes, however thick the slices."""
 
-    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    image = SimpleITK.ReadImage(str(stages.files["conformed"]), SimpleITK.sitkFloat32)
-    array = SimpleITK.GetArrayFromImage(image)
-    brain = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(stages.files["brain"]))) > 0
-    mask = SimpleITK.GetImageFromArray(bias_field._weights(array, brain, CONFIG).astype(np.uint8))
-    mask.CopyInformation(image)
-    shrink = [bias_field._shrink(array.shape, CONFIG.n4_shrink)] * 3
-    corrector = SimpleITK.N4BiasFieldCorrectionImageFilter()
-    corrector.SetMaximumNumberOfIterations(list(CONFIG.n4_iterations))
-    corrector.SetConvergenceThreshold(1e-7)
-    corrector.Execute(SimpleITK.Shrink(image, shrink), SimpleITK.Shrink(mask, shrink))
-    field = SimpleITK.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(image))
-    return _inside(stages, (array / np.exp(field)).T)
+    def correct(stages: Stages) -> np.ndarray:
+        image, brain = (
+            ants.image_read(str(stages.files[name]), pixeltype="float")
+            for name in ("conformed", "brain")
+        )
+        weights = bias_field._weights(image.numpy(), brain.numpy() > 0, CONFIG)
+        out = ants.n4_bias_field_correction(
+            image, mask=brain, weight_mask=brain.new_image_like(weights), shrink_factor=factor,
+            convergence={"iters": list(CONFIG.n4_iterations), "tol": 1e-7},
+        )  # fmt: skip
+        return _inside(stages, out.numpy())
+
+    return correct
 
 
 def largest_share(found: np.ndarray, ours: np.ndarray) -> float:
@@ -76,19 +76,24 @@ def _points() -> np.ndarray:
     return apply_affine(image.affine, np.argwhere(np.asarray(image.dataobj) > 0)[::6007])
 
 
-def ants_rigid(spacing: float, search: dict[str, Any] | None = None) -> Way:
-    """ANTsPy's, by our function; a search of its own, or ours."""
+def ours(spacing: float) -> Way:
+    """Our function, at a voxel size of the search."""
 
     def align(stages: Stages) -> np.ndarray:
-        ours = registration._SEARCH
-        registration._SEARCH = search or ours
         config = PreprocConfig(registration_spacing_mm=spacing)
         files, xfm, affine = stages.files, stages.folder / "x.txt", stages.folder / "a.txt"
-        try:
-            registration.register(files["corrected"], files["brain"], xfm, affine, TEMPLATE, config)
-        finally:
-            registration._SEARCH = ours
+        registration.register(files["corrected"], files["brain"], xfm, affine, TEMPLATE, config)
         return apply_affine(read_transform(xfm), _points())
+
+    return align
+
+
+def ants_way(spacing: float, search: dict[str, Any]) -> Way:
+    """ANTsPy's search, of an affine transform the rigid one nearest to it."""
+
+    def align(stages: Stages) -> np.ndarray:
+        pose = ants_pose(stages.files["corrected"], stages.files["brain"], spacing, search)
+        return apply_affine(pose, _points())
 
     return align
 
@@ -99,9 +104,8 @@ def sitk_rigid(stages: Stages) -> np.ndarray:
 
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     coarse = stages.folder / "coarse.nii.gz"
-    t1w = ants.image_read(str(TEMPLATE.t1w))
-    spacing = (CONFIG.registration_spacing_mm,) * 3
-    ants.image_write(ants.resample_image(t1w, spacing, interp_type=0), str(coarse))
+    t1w = search.coarser(read_volume(TEMPLATE.t1w), CONFIG.registration_spacing_mm, 0)
+    nib.Nifti1Image(t1w.data, t1w.affine).to_filename(coarse)
     fixed = SimpleITK.ReadImage(str(coarse), SimpleITK.sitkFloat32)
     brain = SimpleITK.ReadImage(str(stages.files["brain"]), SimpleITK.sitkFloat32)
     moving = SimpleITK.ReadImage(str(stages.files["corrected"]), SimpleITK.sitkFloat32) * brain
@@ -135,15 +139,16 @@ def dice(found: np.ndarray, ours: np.ndarray) -> float:
 
 
 N4 = {
-    "ANTsPy, shrink 4 (ours)": ants_n4(),
-    "ANTsPy, shrink 6": ants_n4(n4_shrink=6),
-    "ANTsPy, shrink 2": ants_n4(n4_shrink=2),
-    "SimpleITK, shrink 4": sitk_n4,
+    "ANTsPy, voxels 6 mm apart (ours)": ants_n4(),
+    "the same, 5 mm": ants_n4(n4_spacing_mm=5.0),
+    "the same, 8 mm": ants_n4(n4_spacing_mm=8.0),
+    "ANTsPy, every fourth voxel": ants_shrink(4),
 }
 REGISTRATION = {
-    "ANTsPy, affine at 3 mm, nearest rigid (ours)": ants_rigid(3.0),
-    "the same at 4 mm": ants_rigid(4.0),
-    "the same at 2 mm": ants_rigid(2.0),
-    "ANTsPy, rigid at 2 mm": ants_rigid(2.0, RIGID),
+    "all points, L-BFGS, affine at 3 mm, nearest rigid (ours)": ours(3.0),
+    "the same at 4 mm": ours(4.0),
+    "the same at 2 mm": ours(2.0),
+    "ANTsPy, affine at 3 mm, nearest rigid": ants_way(3.0, AFFINE),
+    "ANTsPy, rigid at 2 mm": ants_way(2.0, RIGID),
     "SimpleITK, rigid at 3 mm": sitk_rigid,
 }

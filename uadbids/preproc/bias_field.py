@@ -12,11 +12,17 @@ from typing import Any
 import ants
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
+import numpy.typing as npt
 from scipy import ndimage
+from scipy.interpolate import CubicSpline
 
 from uadbids.preproc.config import PreprocConfig
-from uadbids.preproc.conform import disk_is_full
+from uadbids.preproc.volume import Volume, read_volume
+
+# What is finer than this is looked at in every second voxel, or less.
+_FINE_MM = 0.8
+# Voxels along an axis that the field is fitted to, where there are as many.
+_FEWEST = 8
 
 
 def correct_bias(
@@ -24,53 +30,82 @@ def correct_bias(
 ) -> dict[str, Any]:
     """Divide a smooth field out of an image, estimated inside the brain.
 
+    The field is fitted to voxels about ``config.n4_spacing_mm`` apart in each direction, so that
+    neither a large matrix nor thick slices change what it rests on, and interpolated.
+
     Parameters
     ----------
     in_file, mask_file, out_file : Path
         Conformed image (values at least 0), brain mask on the same grid, and result.
     config : PreprocConfig
-        Shrink factor, iterations for each level, and the share of bright voxels to leave out.
+        Spacing, iterations for each level, and the share of bright voxels to leave out.
 
     Returns
     -------
     dict
         Facts: the smallest and largest factor that was divided out inside the brain.
     """
-    image = ants.image_read(str(in_file), pixeltype="float")
-    mask = ants.image_read(str(mask_file), pixeltype="float")
-    weight = mask.new_image_like(_weights(image.numpy(), mask.numpy() > 0, config))
-    field = ants.n4_bias_field_correction(
-        image,
-        mask=mask,
-        weight_mask=weight,
-        shrink_factor=_shrink(image.shape, config.n4_shrink),
-        convergence={"iters": list(config.n4_iterations), "tol": 1e-7},
-        return_bias_field=True,
+    image, brain = read_volume(in_file), read_volume(mask_file).data > 0
+    field = np.exp(_log_field(image, brain, config))
+    inside = field[brain]
+    corrected = np.asfortranarray(image.data / field, dtype=np.float32)
+    nib.Nifti1Image(corrected, image.affine).to_filename(out_file)
+    return {"BiasFieldRange": [round(float(inside.min()), 4), round(float(inside.max()), 4)]}
+
+
+def _log_field(
+    image: Volume, brain: npt.NDArray[np.bool_], config: PreprocConfig
+) -> npt.NDArray[np.float32]:
+    """Return the logarithm of the field on the grid of the image."""
+    sizes = np.array(image.spacing)
+    fine = np.maximum(np.rint(_FINE_MM / sizes).astype(int), 1)
+    coarse = np.rint(config.n4_spacing_mm / (fine * sizes)).astype(int)
+    coarse = np.maximum(np.minimum(coarse, np.array(brain.shape) // (fine * _FEWEST)), 1)
+    seen, mask = image.data[_every(fine)], brain[_every(fine)]
+    weights = _weights(seen, mask, config)
+    seen, mask, weights = (
+        ants.from_numpy(
+            np.ascontiguousarray(data[_every(coarse)], dtype=np.float32),
+            spacing=list(map(float, sizes * fine * coarse)),
+        )
+        for data in (seen, mask, weights)
     )
-    brain = field.numpy()[mask.numpy() > 0]
-    _write(image / field, out_file)
-    return {"BiasFieldRange": [round(float(brain.min()), 4), round(float(brain.max()), 4)]}
+    field = np.log(
+        ants.n4_bias_field_correction(
+            seen,
+            mask=mask,
+            weight_mask=weights,
+            shrink_factor=1,
+            convergence={"iters": list(config.n4_iterations), "tol": 1e-7},
+            return_bias_field=True,
+        ).numpy()
+    )
+    for axis, size in enumerate(brain.shape):
+        places = np.arange(size)[_every(fine)[axis]][_every(coarse)[axis]]
+        field = _between(field, axis, places, size)
+    return field
 
 
-def _write(image: ants.ANTsImage, out_file: Path) -> None:
-    """Write an image and look whether it is there: ITK says nothing of a disk that is full."""
-    ants.image_write(image, str(out_file))
-    try:
-        whole = np.array_equal(nib.load(out_file).dataobj, image.numpy())
-    except (ImageFileError, OSError, EOFError, ValueError):
-        whole = False
-    if not whole:
-        raise disk_is_full(out_file)
+def _every(steps: npt.NDArray[np.integer]) -> tuple[slice, ...]:
+    return tuple(slice(step // 2, None, step) for step in steps)
 
 
-def _weights(image: np.ndarray, brain: np.ndarray, config: PreprocConfig) -> np.ndarray:
+def _between(
+    field: npt.NDArray[np.float32], axis: int, places: npt.NDArray[np.integer], size: int
+) -> npt.NDArray[np.float32]:
+    """Interpolate along an axis, from voxels at `places` to all of them, by a cubic spline."""
+    if len(places) == size:
+        return field
+    # Linear in the values: one matrix does it for all rows.
+    matrix = CubicSpline(places, np.eye(len(places)))(np.arange(size)).astype(np.float32)
+    return np.moveaxis(np.tensordot(matrix, field, axes=(1, axis)), 0, axis)
+
+
+def _weights(
+    image: np.ndarray, brain: npt.NDArray[np.bool_], config: PreprocConfig
+) -> npt.NDArray[np.float32]:
     """Return 1 in ordinary brain, 0 around its brightest voxels and outside."""
     bright = brain & (image > np.quantile(image[brain], 1 - config.n4_spared_fraction))
     # Cortex is bright in thin sheets, lesions are bright in blobs: an opening keeps the blobs.
     blobs = ndimage.binary_opening(bright, iterations=1)
     return (brain & ~ndimage.binary_dilation(blobs, iterations=2)).astype(np.float32)
-
-
-def _shrink(shape: tuple[int, ...], wanted: int) -> int:
-    """Keep at least eight samples along the shortest axis of a thick-slice scan."""
-    return max(1, min(wanted, min(shape) // 8))

@@ -20,8 +20,8 @@ class PreprocConfig:
 
     Attributes
     ----------
-    n4_shrink : int
-        Down-sampling of the image while the bias field is estimated.
+    n4_spacing_mm : float
+        Distance of the voxels, in each direction, that the bias field is fitted to.
     n4_iterations : tuple of int
         Largest number of iterations on each fitting level. Two levels keep the field
         too stiff to follow a tumour; four levels wipe it out.
@@ -39,16 +39,18 @@ class PreprocConfig:
         If a value is of another kind or out of range.
     """
 
-    n4_shrink: int = 4
+    n4_spacing_mm: float = 6.0
     n4_iterations: tuple[int, ...] = (50, 50)
     n4_spared_fraction: float = 0.2
     registration_spacing_mm: float = 3.0
     intensity: IntensityScale = "median"
 
     def __post_init__(self) -> None:
-        whole = (self.n4_shrink, *self.n4_iterations)
-        if len(whole) < 2 or any(type(number) is not int or number < 1 for number in whole):
-            raise ValueError("n4_shrink and n4_iterations must be whole numbers above 0.")
+        levels = self.n4_iterations
+        if not levels or any(type(number) is not int or number < 1 for number in levels):
+            raise ValueError("n4_iterations must be whole numbers above 0.")
+        if not 0 < self.n4_spacing_mm < math.inf:
+            raise ValueError("n4_spacing_mm must be above 0.")
         if not 0 <= self.n4_spared_fraction < 1:
             raise ValueError("n4_spared_fraction must lie between 0 and 1.")
         if not 0 < self.registration_spacing_mm < math.inf:

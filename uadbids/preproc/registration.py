@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import ants
-import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from uadbids.errors import ScanError
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.conform import disk_is_full
+from uadbids.preproc.mutual_information import MutualInformation
+from uadbids.preproc.search import Target, coarser, pyramid, search_affine, search_rigid, target
 from uadbids.preproc.similarity import Neighbours, look_around
 from uadbids.preproc.template import Template
+from uadbids.preproc.transform import LPS
+from uadbids.preproc.volume import Volume, read_volume
 
 POINT_STEP = 997
 """Every how many voxels of the template's brain the rigid fit looks."""
@@ -25,21 +28,28 @@ POINT_STEP = 997
 _SPIKE = 3.0
 # Below this `similarity.Neighbours.gain` a pose is looked at again.
 DOUBTFUL_GAIN = 1.2
+# How far around the template's brain the first search looks: a brain's outline counts.
+_AROUND_MM = 12.0
+# A search at 3 mm gains nothing from smaller voxels than half of that.
+_FINEST = 0.5
 
-_SEARCH: dict[str, Any] = {
-    "type_of_transform": "Affine",
-    "aff_iterations": (1000, 500, 250),
-    "aff_shrink_factors": (4, 2, 1),
-    "aff_smoothing_sigmas": (2, 1, 0),
-    "aff_random_sampling_rate": 0.5,
-}
-_SEARCH_INSIDE: dict[str, Any] = {
-    "type_of_transform": "Rigid",
-    "aff_iterations": (250, 100),
-    "aff_shrink_factors": (2, 1),
-    "aff_smoothing_sigmas": (1, 0),
-    "aff_random_sampling_rate": 0.5,
-}
+
+class _Fixed(NamedTuple):
+    """The template on the grid of the search."""
+
+    t1w: Volume
+    brain: np.ndarray
+    levels: list[Target]
+    inside: Target
+    points: np.ndarray
+
+
+class _Moving(NamedTuple):
+    """A brain, and levels of it for the search."""
+
+    image: Volume
+    mask: np.ndarray
+    levels: list[Volume]
 
 
 def register(
@@ -54,9 +64,8 @@ def register(
 
     Mutual information (Mattes) finds an affine transform, and the rigid transform nearest to it
     over the template's brain is kept (least squares, Kabsch 1976). A rigid search of its own has
-    a flat optimum where brain and template differ in size: from three starting positions it ended
-    up to 4 mm apart, the way through the affine one within 0.8 mm, in less time
-    (``benchmarks/registration.py``). Where that pose is doubtful, see `_search_again`.
+    a flat optimum where brain and template differ in size. Where that pose is doubtful, see
+    `_search_again`.
 
     Parameters
     ----------
@@ -78,129 +87,123 @@ def register(
     ScanError
         When no transform could be estimated.
     """
-    fixed, coarse = _coarse(template, config.registration_spacing_mm)
-    mask = ants.image_read(str(mask_file), pixeltype="float")
-    moving = _without_spikes(ants.image_read(str(in_file), pixeltype="float") * mask, mask)
-    with TemporaryDirectory() as folder:
-        try:
-            found = ants.registration(fixed, moving, outprefix=f"{folder}/", **_SEARCH)
-            affine = ants.read_transform(found["fwdtransforms"][0])
-        except (RuntimeError, IndexError) as error:
-            raise ScanError(
-                f"{in_file}: could not be aligned with the template ({error})"
-            ) from error
-        rigid = _rigid_transform(*_nearest_rigid(affine, template))
-        brain = ants.image_read(str(template.brain_mask), pixeltype="float")
-        other = _search_again(rigid, moving, mask, fixed, coarse, Path(folder))
+    fixed = _fixed(template, config.registration_spacing_mm)
+    moving = _moving(read_volume(in_file), read_volume(mask_file), config.registration_spacing_mm)
+    centre = fixed.points.mean(axis=0)
+    middle = apply_affine(moving.image.affine, ndimage.center_of_mass(moving.mask))
+    start = np.column_stack([np.eye(3), middle - centre])
+    affine = search_affine(fixed.levels, moving.levels, start, centre)
+    if not np.linalg.det(affine[:, :3]) > 0:
+        raise ScanError(f"{in_file}: could not be aligned with the template; is this a head?")
+    rigid = _nearest_rigid(affine, fixed.points)
+    other = _search_again(rigid, moving, fixed)
     if other is not None:
         # The affine one has gone wrong, too.
         rigid = affine = other
-    ants.write_transform(rigid, str(out_xfm))
-    ants.write_transform(affine, str(out_affine))
-    for path in (out_xfm, out_affine):
-        # ITK says nothing of a disk that is full; this is the last line of a transform.
-        if "\nFixedParameters:" not in path.read_text():
-            raise disk_is_full(path)
-    rotation = np.reshape(rigid.parameters[:9], (3, 3))
-    overlap = _dice(rigid.apply_to_image(mask, brain).numpy() >= 0.5, brain.numpy() > 0)
-    angle = np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
+    for pose, path in ((rigid, out_xfm), (affine, out_affine)):
+        _write(pose, path)
+    _, brain = _moved(rigid, moving, fixed)
     return {
-        "RegistrationOverlap": round(overlap, 3),
-        "RegistrationAngleDegrees": round(float(angle), 2),
+        "RegistrationOverlap": round(_dice(brain, fixed.brain), 3),
+        "RegistrationAngleDegrees": round(
+            float(np.degrees(Rotation.from_matrix(rigid[:, :3]).magnitude())), 2
+        ),
     }
 
 
-def _without_spikes(image: ants.ANTsImage, mask: ants.ANTsImage) -> ants.ANTsImage:
-    """Clip single bright voxels: mutual information divides the range of values into few bins."""
-    values = image.numpy()
-    top = float(np.percentile(values[mask.numpy() > 0], 99.9))
-    if values.max() <= _SPIKE * top:
-        return image
-    return image.new_image_like(np.minimum(values, top))
-
-
 @cache
-def _coarse(template: Template, spacing_mm: float) -> tuple[ants.ANTsImage, ants.ANTsImage]:
-    """Template and its brain mask with larger voxels; not to be changed."""
-    t1w = ants.image_read(str(template.t1w))
-    brain = ants.image_read(str(template.brain_mask), pixeltype="float")
-    spacing = (spacing_mm,) * 3
-    return (
-        ants.resample_image(t1w, spacing, interp_type=0),
-        ants.resample_image(brain, spacing, interp_type=1),
-    )
+def _fixed(template: Template, spacing_mm: float) -> _Fixed:
+    """Bring the template to the grid of the search; not to be changed."""
+    t1w, brain = read_volume(template.t1w), read_volume(template.brain_mask)
+    points = apply_affine(brain.affine, np.argwhere(brain.data > 0)[::POINT_STEP])
+    levels, targets, masks = pyramid(t1w, spacing_mm), [], []
+    for level in levels:
+        size = level.spacing[0]
+        brain = coarser(brain, size, 0)
+        masks.append(brain.data > 0)
+        near = ndimage.binary_dilation(masks[-1], iterations=max(1, round(_AROUND_MM / size)))
+        targets.append(target(level, near))
+    coarse = coarser(t1w, spacing_mm, 0)
+    return _Fixed(coarse, masks[0], targets, target(levels[0], masks[0]), points)
 
 
-def _rigid_transform(rotation: np.ndarray, offset: np.ndarray) -> ants.ANTsTransform:
-    return ants.create_ants_transform(
-        transform_type="AffineTransform", dimension=3, matrix=rotation, offset=offset
-    )
+def _moving(image: Volume, mask: Volume, spacing_mm: float) -> _Moving:
+    """Cut the brain out, and leave voxels out that are small beside the spacing."""
+    inside = mask.data > 0
+    values = image.data[inside]
+    if not values.size:
+        raise ScanError("the brain mask is empty")
+    top = float(np.percentile(values, 99.9))
+    # Mutual information divides the range of values into few bins.
+    top = top if values.max() > _SPIKE * top else float(values.max())
+    brain = Volume(np.where(inside, np.minimum(image.data, top), 0), image.affine)
+    fine = _FINEST * spacing_mm
+    # Averaged before voxels are left out.
+    sigma = fine / 2 if min(image.spacing) < fine / 2 else 0.0
+    brain, shape = coarser(brain, fine, sigma), coarser(mask, fine, sigma)
+    return _Moving(brain, shape.data >= 0.5, pyramid(brain, spacing_mm))
 
 
-def _search_again(
-    rigid: ants.ANTsTransform,
-    moving: ants.ANTsImage,
-    mask: ants.ANTsImage,
-    fixed: ants.ANTsImage,
-    brain: ants.ANTsImage,
-    folder: Path,
-) -> ants.ANTsTransform | None:
+def _write(pose: np.ndarray, path: Path) -> None:
+    """Write a pose as an ITK transform, which counts to the left and to the back."""
+    matrix = LPS[:3, :3] @ pose[:, :3] @ LPS[:3, :3]
+    transform = ants.create_ants_transform(
+        transform_type="AffineTransform", dimension=3, matrix=matrix,
+        offset=LPS[:3, :3] @ pose[:, 3],
+    )  # fmt: skip
+    ants.write_transform(transform, str(path))
+    # ITK says nothing of a disk that is full; this is the last line of a transform.
+    if "\nFixedParameters:" not in path.read_text():
+        raise disk_is_full(path)
+
+
+def _search_again(rigid: np.ndarray, moving: _Moving, fixed: _Fixed) -> np.ndarray | None:
     """Search again, inside both brains alone, where the pose is hardly better than those beside it.
 
     The outline of a brain that is cut off, or has lost its lower part, can mislead the first
-    search by a centimetre. The search starts at the best of the poses; its result is given if the
-    images say more of each other in it.
+    search by a centimetre. The search starts at the best of the poses, and looks at the finest
+    level alone; its result is given if the images say more of each other in it.
     """
-    first = _look(rigid, moving, mask, fixed, brain)
+    first = _look(rigid, moving, fixed)
     if first.gain >= DOUBTFUL_GAIN:
         return None
-    start = rigid if first.gain >= 1 else _shifted(rigid, first.shift_mm)
-    ants.write_transform(start, str(folder / "start.mat"))
-    try:
-        found = ants.registration(
-            fixed, moving, outprefix=f"{folder}/again", initial_transform=f"{folder}/start.mat",
-            mask=brain, moving_mask=mask, **_SEARCH_INSIDE,
-        )  # fmt: skip
-    except RuntimeError:
-        # Too little of both brains in common; the page has a flag for it.
-        return None
-    other = ants.read_transform(found["fwdtransforms"][0])
-    return other if _look(other, moving, mask, fixed, brain).here > first.here else None
+    start = rigid.copy()
+    if first.gain < 1:
+        # The scan lies where the shifted template did.
+        start[:, 3] += start[:, :3] @ np.array(first.shift_mm)
+    finest = moving.levels[0]
+    inside = coarser(Volume(moving.mask, moving.image.affine), max(fixed.t1w.spacing), 0)
+    metric = MutualInformation(*fixed.inside, finest, mask=inside.data > 0)
+    other = search_rigid(metric, start, fixed.points.mean(axis=0))
+    return other if _look(other, moving, fixed).here > first.here else None
 
 
-def _look(rigid: ants.ANTsTransform, *images: ants.ANTsImage) -> Neighbours:
-    moving, mask, fixed, brain = images
+def _look(pose: np.ndarray, moving: _Moving, fixed: _Fixed) -> Neighbours:
+    volume, mask = _moved(pose, moving, fixed)
     return look_around(
-        rigid.apply_to_image(moving, fixed).numpy(),
-        rigid.apply_to_image(mask, fixed).numpy() >= 0.5,
-        fixed.numpy(),
-        brain.numpy() >= 0.5,
-        spacing_mm=float(fixed.spacing[0]),
+        volume, mask, fixed.t1w.data, fixed.brain, spacing_mm=float(fixed.t1w.spacing[0])
     )
 
 
-def _shifted(rigid: ants.ANTsTransform, shift_mm: tuple[float, ...]) -> ants.ANTsTransform:
-    """Return the pose in which the scan lies where the shifted template did."""
-    rotation, offset = np.reshape(rigid.parameters[:9], (3, 3)), rigid.parameters[9:12]
-    # Written by `_rigid_transform`, without a centre of rotation; ITK counts left and back.
-    return _rigid_transform(rotation, offset + rotation @ (np.array(shift_mm) * (-1, -1, 1)))
+def _moved(pose: np.ndarray, moving: _Moving, fixed: _Fixed) -> tuple[np.ndarray, np.ndarray]:
+    """Resample a brain and its mask to the grid of the search."""
+    to_voxels = np.linalg.inv(moving.image.affine) @ np.vstack([pose, (0, 0, 0, 1)])
+    to_voxels = to_voxels @ fixed.t1w.affine
+    volume, mask = (
+        ndimage.affine_transform(
+            data, to_voxels[:3, :3], to_voxels[:3, 3], output_shape=fixed.brain.shape, order=1
+        )
+        for data in (moving.image.data, moving.mask.astype(np.float32))
+    )
+    return volume, mask >= 0.5
 
 
-def _nearest_rigid(affine: ants.ANTsTransform, template: Template) -> tuple[np.ndarray, np.ndarray]:
-    """Return rotation (3, 3) and shift (3,) in mm (LPS) that move the brain most like `affine`."""
-    points = _points(template)
-    moved = np.array([affine.apply_to_point(point) for point in points])
+def _nearest_rigid(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return the rigid pose (3, 4) that moves the points (N, 3) most like an affine one does."""
+    moved = points @ affine[:, :3].T + affine[:, 3]
     centre, moved_centre = points.mean(axis=0), moved.mean(axis=0)
     rotation = Rotation.align_vectors(moved - moved_centre, points - centre)[0].as_matrix()
-    return rotation, moved_centre - rotation @ centre
-
-
-@cache
-def _points(template: Template) -> np.ndarray:
-    """Points all over the brain of a template, (N, 3) in mm (LPS)."""
-    image = nib.load(template.brain_mask)
-    voxels = np.argwhere(np.asarray(image.dataobj) > 0)[::POINT_STEP]
-    return apply_affine(image.affine, voxels) * (-1, -1, 1)
+    return np.column_stack([rotation, moved_centre - rotation @ centre])
 
 
 def _dice(first: np.ndarray, second: np.ndarray) -> float:
