@@ -17,7 +17,7 @@ from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.conform import disk_is_full
 from uadbids.preproc.mutual_information import MutualInformation
 from uadbids.preproc.search import Target, coarser, pyramid, search_affine, search_rigid, target
-from uadbids.preproc.similarity import Neighbours, look_around
+from uadbids.preproc.similarity import SHIFT_MM, Neighbours, look_around
 from uadbids.preproc.template import Template
 from uadbids.preproc.transform import LPS
 from uadbids.preproc.volume import Volume, read_volume
@@ -162,7 +162,8 @@ def _search_again(rigid: np.ndarray, moving: _Moving, fixed: _Fixed) -> np.ndarr
 
     The outline of a brain that is cut off, or has lost its lower part, can mislead the first
     search by a centimetre. The search starts at the best of the poses, and looks at the finest
-    level alone; its result is given if the images say more of each other in it.
+    level alone; its result is given if the images say more of each other in it, and it lies no
+    further from where it started than those poses lie apart.
     """
     first = _look(rigid, moving, fixed)
     if first.gain >= DOUBTFUL_GAIN:
@@ -174,8 +175,12 @@ def _search_again(rigid: np.ndarray, moving: _Moving, fixed: _Fixed) -> np.ndarr
     finest = moving.levels[0]
     inside = coarser(Volume(moving.mask, moving.image.affine), max(fixed.t1w.spacing), 0)
     metric = MutualInformation(*fixed.inside, finest, mask=inside.data > 0)
-    other = search_rigid(metric, start, fixed.points.mean(axis=0))
-    return other if _look(other, moving, fixed).here > first.here else None
+    points = fixed.points
+    other = search_rigid(metric, start, points.mean(axis=0))
+    change = other - start
+    gone = np.linalg.norm(points @ change[:, :3].T + change[:, 3], axis=1).mean()
+    is_better = gone <= SHIFT_MM and _look(other, moving, fixed).here > first.here
+    return other if is_better else None
 
 
 def _look(pose: np.ndarray, moving: _Moving, fixed: _Fixed) -> Neighbours:
