@@ -1,6 +1,6 @@
 """What a scan costs, stage by stage, beside other ways to do the same; one command, one run.
 
-    python benchmarks/speed.py SOURCES [--only PART ...] [--hd-bet] [--figure SVG]
+    python benchmarks/speed.py SOURCES [--only PART ...] [--hd-bet] [--figure SVG] [--vs CHECKOUT]
 
 SOURCES holds the datasets of `SCANS`, five scans of different shape. Seconds are CPU seconds of one
 thread, memory is the peak of a process that has all libraries in it. Ratios are to ours, in the
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from cost_figure import ScanCost, draw_costs
 from measure import Cost, machine, measured
+from versus import versus
 
 from uadbids.run.setup import prepare_environment
 
@@ -230,7 +231,14 @@ def main() -> None:
     parser.add_argument("--hd-bet", action="store_true", help="also HD-BET, some minutes more")
     parser.add_argument("--scans", type=int, default=1000, help="size of the study of 'scale'")
     parser.add_argument("--figure", type=Path, help="SVG file of costs against size")
+    parser.add_argument(
+        "--vs", type=Path, help="only open-ms, by this older checkout and by the one at hand"
+    )
     args = parser.parse_args()
+    if args.vs:
+        print(f"{machine()}; CPU seconds of one thread")
+        versus(args.sources / "open-ms", args.vs, Path(__file__).parents[1])
+        return
     with TemporaryDirectory() as folder:
         run(args, Path(folder))
 
