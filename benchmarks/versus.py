@@ -1,8 +1,8 @@
 """CPU seconds of whole scans by two checkouts of uadbids, in turn, and their ratio.
 
-``python benchmarks/versus.py BIDS_DIR OLD NEW [--label LABEL ...]`` where OLD and NEW are folders that
-hold ``uadbids/``. Each scan is examined by both, one after the other, in processes of their own; what
-the imports take is left out. Memory is the peak of the process.
+``python benchmarks/versus.py BIDS_DIR OLD NEW [--label LABEL ...]`` where OLD and NEW are folders
+that hold ``uadbids/``. Each scan is examined by both, one after the other, in processes of their
+own; what the imports take is left out. Memory is the peak of the process.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def cost(checkout: Path, bids_dir: Path, name: str) -> dict[str, float]:
 
 
 def versus(bids_dir: Path, old: Path, new: Path, labels: list[str] | None = None) -> None:
-    """Print a row for each scan: each part and all of them by the old and the new one, and ratios."""
+    """Print a row for each scan: its parts by the old and the new one, and the ratio."""
     from uadbids.bids.query import find_scans
 
     print("| scan | " + " | ".join(f"{part}, s" for part in PARTS) + " | all, s | ratio | MB |")
