@@ -24,6 +24,8 @@ settings.load_profile("uadbids")
 LONGEST = (
     "test_participant.py",
     "test_scan.py",
+    "test_longitudinal.py",
+    "test_site.py",
     "test_train.py",
     "test_api.py",
     "test_registration.py",

@@ -140,6 +140,8 @@ def test_a_click_on_a_name_opens_the_report_with_a_way_back(page, view):
     assert inside.locator("p").first.inner_text() == "sub-0003_ses-1"
     seen.page.get_by_role("button", name="Previous (K)").click()
     assert seen.page.locator("#review-name").inner_text() == "sub-0002_ses-2"
+    # A page that is left while it loads counts as one that could not be read.
+    inside.get_by_text("sub-0002_ses-2").wait_for()
     seen.page.go_back()
     assert not seen.page.locator("#review").is_visible()
     assert current(seen) == ["sub-0002_ses-2"] and seen.is_quiet

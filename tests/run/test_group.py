@@ -288,14 +288,17 @@ def test_study_of_the_example(example_run, example_dataset, tmp_path, view):
     seen = view(out / "group_FLAIR.html")
     assert seen.is_quiet, (seen.errors, seen.requests, seen.failed)
     assert seen.dead_links() == [] and seen.pictures_without_text() == []
-    assert (
-        seen.page.locator("#sheet img").evaluate("e => e.decode().then(() => e.naturalWidth)") > 0
-    )
+    picture = seen.page.locator("#sheet img")
+    # It is loaded when it comes into view, and not before.
+    picture.scroll_into_view_if_needed()
+    assert picture.evaluate("e => e.decode().then(() => e.naturalWidth)") > 0
     seen.page.get_by_role("link", name="sub-20_ses-2").first.click()
     report = seen.page.frame_locator("#frame iframe")
     report.get_by_role("button", name="Scroll through this scan").click()
     report.locator(".where").wait_for()
+    # The report has the focus, and hands keys on as messages.
     seen.page.keyboard.press("a")
-    assert seen.page.locator("#rated-count").inner_text() == "1 of 1 rated"
+    seen.page.get_by_text("1 of 1 rated").wait_for()
     seen.page.keyboard.press("Escape")
-    assert not seen.page.locator("#review").is_visible() and seen.is_quiet
+    seen.page.locator("#review").wait_for(state="hidden")
+    assert seen.is_quiet

@@ -122,7 +122,8 @@ def test_what_earlier_versions_found_in_the_example_is_found(example_run):
     marker = "sub-20/ses-2/anat/sub-20_ses-2_space-orig_label-anomaly_mask.json"
     told = json.loads((example_run.out / marker).read_text())
     assert told["BrainVolumeMl"] == pytest.approx(1323.4, rel=0.005)
-    assert told["BiasFieldRange"] == pytest.approx([0.946, 1.060], abs=0.01)
+    # Since N4 is fitted to voxels 6 mm apart; it was 0.946 to 1.060.
+    assert told["BiasFieldRange"] == pytest.approx([0.938, 1.048], abs=0.01)
     assert told["RegistrationAngleDegrees"] == pytest.approx(18.72, abs=0.2)
     assert told["IntensityTop"] == pytest.approx(179.7, rel=0.01)
     assert told["ReconstructionError"] == pytest.approx(0.0566, rel=0.02)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -145,6 +144,8 @@ class Sheet:
 
 def anomaly_colours(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Colours of values in [0, 1], shape (..., 3); the near-black start of the map is left out."""
+    from matplotlib import colormaps  # not for the process that only hands scans on
+
     rgba = colormaps[COLOUR_MAP](0.15 + 0.85 * np.clip(values, 0, 1), bytes=True)
     return np.asarray(rgba[..., :3], dtype=np.uint8)
 
