@@ -2,8 +2,8 @@
 
 ``python recipes/gallery.py WORK_DIR`` (some minutes; Chromium and playwright) writes docs/gallery.
 The cases are made, since no scan of others may be shown: the example with its findings filled in,
-with bright balls in its white matter, with a brain mask that holds scalp, with cortex made
-brighter, and aligned wrongly by hand.
+with bright balls in its white matter (also as a second session), with a brain mask that holds
+scalp, with cortex made brighter, and aligned wrongly by hand.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ IMAGE = "sub-20/ses-2/anat/sub-20_ses-2_FLAIR.nii.gz"
 OUT = Path(__file__).parents[1] / "docs" / "gallery"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH, QUALITY = 900, 60
-BALLS, CONTRAST = 40, 0.55
+MANY, FEW, CONTRAST = 40, 6, 0.55
 WHITE = (2, 41)
 
 
@@ -54,10 +54,24 @@ def dataset_of(work: Path, name: str, data: np.ndarray, like: nib.Nifti1Image) -
     root = work / name
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(EXAMPLE, root)
-    values = np.clip(np.round(data), 0, np.iinfo(like.get_data_dtype()).max)
-    image = nib.Nifti1Image(values.astype(like.get_data_dtype()), None, like.header)
-    image.to_filename(root / IMAGE)
+    save(data, like, root / IMAGE)
     return root
+
+
+def save(data: np.ndarray, like: nib.Nifti1Image, path: Path) -> None:
+    """Write voxels as the scan has them."""
+    values = np.clip(np.round(data), 0, np.iinfo(like.get_data_dtype()).max)
+    nib.Nifti1Image(values.astype(like.get_data_dtype()), None, like.header).to_filename(path)
+
+
+def add_session(root: Path, data: np.ndarray, like: nib.Nifti1Image) -> None:
+    """Give the participant a later session with other voxels."""
+    first = root / "sub-20" / "ses-2" / "anat"
+    later = root / "sub-20" / "ses-3" / "anat"
+    later.mkdir(parents=True)
+    for path in first.iterdir():
+        shutil.copy(path, later / path.name.replace("ses-2", "ses-3"))
+    save(data, like, later / Path(IMAGE).name.replace("ses-2", "ses-3"))
 
 
 def filled(data: np.ndarray, findings: np.ndarray, brain: np.ndarray) -> np.ndarray:
@@ -69,13 +83,15 @@ def filled(data: np.ndarray, findings: np.ndarray, brain: np.ndarray) -> np.ndar
     return np.where(hole, around, data)
 
 
-def with_balls(data: np.ndarray, points: np.ndarray, white: np.ndarray) -> np.ndarray:
+def with_balls(
+    data: np.ndarray, points: np.ndarray, white: np.ndarray, count: int = MANY
+) -> np.ndarray:
     """Add bright balls of 3 to 9 mm in white matter; points are in mm, (X, Y, Z, 3)."""
     draw = np.random.default_rng(0)
     inside = np.argwhere(ndimage.binary_erosion(white, iterations=2))
     top = CONTRAST * np.median(data[white])
     added = np.zeros_like(data)
-    for centre in inside[draw.choice(len(inside), BALLS, replace=False)]:
+    for centre in inside[draw.choice(len(inside), count, replace=False)]:
         distance = np.linalg.norm(points - points[tuple(centre)], axis=-1)
         added = np.maximum(added, top * np.exp(-((distance / draw.uniform(1.5, 4.5)) ** 4)))
     return data + added
@@ -131,10 +147,12 @@ def main() -> None:
         "heavy": with_balls(data, millimetres, white),
         "leak": data,
         "false-total": data * (1 + 0.35 * soft),
+        "follow-up": data,
     }
     flags = {
         "leak": ("--skull-strip", "mask"),
         "false-total": ("--residual", "tfce", "--threshold", "3"),
+        "follow-up": ("--longitudinal",),
     }
     for name, voxels in made.items():
         root = dataset_of(work, name, voxels, image)
@@ -143,6 +161,8 @@ def main() -> None:
             wide = ndimage.binary_dilation(brain, iterations=12) & head
             mask = nib.Nifti1Image((brain | wide).astype(np.uint8), image.affine)
             mask.to_filename(root / IMAGE.replace("_FLAIR", "_desc-brain_mask"))
+        if name == "follow-up":
+            add_session(root, with_balls(data, millimetres, white, FEW), image)
         outputs[name] = run(root, work, *flags.get(name, ()))
 
     alignments(scan, placed, anat / f"{stem}_seg-anomaly_dseg.nii.gz", work)
@@ -150,7 +170,8 @@ def main() -> None:
     with sync_playwright() as playwright:
         page = playwright.chromium.launch(executable_path=program).new_page()
         for name, out in outputs.items():
-            shoot(page, (out / "sub-20.html").as_uri(), name, height=1650)
+            shown = "sub-20_longitudinal.html" if name == "follow-up" else "sub-20.html"
+            shoot(page, (out / shown).as_uri(), name, height=1650)
         for name in ("aligned", "misaligned"):
             wrapped = work / f"{name}.html"
             wrapped.write_text(f'<body style="margin:0"><img src="{name}.svg" style="width:100%">')
