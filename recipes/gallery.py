@@ -37,6 +37,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH, QUALITY = 900, 60
 MANY, FEW, CONTRAST = 40, 6, 0.55
 WHITE = (2, 41)
+# Cingulate and medial frontal cortex, insula, cortex of the cerebellum, as benchmarks/tags.py has
+# them: where healthy cortex is bright.
+MEDIAL, MEDIAL_MM, INSULA, CEREBELLUM = (2, 10, 23, 26, 14, 28, 17), 18.0, 35, (8, 47)
 
 
 def run(dataset: Path, work: Path, *flags: str) -> Path:
@@ -139,14 +142,18 @@ def main() -> None:
 
     white = np.zeros_like(brain)
     white[brain] = np.isin(atlas.labels(average), WHITE)
+    labels = atlas.labels(average)
+    medial = np.isin(labels % 1000, MEDIAL) & (np.abs(average[:, 0]) < MEDIAL_MM)
     cortex = np.zeros_like(brain)
-    cortex[brain] = atlas.is_grey(average)
-    soft = ndimage.gaussian_filter(cortex.astype(float), (1, 1, 0.4))
+    cortex[brain] = (labels > 1000) & (medial | (labels % 1000 == INSULA))
+    cortex[brain] |= np.isin(labels, CEREBELLUM)
+    tissue = np.clip((data / np.median(data[brain]) - 0.6) / 0.2, 0, 1)
+    soft = tissue * ndimage.gaussian_filter(cortex.astype(float), (1, 1, 0.4))
     made = {
         "clean": filled(data, findings, brain),
         "heavy": with_balls(data, millimetres, white),
         "leak": data,
-        "false-total": data * (1 + 0.35 * soft),
+        "false-total": data * (1 + 0.3 * soft),
         "follow-up": data,
     }
     flags = {
