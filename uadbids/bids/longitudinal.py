@@ -17,6 +17,7 @@ from uadbids.bids.names import (
     path_of,
 )
 from uadbids.bids.scan import FinishedScan
+from uadbids.bids.sidecar import COMPONENT_COLUMNS
 
 _SPACE: dict[str, object] = {"SpatialReference": f"bids::{TEMPLATE_T1W}"}
 _COMMON = {"space": TEMPLATE_SPACE, "desc": "longitudinal", "extension": ".nii.gz"}
@@ -77,14 +78,10 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "findings_to": {"Description": "Findings of the later session in the family"},
     "tag": {"Description": "How far to trust it, in the session where it is largest: likely, check "
             "or likely-artefact"},
-    "reason": {"Description": "Why it is likely to be an artefact; n/a for others"},
-    "location": {"Description": "Its place in words; approximate, since no atlas fits every brain"},
-    "mni_x_mm": {"Description": "Centre of mass, MNI152 (affine alignment), to the right",
-                 "Units": "mm"},
-    "mni_y_mm": {"Description": "Centre of mass, MNI152 (affine alignment), to the front",
-                 "Units": "mm"},
-    "mni_z_mm": {"Description": "Centre of mass, MNI152 (affine alignment), upwards",
-                 "Units": "mm"},
+    **{
+        name: COMPONENT_COLUMNS[name]
+        for name in ("reason", "location", "mni_x_mm", "mni_y_mm", "mni_z_mm")
+    },
 }  # fmt: skip
 
 
