@@ -75,12 +75,8 @@ def _run_batch(
             folder = plan.derive.output_dir / log_dir(scan.subject, plan.run.run_uuid)
             crash = read_crashes(folder).get(name)
             crash_files[scan.name] = crash.crash_file if crash else None
-            reasons[scan.name] = (
-                (crash.reason if crash else "")
-                or outcome.failures.get(name)
-                or outcome.error
-                or "the run ended before this scan was done"
-            )
+            reason = outcome.reason(name, crash)
+            reasons[scan.name] = reason or "the run ended before this scan was done"
     if plan.clean:
         remove_results(graph, keep=[graph_name(name) for name in reasons])
     return _note(batch, reasons, crash_files, plan, progress)

@@ -78,13 +78,8 @@ def _run(
     for subject, name in _graphs(ready).items():
         if (name, "compare") not in outcome.ended:
             folder = plan.derive.output_dir / log_dir(subject, plan.run.run_uuid)
-            crash = read_crashes(folder).get(name)
-            failures[subject] = (
-                (crash.reason if crash else "")
-                or outcome.failures.get(name)
-                or outcome.error
-                or "the run ended before they were compared"
-            )
+            reason = outcome.reason(name, read_crashes(folder).get(name))
+            failures[subject] = reason or "the run ended before they were compared"
     return failures
 
 

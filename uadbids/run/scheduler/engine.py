@@ -17,7 +17,7 @@ from nipype.pipeline.plugins.base import GraphPluginBase, SGELikeBatchManagerBas
 
 from uadbids.errors import ScanError, UsageError
 from uadbids.run.options import RunOptions
-from uadbids.run.scheduler.failures import record_failure, sentence
+from uadbids.run.scheduler.failures import Crash, record_failure, sentence
 from uadbids.run.scheduler.pool import EAGERNESS, ScanByScan
 
 Status = Literal["start", "end", "exception"]
@@ -59,6 +59,10 @@ class Outcome:
     error: str = ""  # what nipype raised first; empty where all went well
     # Graph -> why it failed, as far as it is known without records (see `failures`).
     failures: Mapping[str, str] = field(default_factory=dict)
+
+    def reason(self, graph: str, crash: Crash | None) -> str:
+        """Say why a graph did not come to its end, by its record where there is one; else empty."""
+        return (crash.reason if crash else "") or self.failures.get(graph) or self.error
 
 
 def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -> Outcome:
