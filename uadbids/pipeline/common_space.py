@@ -14,13 +14,13 @@ from uadbids.pipeline.records import Preprocessed
 from uadbids.preproc.bias_field import correct_bias
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.conform import conform, on_grid_of
-from uadbids.preproc.halfway import Brain, align_sessions, write_transform
+from uadbids.preproc.halfway import Brain, align_sessions
 from uadbids.preproc.intensity import scale_intensity
 from uadbids.preproc.intensity_match import match_intensities
 from uadbids.preproc.registration import register
 from uadbids.preproc.resample import to_template
 from uadbids.preproc.template import Template
-from uadbids.preproc.transform import read_transform
+from uadbids.preproc.transform import read_transform, write_transform
 from uadbids.qc.comparable import measure_session
 from uadbids.qc.facts import Facts
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.linalg import expm, logm
 
 from uadbids.errors import ScanError
-from uadbids.preproc.transform import LPS, read_transform
+from uadbids.preproc.transform import read_transform, write_transform
 
 Matrix = npt.NDArray[np.float64]
 
@@ -103,17 +103,6 @@ def mean_rigid(transforms: Sequence[Matrix]) -> Matrix:
         logarithms = [np.real(logm(np.linalg.inv(mean) @ one)) for one in transforms]
         mean = mean @ expm(np.mean(logarithms, axis=0))
     return mean
-
-
-def write_transform(matrix: Matrix, out_file: Path) -> None:
-    """Write a transform of points (mm, RAS), shape (4, 4), in ITK's text format."""
-    lps = LPS @ matrix @ LPS
-    ants.write_transform(
-        ants.create_ants_transform(
-            transform_type="AffineTransform", dimension=3, matrix=lps[:3, :3], offset=lps[:3, 3]
-        ),
-        str(out_file),
-    )
 
 
 def _image(brain: Brain) -> ants.ANTsImage:

@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ants
 import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
@@ -14,12 +13,11 @@ from scipy.spatial.transform import Rotation
 
 from uadbids.errors import ScanError
 from uadbids.preproc.config import PreprocConfig
-from uadbids.preproc.conform import disk_is_full
 from uadbids.preproc.mutual_information import MutualInformation
 from uadbids.preproc.search import Target, coarser, pyramid, search_affine, search_rigid, target
 from uadbids.preproc.similarity import SHIFT_MM, Neighbours, look_around
 from uadbids.preproc.template import Template
-from uadbids.preproc.transform import LPS
+from uadbids.preproc.transform import write_transform
 from uadbids.preproc.volume import Volume, read_volume
 
 POINT_STEP = 997
@@ -101,7 +99,7 @@ def register(
         # The affine one has gone wrong, too.
         rigid = affine = other
     for pose, path in ((rigid, out_xfm), (affine, out_affine)):
-        _write(pose, path)
+        write_transform(np.vstack([pose, (0, 0, 0, 1)]), path)
     _, brain = _moved(rigid, moving, fixed)
     return {
         "RegistrationOverlap": round(_dice(brain, fixed.brain), 3),
@@ -142,19 +140,6 @@ def _moving(image: Volume, mask: Volume, spacing_mm: float) -> _Moving:
     sigma = fine / 2 if min(image.spacing) < fine / 2 else 0.0
     brain, shape = coarser(brain, fine, sigma), coarser(mask, fine, sigma)
     return _Moving(brain, shape.data >= 0.5, pyramid(brain, spacing_mm))
-
-
-def _write(pose: np.ndarray, path: Path) -> None:
-    """Write a pose as an ITK transform, which counts to the left and to the back."""
-    matrix = LPS[:3, :3] @ pose[:, :3] @ LPS[:3, :3]
-    transform = ants.create_ants_transform(
-        transform_type="AffineTransform", dimension=3, matrix=matrix,
-        offset=LPS[:3, :3] @ pose[:, 3],
-    )  # fmt: skip
-    ants.write_transform(transform, str(path))
-    # ITK says nothing of a disk that is full; this is the last line of a transform.
-    if "\nFixedParameters:" not in path.read_text():
-        raise disk_is_full(path)
 
 
 def _search_again(rigid: np.ndarray, moving: _Moving, fixed: _Fixed) -> np.ndarray | None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from uadbids.errors import ScanError
+from uadbids.preproc.conform import disk_is_full
 
-# ITK counts to the left and to the back, NIfTI to the right and to the front.
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""From RAS to LPS and back."""
+# From RAS to LPS and back: ITK counts to the left and to the back, NIfTI to the right and front.
+_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_transform(xfm: Path) -> np.ndarray:
@@ -36,4 +36,21 @@ def read_transform(xfm: Path) -> np.ndarray:
         matrix[:3, 3] = numbers[9:12] + fixed - matrix[:3, :3] @ fixed
     except (OSError, TypeError, ValueError) as error:
         raise ScanError(f"{xfm}: cannot be read as a transform; run the scan again") from error
-    return LPS @ matrix @ LPS
+    return _LPS @ matrix @ _LPS
+
+
+def write_transform(matrix: np.ndarray, out_file: Path) -> None:
+    """Write a linear transform from point to point in RAS millimetres, (4, 4), in ITK's format.
+
+    OSError where the disk is full.
+    """
+    import ants
+
+    lps = _LPS @ matrix @ _LPS
+    transform = ants.create_ants_transform(
+        transform_type="AffineTransform", dimension=3, matrix=lps[:3, :3], offset=lps[:3, 3]
+    )
+    ants.write_transform(transform, str(out_file))
+    # ITK says nothing of a disk that is full; this is the last line of a transform.
+    if "\nFixedParameters:" not in out_file.read_text():
+        raise disk_is_full(out_file)
