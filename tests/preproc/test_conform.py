@@ -1,4 +1,5 @@
 import gzip
+from itertools import permutations
 
 import ants
 import nibabel as nib
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
@@ -76,6 +78,47 @@ def test_both_codes_of_the_result_hold_one_affine(save, affine_of):
     assert image.get_qform(coded=True)[1] == image.get_sform(coded=True)[1] == 1
     np.testing.assert_allclose(image.get_qform(), image.get_sform(), atol=1e-5)
     assert image.header.get_xyzt_units()[0] == "mm"
+
+
+@given(
+    moves=hnp.arrays(np.float64, (3, 4), elements=st.floats(-1, 1)),
+    axes=st.sampled_from(list(permutations(range(3)))),
+    flips=st.tuples(*[st.sampled_from([-1, 1])] * 3),
+)
+@settings(max_examples=25)
+def test_the_last_digits_of_a_header_decide_nothing(tmp_path_factory, moves, axes, flips):
+    """The edges of the example's voxels and its origin, and voxels stored in any order.
+
+    No number of this geometry lies within a tenth of a step of where rounding jumps.
+    """
+    affine = np.array(
+        [
+            [0.89232, -0.07501, -0.24242, -37.2531], [-0.08903, -0.87312, -0.64147, 134.7372],
+            [0.05452, -0.19808, 2.91912, -18.8522], [0, 0, 0, 1],
+        ]
+    )  # fmt: skip
+    folder, data = tmp_path_factory.mktemp("digits"), numbered()
+    expected = folder / "expected.nii"
+    nib.Nifti1Image(data, affine).to_filename(folder / "scan.nii")
+    conform(folder / "scan.nii", expected)
+    # What single precision and decimal strings leave of a number, and more.
+    moved = affine + np.vstack([moves * (2e-6, 2e-6, 2e-6, 5e-6), np.zeros(4)])
+    order = np.stack([axes, flips], axis=1)
+    back = nib.orientations.inv_ornt_aff(order, data.shape)
+    turned = nib.orientations.apply_orientation(data, order)
+    nib.Nifti1Image(np.ascontiguousarray(turned), moved @ back).to_filename(folder / "moved.nii")
+    conform(folder / "moved.nii", folder / "out.nii")
+    assert (folder / "out.nii").read_bytes() == expected.read_bytes()
+
+
+def test_rounding_moves_no_corner_by_what_an_image_could_tell(example_flair, tmp_path):
+    conform(example_flair, tmp_path / "out.nii.gz")
+    source = nib.as_closest_canonical(nib.load(example_flair))
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(source.shape) - 1)
+    places = [
+        apply_affine(image.affine, corners) for image in (source, nib.load(tmp_path / "out.nii.gz"))
+    ]
+    assert np.linalg.norm(places[0] - places[1], axis=1).max() < 0.02
 
 
 # --- which geometry counts

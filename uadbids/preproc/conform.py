@@ -29,6 +29,9 @@ SHEAR_TOLERANCE = 0.01
 SMALLEST_MATRIX = 8
 # A head at 0.5 mm has 512 x 512 x 400. More would take more memory than the model itself.
 MOST_VOXELS = 2**27
+# Decimals (mm) that are kept of the edges of a voxel and of the origin. A corner moves by some
+# hundredths of a millimetre; converters of one scan differ a thousand times less.
+_EDGE_DECIMALS, _ORIGIN_DECIMALS = 4, 2
 # No scanner reaches ten metres; beyond, a header's numbers are rubbish (or no numbers).
 FARTHEST_MM = 1e4
 _BLOCK = 2**20
@@ -46,7 +49,8 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
     Only axes are flipped and permuted: no voxel is interpolated. Both the sform and the
     qform of the result hold the one affine that was chosen: the sform where its code is
     above 0, else the qform, else voxel sizes alone (the order of the NIfTI standard's
-    methods 3, 2, 1).
+    methods 3, 2, 1). It is rounded, so that one scan gives one result by whichever converter
+    it came.
 
     Parameters
     ----------
@@ -75,10 +79,11 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
     warnings += doubts
 
     canonical = nib.as_closest_canonical(nib.Nifti1Image(data, affine))
-    out = nib.Nifti1Image(np.asfortranarray(canonical.dataobj), canonical.affine)
+    place = _rounded(canonical.affine)
+    out = nib.Nifti1Image(np.asfortranarray(canonical.dataobj), place)
     out.header.set_xyzt_units("mm")
-    out.set_qform(canonical.affine, code=1)
-    out.set_sform(_straight(canonical.affine), code=1)
+    out.set_qform(place, code=1)
+    out.set_sform(_straight(place), code=1)
     out.to_filename(out_file)
     return {
         "SourceSHA256": sha256,
@@ -282,6 +287,13 @@ def _qform(image: nib.Nifti1Image) -> np.ndarray | None:
     except (HeaderDataError, ValueError):
         return None
     return affine
+
+
+def _rounded(affine: np.ndarray) -> np.ndarray:
+    """Leave out digits that depend on how a header was written, not on where the scan lies."""
+    rounded = np.round(affine, _EDGE_DECIMALS)
+    rounded[:3, 3] = np.round(affine[:3, 3], _ORIGIN_DECIMALS)
+    return rounded
 
 
 def _straight(affine: np.ndarray) -> np.ndarray:
