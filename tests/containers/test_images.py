@@ -54,6 +54,10 @@ def test_cpu_image_gets_no_part_of_cuda():
     assert [n for n in LOCK["common"] if re.match("nvidia|cuda|triton|torch", n)] == []
 
 
+def test_images_get_nothing_of_nnunet_that_no_run_uses():
+    assert {"simpleitk", "dicom2nifti", "python-gdcm", "imagecodecs"}.isdisjoint(LOCK["common"])
+
+
 @pytest.mark.parametrize("name", sorted(LOCK))
 def test_every_locked_file_has_a_hash_and_no_address(name):
     lines = (ROOT / "containers" / "lock" / f"{name}.txt").read_text().splitlines()
@@ -76,6 +80,12 @@ def test_both_images_start_the_command_of_the_package():
     (entry,) = re.findall(r'^ENTRYPOINT \["(\w+)"\]', DOCKERFILE, re.MULTILINE)
     assert entry in PROJECT["scripts"]
     assert section("runscript") == [f'exec {entry} "$@"']
+
+
+def test_apptainer_tests_a_read_only_image():
+    runs = [line for line in section("test") if " participant " in line]
+    assert len(runs) == 1
+    assert " /tmp/uadbids-out participant --work-dir /tmp/" in runs[0]
 
 
 def test_both_images_have_the_same_version_and_give_it_to_the_package():

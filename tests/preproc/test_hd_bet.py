@@ -79,6 +79,23 @@ def test_prediction_is_that_of_nnunet_itself(tmp_path, scan):
     assert np.array_equal(run_hd_bet(scan, tmp_path, weights, "cpu"), theirs.transpose(2, 1, 0) > 0)
 
 
+def test_what_the_images_leave_out_is_not_needed(tmp_path, scan):
+    pytest.importorskip("nnunetv2")
+    weights = write_weights(tmp_path / "weights")
+    code = (
+        "import sys, types\n"
+        "sys.modules |= {'SimpleITK': types.ModuleType('SimpleITK')}\n"
+        "sys.modules |= dict.fromkeys(['dicom2nifti', 'gdcm', 'imagecodecs', 'pydicom'])\n"
+        "from pathlib import Path\n"
+        "from uadbids.preproc.hd_bet import run_hd_bet\n"
+        f"print(run_hd_bet(Path({str(scan)!r}), Path({str(tmp_path)!r}), Path({str(weights)!r}),"
+        " 'cpu').sum())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 0 < int(done.stdout) < 40 * 30 * 24
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_checkpoint_that_runs_code_is_refused(tmp_path, scan):
     pytest.importorskip("nnunetv2")

@@ -67,7 +67,7 @@ def run_hd_bet(in_file: Path, folder: Path, weights: Path, device: str) -> np.nd
     Parameters
     ----------
     in_file, folder, weights : Path
-        Conformed scan, folder for intermediate files, and folder of `find_weights`.
+        Conformed scan, a folder of this step, and the folder of `find_weights`.
     device : str
         ``cpu`` or ``cuda[:N]``; test-time mirroring is used on a GPU only.
 
@@ -83,23 +83,20 @@ def run_hd_bet(in_file: Path, folder: Path, weights: Path, device: str) -> np.nd
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         # Unset, nnU-Net prints three warnings about folders that only its training needs.
         os.environ.setdefault(name, str(folder))
+    image = nib.load(in_file)
+    # As nnU-Net's own readers have it: one channel, and the axes from the last to the first.
+    data = image.get_fdata(dtype=np.float32).T[np.newaxis]
+    spacing = [float(size) for size in image.header.get_zooms()[::-1]]
     # nnU-Net reports by print; progress is shown elsewhere.
     with contextlib.redirect_stdout(io.StringIO()):
         try:
-            from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+            predictor = _predictor(weights, device)
         except ImportError as error:
             raise UsageError(
                 "HD-BET is not installed; run: pip install 'uadbids[hd-bet]'"
             ) from error
-        predictor = _predictor(weights, device)
-        images = SimpleITKIO()
-        data, properties = images.read_images([str(in_file)])
-        found = predictor.predict_single_npy_array(data, properties)
-        # Written and read again: the order of the axes is then nobody's guess.
-        out_file = folder / "hd_bet.nii.gz"
-        images.write_seg(found, str(out_file), properties)
-    mask = np.asarray(nib.load(out_file).dataobj) > 0
-    out_file.unlink()
+        found = predictor.predict_single_npy_array(data, {"spacing": spacing})
+    mask: np.ndarray = found.T > 0
     return mask
 
 
