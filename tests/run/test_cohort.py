@@ -18,7 +18,14 @@ from uadbids.bids.query import Scan
 from uadbids.errors import UsageError
 from uadbids.preproc.config import PreprocConfig
 from uadbids.run import cohort, options
-from uadbids.run.cohort import CohortOptions, Member, find_cohort, make_ready, plan_cohort
+from uadbids.run.cohort import (
+    CohortOptions,
+    Member,
+    find_cohort,
+    make_ready,
+    plan_cohort,
+    who_is_in,
+)
 from uadbids.run.options import RunOptions
 from uadbids.run.scheduler.graph import graph_name
 from uadbids.training.healthy import Healthy, save_healthy
@@ -53,6 +60,20 @@ def run(tmp_path) -> RunOptions:
 def planned(raw: Path, run: RunOptions, **options: object) -> list[Member]:
     wanted = CohortOptions(raw, **options)
     return list(plan_cohort(find_cohort(wanted), wanted, PREPROC, run))
+
+
+@pytest.mark.parametrize(
+    ("people", "groups", "says"),
+    [
+        (12, [{"0", "1"}], "to train on: 10 scans of 10 participants, 2 scans of 2 participants"),
+        (11, [{"0", "1"}, {"2"}], "11 scans of 11 participants, held out in 2 folds before"),
+    ],
+)
+def test_who_is_in(people, groups, says):
+    scans = [Scan(Path(str(n)), {"subject": str(n)}) for n in range(people)]
+    lines = who_is_in(scans, [frozenset(group) for group in groups])
+    assert says in lines[-1]
+    assert len(lines) == 1
 
 
 def test_selection_needs_no_table_unless_asked(raw):

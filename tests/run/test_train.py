@@ -89,6 +89,14 @@ def test_stopped_training_leaves_a_checkpoint(stopped, work):
 
 
 @pytest.mark.slow
+def test_it_says_whom_it_learns_from_and_soon_how_it_goes(stopped):
+    _, lines = stopped
+    assert lines[0].endswith(", tiny, device: cpu\n")
+    assert "to train on: 2 scans of 2 participants, 2 scans of 2 participants held out" in lines[1]
+    assert any("step 11/100  L1 0." in line and line.endswith(" left\n") for line in lines)
+
+
+@pytest.mark.slow
 def test_same_command_goes_on_at_once(trained, cohort):
     folder, done = trained
     assert folder == cohort.parent / "bundles" / "tiny"

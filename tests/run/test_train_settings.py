@@ -2,8 +2,10 @@
 
 import json
 import math
+import time
 from dataclasses import fields, replace
 from io import StringIO
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +51,9 @@ def options(tmp_path: Path) -> TrainOptions:
     )
 
 
-def trained(best: int, count: int = 10) -> Trained:
-    epochs = tuple(epoch(100 * number) for number in range(1, count + 1))
-    return Trained("fold 1 of 2", CONFIG, None, History(epochs, best), (), ())
+def trained(best: int, epochs: int = 10) -> Trained:
+    past = tuple(epoch(100 * number) for number in range(1, epochs + 1))
+    return Trained("fold 1 of 2", CONFIG, None, History(past, best), (), ())
 
 
 def test_network_changes_what_was_asked_for_alone():
@@ -163,6 +165,26 @@ def test_progress_is_a_bar_or_lines(terminal):
             "mine: step 100/1000",
             "mine: step 200/1000",
         ]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_loss_is_live_before_an_epoch_has_ended(terminal, monkeypatch):
+    told, clock = StringIO(), count(0, 2)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    console = Console(file=told, force_terminal=terminal, width=200, soft_wrap=True)
+    with TrainingProgress("mine", CONFIG, console) as progress:
+        for step in range(401, 471):
+            progress.step(step, 0.05)
+    text = told.getvalue()
+    assert "L1 0.0500" in text and " left" in text
+    if not terminal:
+        lines = text.splitlines()
+        # Two seconds a step: the first after ten of this call, then one a minute.
+        assert [line[:19] for line in lines] == [
+            "mine: step 411/1000",
+            "mine: step 441/1000",
+        ]
+        assert lines[0].endswith("20 min left")
 
 
 def test_quiet_progress_is_silent():

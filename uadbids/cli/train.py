@@ -84,11 +84,14 @@ def train(
         random_seed=random_seed,
     )
     run = prepare_run(asked, bids_dir, verbose=verbose, is_dry=dry_run)
-    from uadbids.model.bundle import find_bundle
-    from uadbids.run.cohort import CohortOptions
-    from uadbids.run.train import train
-    from uadbids.run.train_settings import TrainOptions, network, read_about, train_config
-    from uadbids.training.split import SplitOptions
+    from uadbids.run.progress import waiting
+
+    with waiting("PyTorch starts"):
+        from uadbids.model.bundle import find_bundle
+        from uadbids.run.cohort import CohortOptions
+        from uadbids.run.train import train
+        from uadbids.run.train_settings import TrainOptions, network, read_about, train_config
+        from uadbids.training.split import SplitOptions
 
     options = TrainOptions(
         output_dir=output_dir.absolute(),

@@ -71,6 +71,29 @@ def find_cohort(options: CohortOptions) -> list[Scan]:
     return scans
 
 
+def who_is_in(scans: Sequence[Scan], groups: Sequence[frozenset[str]]) -> list[str]:
+    """Say how many are trained on and held out.
+
+    The groups are those of `split.choose_held_out`: one, or one for each fold.
+    """
+    held_out = groups[0] if len(groups) == 1 else frozenset()
+    fitted = [scan for scan in scans if scan.subject not in held_out]
+    beside = (
+        f"held out in {len(groups)} folds before"
+        if len(groups) > 1
+        else f"{counted([scan for scan in scans if scan.subject in held_out])} held out"
+    )
+    return [f"to train on: {counted(fitted)}, {beside}"]
+
+
+def counted(scans: Sequence[Scan]) -> str:
+    """Return how many scans there are, of how many people."""
+    people = len({scan.subject for scan in scans})
+    return (
+        f"{len(scans)} scan{'s' * (len(scans) != 1)} of {people} participant{'s' * (people != 1)}"
+    )
+
+
 def plan_cohort(
     scans: Sequence[Scan], options: CohortOptions, preproc: PreprocConfig, run: RunOptions
 ) -> list[Member]:

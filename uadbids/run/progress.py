@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from uadbids.training.fit import Epoch
 
 T = TypeVar("T")
+# Where no bar is drawn: steps of a training before the first line about them, and how often more.
+_FIRST_STEPS, _SECONDS_A_LINE = 10, 60.0
 HEADS = {
     "preprocess": "preprocessing",
     "detect": "detection",
@@ -26,6 +29,11 @@ HEADS = {
     "healthy": "healthy tissue",
     "compare": "comparison of sessions",
 }
+
+
+def waiting(what: str, console: Console | None = None) -> AbstractContextManager[Any]:
+    """Show what takes seconds while a block runs; of it nothing stays, and a pipe gets nothing."""
+    return (console or terminal()).status(what)
 
 
 def tracked(items: Iterable[T], what: str, total: int, console: Console) -> Iterable[T]:
@@ -129,15 +137,36 @@ class TrainingProgress(_Bar):
     """Shows the steps of one training, whose name is its title."""
 
     def __init__(self, title: str, config: TrainConfig, console: Console) -> None:
-        super().__init__(console, title, config.steps, "first epoch", 20)
+        super().__init__(console, title, config.steps, "first step", 20)
         self._title, self._config = title, config
+        self._begun: tuple[int, float] | None = None  # first step of this call, and when
+        self._last_line = -math.inf
+        self._epoch = ""
+
+    def step(self, step: int, reconstruction: float) -> None:
+        """Take note of a step: a bar moves, a pipe gets a line after ten and then one a minute."""
+        now = time.monotonic()
+        if self._begun is None:
+            self._begun = (step, now)
+        first, then = self._begun
+        if step == first:
+            return
+        left = (self._config.steps - step) * (now - then) / (step - first)
+        line = f"L1 {reconstruction:.4f}  {duration(left)} left"
+        if self._live:
+            self._bars.update(self._task, completed=step, now=line + self._epoch)
+        elif step - first >= _FIRST_STEPS and now - self._last_line >= _SECONDS_A_LINE:
+            self._last_line = now
+            self.note(f"step {step}/{self._config.steps}  {line}")
 
     def epoch(self, epoch: Epoch) -> None:
         """Take note of an epoch that has ended."""
         line = describe(epoch, self._config)
         if self._live:
+            self._epoch = f"  held-out MAE {epoch.val_mae:.4f}"
             self._bars.update(self._task, completed=epoch.step, now=line)
         else:
+            self._last_line = time.monotonic()
             self.note(f"step {epoch.step}/{self._config.steps}  {line}")
 
     def note(self, sentence: str) -> None:

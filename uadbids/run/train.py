@@ -24,9 +24,9 @@ from uadbids.model.inference import resolve_device
 from uadbids.model.vae import VAE
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.template import Template
-from uadbids.run.cohort import Member, find_cohort, make_ready, plan_cohort
+from uadbids.run.cohort import Member, find_cohort, make_ready, plan_cohort, who_is_in
 from uadbids.run.models import thresholds
-from uadbids.run.progress import TrainingProgress
+from uadbids.run.progress import TrainingProgress, waiting
 from uadbids.run.runlog import LOGGER, run_log, say, terminal
 from uadbids.run.train_settings import TrainOptions
 from uadbids.run.training_report import Trained, write_report
@@ -64,8 +64,12 @@ def _train(options: TrainOptions, world: World) -> Path | None:
     world.share(range(options.config.batch_size))
     console = terminal(quiet=not world.leads)
     cohort, preproc = options.cohort, PreprocConfig()
-    scans = find_cohort(cohort)
-    groups = choose_held_out(subject_groups(scans), options.split, cohort.bids_dir)
+    with waiting(f"looking for scans in {cohort.bids_dir}", console):
+        scans = find_cohort(cohort)
+        groups = choose_held_out(subject_groups(scans), options.split, cohort.bids_dir)
+    say(console, f"uadbids {__version__}, {options.name}, device: {world.device}")
+    for line in who_is_in(scans, groups):
+        say(console, line)
     plan = plan_cohort(scans, cohort, preproc, options.run)
     if world.leads:
         make_ready(plan, options.run, console)
@@ -90,6 +94,7 @@ def _train(options: TrainOptions, world: World) -> Path | None:
     reader = lender.reader if lender else None
     detection = lender.card.detection if lender else DetectionConfig()
     pairs = ((member.load(), model) for item in tried for member, model in item.tested)
+    say(console, "calibration on what was held out")
     healthy_maps = Reference(TEMPLATE_SHAPE)
     calibration = calibrate_on(
         pairs, CROP, detection, world.device, maps=healthy_maps, reader=reader
@@ -109,6 +114,7 @@ def _train(options: TrainOptions, world: World) -> Path | None:
         reader=_lent(lender.card) if lender else None,
     )
     bundle = Bundle(card, final.model, calibration, reader)
+    say(console, "measuring what the model finds and how well it rebuilds, in every scan")
     bundle = replace(bundle, card=_with_measures(bundle, tried, final, world.device))
     save_bundle(bundle, options.bundle_dir)
     trained = [final, *tried] if options.split.folds else tried
@@ -169,6 +175,7 @@ class _Trainer:
                 device=self._world.device,
                 checkpoint=self._checkpoint(label, title),
                 fresh=not options.resume,
+                on_step=progress.step,
                 on_epoch=progress.epoch,
                 on_note=progress.note,
             )

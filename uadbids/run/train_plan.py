@@ -13,7 +13,7 @@ from uadbids.errors import ScanError, UsageError
 from uadbids.model.inference import resolve_device
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.conform import check_image
-from uadbids.run.cohort import find_cohort, plan_cohort
+from uadbids.run.cohort import counted, find_cohort, plan_cohort
 from uadbids.run.progress import duration
 from uadbids.run.train import CROP
 from uadbids.run.train_settings import TrainOptions
@@ -69,16 +69,9 @@ def plan_training(options: TrainOptions) -> list[str]:
 
 def _who(scans: list[Scan], groups: list[frozenset[str]]) -> Iterable[str]:
     if len(groups) > 1:
-        yield f"in: {_count(scans)}, held out in {len(groups)} folds, then trained on together"
+        yield f"in: {counted(scans)}, held out in {len(groups)} folds, then trained on together"
     else:
         held_out = [scan for scan in scans if scan.subject in groups[0]]
         fitted = [scan for scan in scans if scan.subject not in groups[0]]
-        yield f"to train on: {_count(fitted)}: {', '.join(scan.name for scan in fitted)}"
-        yield f"held out: {_count(held_out)}: {', '.join(scan.name for scan in held_out)}"
-
-
-def _count(scans: list[Scan]) -> str:
-    people = len({scan.subject for scan in scans})
-    return (
-        f"{len(scans)} scan{'s' * (len(scans) != 1)} of {people} participant{'s' * (people != 1)}"
-    )
+        yield f"to train on: {counted(fitted)}: {', '.join(scan.name for scan in fitted)}"
+        yield f"held out: {counted(held_out)}: {', '.join(scan.name for scan in held_out)}"

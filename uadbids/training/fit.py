@@ -60,6 +60,7 @@ def fit(
     device: str | torch.device,
     checkpoint: Path | None = None,
     fresh: bool = False,
+    on_step: Callable[[int, float], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> History:
@@ -80,8 +81,9 @@ def fit(
         Where to train; of several GPUs each process of a node takes its own.
     checkpoint : Path, optional
         File to continue from, if it exists (unless ``fresh``), and to write to.
-    on_epoch, on_note : callable, optional
-        Called with every finished Epoch, and with sentences for the user.
+    on_step, on_epoch, on_note : callable, optional
+        Called with the number of every step and its L1, with every finished Epoch, and with
+        sentences for the user.
 
     Returns
     -------
@@ -115,6 +117,8 @@ def fit(
                 due = run.step % config.checkpoint_every == 0 or run.done
                 if checkpoint is not None and (due or stop) and world.leads:
                     save_checkpoint(checkpoint, run.identity(), run.state_dict())
+                if on_step is not None and world.leads:
+                    on_step(run.step, run.reconstruction)
                 if epoch is not None and on_epoch is not None and world.leads:
                     on_epoch(epoch)
                 if stop:
@@ -157,6 +161,7 @@ class _Run:
             config.period, config.window, config.kl_reduction, world.average
         )
         self.step = 0
+        self.reconstruction = math.nan  # L1 of the last step
         self._epochs: list[Epoch] = []
         self._totals = [0.0, 0.0, 0.0]  # of the running epoch: L1, KL, seconds
         self._best = -1
@@ -174,6 +179,7 @@ class _Run:
         start = time.perf_counter()
         terms = self._train_step()
         self.step += 1
+        self.reconstruction = terms.reconstruction
         done = self.step % self.config.epoch_steps == 0
         validation = self._validate() if done else None
         self._totals = [
