@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
+from string import ascii_lowercase
 from subprocess import PIPE
 
 import numpy as np
@@ -63,17 +64,22 @@ def planned(raw: Path, run: RunOptions, **options: object) -> list[Member]:
 
 
 @pytest.mark.parametrize(
-    ("people", "groups", "says"),
+    ("people", "groups", "says", "warnings"),
     [
-        (12, [{"0", "1"}], "to train on: 10 scans of 10 participants, 2 scans of 2 participants"),
-        (11, [{"0", "1"}, {"2"}], "11 scans of 11 participants, held out in 2 folds before"),
+        (25, ["abcde"], "20 scans of 20 participants, 5 scans of 5 participants held out", ()),
+        (9, ["abcd"], "5 scans of 5 participants, 4 scans of 4 participants held out", ("held",)),
+        (5, ["ab"], "3 scans of 3 participants", ("never tried", "left to chance")),
+        (5, ["ab", "cde"], "5 scans of 5 participants, held out in 2 folds before", ()),
+        (2, ["a", "b"], "held out in 2 folds before", ("never tried", "left to chance")),
     ],
 )
-def test_who_is_in(people, groups, says):
-    scans = [Scan(Path(str(n)), {"subject": str(n)}) for n in range(people)]
-    lines = who_is_in(scans, [frozenset(group) for group in groups])
-    assert says in lines[-1]
-    assert len(lines) == 1
+def test_few_participants_bring_a_warning(people, groups, says, warnings):
+    scans = [Scan(Path(who), {"subject": who}) for who in ascii_lowercase[:people]]
+    first, *others = who_is_in(scans, [frozenset(group) for group in groups])
+    assert says in first
+    assert len(others) == len(warnings)
+    for line, words in zip(others, warnings, strict=True):
+        assert line.startswith("warning: ") and words in line
 
 
 def test_selection_needs_no_table_unless_asked(raw):

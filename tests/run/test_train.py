@@ -93,6 +93,7 @@ def test_it_says_whom_it_learns_from_and_soon_how_it_goes(stopped):
     _, lines = stopped
     assert lines[0].endswith(", tiny, device: cpu\n")
     assert "to train on: 2 scans of 2 participants, 2 scans of 2 participants held out" in lines[1]
+    assert "never tried" in lines[2] and "left to chance" in lines[3]
     assert any("step 11/100  L1 0." in line and line.endswith(" left\n") for line in lines)
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # scan; at 3 three times as many, much of it bright normal cortex that has to be learnt.
 BRIGHT_Z = 4.0
 _SECONDS = 1.0
+# Participants below which a training warns: fewer to train on were not tried, and fewer held out
+# leave the threshold to chance (docs/training.md, measured by benchmarks/training_size.py).
+FEWEST_TRAINED_ON = FEWEST_HELD_OUT = 5
 
 
 @dataclass(frozen=True)
@@ -72,18 +75,26 @@ def find_cohort(options: CohortOptions) -> list[Scan]:
 
 
 def who_is_in(scans: Sequence[Scan], groups: Sequence[frozenset[str]]) -> list[str]:
-    """Say how many are trained on and held out.
+    """Say how many are trained on and held out, and whether these are too few.
 
     The groups are those of `split.choose_held_out`: one, or one for each fold.
     """
-    held_out = groups[0] if len(groups) == 1 else frozenset()
-    fitted = [scan for scan in scans if scan.subject not in held_out]
-    beside = (
-        f"held out in {len(groups)} folds before"
-        if len(groups) > 1
-        else f"{counted([scan for scan in scans if scan.subject in held_out])} held out"
-    )
-    return [f"to train on: {counted(fitted)}, {beside}"]
+    folds = len(groups) if len(groups) > 1 else 0
+    fitted = [scan for scan in scans if folds or scan.subject not in groups[0]]
+    held_out = [scan for scan in scans if folds or scan.subject in groups[0]]
+    beside = f"held out in {folds} folds before" if folds else f"{counted(held_out)} held out"
+    lines = [f"to train on: {counted(fitted)}, {beside}"]
+    if len({scan.subject for scan in fitted}) < FEWEST_TRAINED_ON:
+        lines.append(
+            f"warning: a model of fewer than {FEWEST_TRAINED_ON} participants was never tried "
+            "(docs/training.md)"
+        )
+    if len({scan.subject for scan in held_out}) < FEWEST_HELD_OUT:
+        lines.append(
+            f"warning: with fewer than {FEWEST_HELD_OUT} participants held out the threshold is "
+            "left to chance; hold out more, or give --folds (docs/training.md)"
+        )
+    return lines
 
 
 def counted(scans: Sequence[Scan]) -> str:

@@ -13,7 +13,7 @@ from uadbids.errors import ScanError, UsageError
 from uadbids.model.inference import resolve_device
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.conform import check_image
-from uadbids.run.cohort import counted, find_cohort, plan_cohort
+from uadbids.run.cohort import counted, find_cohort, plan_cohort, who_is_in
 from uadbids.run.progress import duration
 from uadbids.run.train import CROP
 from uadbids.run.train_settings import TrainOptions
@@ -59,6 +59,7 @@ def plan_training(options: TrainOptions) -> list[str]:
     memory = cost.memory_gb + len(scans) * _SCAN_GB
     return [
         *_who(scans, groups),
+        *who_is_in(scans, groups)[1:],
         *(f"out: {name}: {reason}" for name, reason in sorted(out.items())),
         f"to preprocess: {missing} of {len(scans)} scans, about {duration(before)}",
         f"to train: {trainings} x {options.config.steps} steps of {cost.seconds:.2f} s, measured "
