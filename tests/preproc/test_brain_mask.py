@@ -7,9 +7,10 @@ from scipy import ndimage
 
 from heads import without_skull
 from uadbids.errors import ScanError, UsageError
-from uadbids.preproc.brain_mask import extract_brain, mirror_consistent
+from uadbids.preproc.brain_mask import extract_brain
 from uadbids.preproc.config import choose_method
 from uadbids.preproc.conform import conform
+from uadbids.preproc.deepbet import mirror_consistent
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated")
 

@@ -15,7 +15,6 @@ from typing import NamedTuple, Self
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
-from nibabel.processing import resample_from_to
 from scipy.spatial import KDTree
 
 from uadbids.preproc.template import Template
@@ -225,8 +224,11 @@ def _labels(path: Path) -> Volume:
 
 @cache
 def _tissues(path: Path) -> Tissues:
-    template = nib.load(Template.packaged().t1w)
-    labels = np.asarray(resample_from_to(nib.load(path), template, order=0).dataobj).astype(int)
+    template, atlas = nib.load(Template.packaged().t1w), nib.as_closest_canonical(nib.load(path))
+    # Both have voxels of 1 mm along the axes, whole ones apart: no need to resample.
+    start = np.rint(atlas.affine[:3, 3] - template.affine[:3, 3]).astype(int)
+    end = np.subtract(template.shape, start + atlas.shape)
+    labels = np.pad(np.asarray(atlas.dataobj), np.stack([start, end], axis=1))
     known = np.arange(labels.max() + 1)
     kinds = np.isin(known, _WHITE), _is_cortex(known), np.isin(known, _LATERAL_VENTRICLES)
     return Tissues(*(kind[labels] for kind in kinds))

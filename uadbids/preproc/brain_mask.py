@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,6 @@ _LARGEST_ML = 2200.0
 # Median deviations of the background, share of the brightest of the image, and ratio of volumes:
 # in 8 scans on one level, what differs from it at all is at most 1.05 times what differs clearly.
 _NOISES, _FAINT, _HALO = 8.0, 0.1, 1.08
-# Half the thickness of what two masks may differ by.
-_AGREE_MM = 2.0
-# Smaller pieces are no scalp.
-_LEAST_ML = 1.0
 
 
 def extract_brain(
@@ -70,7 +65,10 @@ def extract_brain(
     torch.set_num_threads(threads)
     image = nib.load(in_file)
     if method == "deepbet":
-        mask = _deepbet(image, in_file, device)
+        # Its import takes seconds.
+        from uadbids.preproc.deepbet import run_deepbet
+
+        mask = run_deepbet(image, in_file, device)
     elif method == "hd-bet":
         mask = run_hd_bet(in_file, out_mask.parent, _needed(weights, "HD-BET's weights"), device)
     elif method == "mask":
@@ -92,46 +90,6 @@ def extract_brain(
         **(_origin(given_mask) if method == "mask" and given_mask else {}),
         "BrainVolumeMl": round(volume, 1),
     }
-
-
-def _deepbet(image: nib.Nifti1Image, in_file: Path, device: str) -> np.ndarray:
-    """Run deepbet (Fisch et al. 2024); its weights lie inside its wheel."""
-    from deepbet import BrainExtraction
-
-    # Along x, which is left to right in a conformed scan.
-    mirrored = nib.Nifti1Image(np.asarray(image.dataobj)[::-1], image.affine, image.header)
-    try:
-        bet = BrainExtraction(no_gpu=device == "cpu")
-        mask, other = (np.asarray(bet.run(seen)[1].dataobj) > 0 for seen in (image, mirrored))
-    except (AssertionError, ValueError, IndexError) as error:
-        # deepbet asserts, or takes the maximum of nothing, where it sees no head.
-        raise ScanError(f"{in_file}: deepbet found no brain in it; is this a head?") from error
-    return mirror_consistent(mask, other[::-1], image.header.get_zooms()[:3])
-
-
-def mirror_consistent(
-    mask: np.ndarray, other: np.ndarray, spacing: tuple[float, float, float]
-) -> np.ndarray:
-    """Take away what only one of two brain masks holds, where that is thick.
-
-    deepbet now and then takes scalp and skull of one side for brain, and in the mirrored scan
-    those of the other side. Two masks that agree differ by less than 4 mm along their boundaries.
-
-    Both masks are ndarrays of bool, shape (X, Y, Z); voxel sizes in mm. Returned is the largest
-    piece of what is left of ``mask``; ``mask`` itself where the masks agree.
-    """
-    alone = mask & ~other
-    # A ball around each voxel is several times faster than the distance of every voxel.
-    reaches = [math.ceil(_AGREE_MM / size) for size in spacing]
-    offsets = np.meshgrid(*(np.arange(-n, n + 1) for n in reaches), indexing="ij")
-    ball = np.linalg.norm(np.stack(offsets, axis=-1) * spacing, axis=-1) <= _AGREE_MM
-    thick = ndimage.binary_erosion(alone, ball, border_value=1)
-    doubtful = ndimage.binary_dilation(thick, ball, mask=alone)
-    smallest = math.ceil(1000 * _LEAST_ML / math.prod(spacing))
-    doubtful = np.asarray(cc3d.dust(doubtful, threshold=smallest, connectivity=26)) > 0
-    if not doubtful.any():
-        return mask
-    return _largest(mask & ~doubtful)
 
 
 def _origin(mask: Path) -> dict[str, str]:
