@@ -1,8 +1,9 @@
 """CPU seconds of whole scans by two checkouts of uadbids, in turn, and their ratio.
 
-``python benchmarks/versus.py BIDS_DIR OLD NEW [--label LABEL ...]`` where OLD and NEW are folders
-that hold ``uadbids/``. Each scan is examined by both, one after the other, in processes of their
-own; what the imports take is left out. Memory is the peak of the process.
+``python benchmarks/versus.py BIDS_DIR OLD NEW [--label LABEL ...] [--shape X Y Z]`` where OLD and
+NEW are folders that hold ``uadbids/``. Each scan is examined by both, one after the other, in
+processes of their own; what the imports take is left out. Memory is the peak of the process.
+``--shape`` resamples the scans to so many voxels first, within the same field of view.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import nibabel as nib
+import numpy as np
+from nibabel.processing import resample_from_to
 
 PARTS = ("preprocess", "detect", "derive")
 _ONE = """
@@ -66,6 +71,26 @@ def cost(checkout: Path, bids_dir: Path, name: str) -> dict[str, float]:
     return found
 
 
+def resampled(bids_dir: Path, shape: tuple[int, ...], folder: Path) -> Path:
+    """Write a dataset of the same scans in other voxels; returns its folder."""
+    from uadbids.bids.query import find_scans
+
+    for scan in find_scans(bids_dir):
+        image, grid = nib.load(scan.path), np.eye(4)
+        step = np.divide(image.shape, shape)
+        # The corner of the first voxel stays where it is.
+        grid[:3] = np.column_stack([np.diag(step), step / 2 - 0.5])
+        out = folder / scan.path.relative_to(bids_dir)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        target = (shape, image.affine @ grid)
+        resample_from_to(image, target, order=1, mode="nearest").to_filename(out)
+        sidecar = json.dumps({"SkullStripped": scan.metadata.get("SkullStripped") is True})
+        out.with_name(out.name.replace(".nii.gz", ".json")).write_text(sidecar)
+    description = {"Name": "resampled", "BIDSVersion": "1.9.0"}
+    (folder / "dataset_description.json").write_text(json.dumps(description))
+    return folder
+
+
 def versus(bids_dir: Path, old: Path, new: Path, labels: list[str] | None = None) -> None:
     """Print a row for each scan: its parts by the old and the new one, and the ratio."""
     from uadbids.bids.query import find_scans
@@ -90,8 +115,13 @@ def main() -> None:
     for name in ("bids_dir", "old", "new"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--label", nargs="+")
+    parser.add_argument("--shape", nargs=3, type=int)
     args = parser.parse_args()
-    versus(args.bids_dir, args.old, args.new, args.label)
+    with TemporaryDirectory() as folder:
+        bids_dir = args.bids_dir.resolve()
+        if args.shape:
+            bids_dir = resampled(bids_dir, tuple(args.shape), Path(folder))
+        versus(bids_dir, args.old, args.new, args.label)
 
 
 if __name__ == "__main__":
