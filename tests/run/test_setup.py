@@ -42,3 +42,23 @@ def test_temporary_folders_too_deep_for_sockets_are_refused(tmp_path, monkeypatc
             setup.prepare_run(asked, tmp_path / "raw", is_dry=True)
     else:
         assert setup.prepare_run(asked, tmp_path / "raw", is_dry=True).device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("asked", "scans", "threads"),
+    [
+        ({"nprocs": 4}, 1, 4),
+        ({"nprocs": 4}, 2, 2),
+        ({"nprocs": 4}, 3, 1),
+        ({"nprocs": 4}, 40, 1),
+        ({"nprocs": 4}, 0, 4),
+        ({"nprocs": 64}, 1, 8),
+        ({"nprocs": 4, "omp_nthreads": 1}, 1, 1),
+        ({"nprocs": 1, "omp_nthreads": 6}, 9, 6),
+        ({"nprocs": 4, "use_plugin": "plugin.yml"}, 1, 1),
+    ],
+)
+def test_cpus_that_no_other_scan_needs_are_threads(asked, scans, threads, tmp_path):
+    run = RunOptions(tmp_path, **asked)
+    assert run.compute.threads == asked.get("omp_nthreads", 1)
+    assert run.for_scans(scans).compute.threads == threads

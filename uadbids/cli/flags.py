@@ -55,7 +55,9 @@ KeepArtefacts = Annotated[
         "--keep-artefacts/--drop-artefacts",
     ),
 ]
-Threads = Annotated[int, opt("CPU threads of one step.", min=1)]
+Threads = Annotated[
+    int | None, opt("CPU threads of one step; by default what --nprocs leaves to a scan.", min=1)
+]
 SkullStrip = Annotated[
     str,
     opt(

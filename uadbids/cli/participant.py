@@ -41,7 +41,7 @@ def participant(
         bool, opt("Remove intermediate results of scans that are done.", "--clean-workdir")
     ] = False,
     nprocs: flags.Procs = None,
-    omp_nthreads: flags.Threads = 1,
+    omp_nthreads: flags.Threads = None,
     mem_mb: Annotated[int | None, opt("Memory to plan with.", min=1000)] = None,
     use_plugin: Annotated[Path | None, opt("nipype plugin file (YAML), for a cluster.")] = None,
     stop_on_first_crash: Annotated[
@@ -107,7 +107,7 @@ def participant(
         hd_bet_weights=hd_bet_weights,
         device=device,
         nprocs=nprocs or 0,
-        omp_nthreads=omp_nthreads,
+        omp_nthreads=omp_nthreads or 0,
         mem_mb=mem_mb,
         use_plugin=use_plugin,
         random_seed=random_seed,

@@ -47,7 +47,7 @@ def scan(
     hd_bet_weights: flags.HdBetWeights = None,
     device: flags.Device = "auto",
     nprocs: flags.Procs = None,
-    omp_nthreads: flags.Threads = 1,
+    omp_nthreads: flags.Threads = None,
     random_seed: flags.Seed = flags.DEFAULT_SEED,
     config_file: flags.ConfigFile = None,
     verbose: flags.Verbose = False,
@@ -79,7 +79,7 @@ def scan(
         hd_bet_weights=hd_bet_weights,
         device=device,
         nprocs=nprocs or 0,
-        omp_nthreads=omp_nthreads,
+        omp_nthreads=omp_nthreads or 0,
         random_seed=random_seed,
     )
     status, pages = command.scan(options, asked, verbose=verbose)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Self
 
 from uadbids.bids.query import find_scans, read_filters
 from uadbids.bids.scan import Scan
@@ -15,6 +16,8 @@ from uadbids.run.runlog import NO_REQUEST, Request, new_run_uuid, say, terminal
 
 # Those that extract brains, correct intensities and register: their updates change results.
 _ENGINES = ("antspyx", "deepbet")
+# Networks of this size gain little from more.
+_MOST_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class RunOptions:
     hd_bet_sha256: str = ""  # of the weights: others make other masks
     device: str = "cpu"  # or "cuda[:N]"; "auto" before `setup.prepare_run`
     nprocs: int = 1  # steps at the same time; 0 before `setup.prepare_run` for all CPUs
-    omp_nthreads: int = 1  # CPU threads of one step
+    omp_nthreads: int = 0  # CPU threads of one step; 0 before `for_scans`
     mem_mb: int | None = None  # that all steps may plan with
     use_plugin: Path | None = None  # nipype plugin file (YAML) for a cluster
     random_seed: int = 20210301  # of ITK's samplers
@@ -64,8 +67,13 @@ class RunOptions:
         """Where networks run; on a GPU of this machine one at a time, however many scans run."""
         alone = self.device != "cpu" and self.use_plugin is None
         return Compute(
-            self.device, self.omp_nthreads, self.work_dir / ".gpu-turn" if alone else None
+            self.device, max(1, self.omp_nthreads), self.work_dir / ".gpu-turn" if alone else None
         )
+
+    def for_scans(self, number: int) -> Self:
+        """Give each of some scans the CPUs that no other scan needs, unless threads were given."""
+        spare = self.nprocs // max(1, number) if self.use_plugin is None else 1
+        return replace(self, omp_nthreads=self.omp_nthreads or max(1, min(spare, _MOST_THREADS)))
 
     def preprocess(self, config: PreprocConfig) -> PreprocessOptions:
         """Return what preprocessing with a model's settings is asked for."""

@@ -106,6 +106,7 @@ def _participant(
     for scan in scans:
         LOGGER.info("%s: found, %s", scan.name, scan.relative_path)
     runnable = [scan for scan in scans if scan.skip_reason is None]
+    run = run.for_scans(len(runnable))
     write_top_level(options, card, sorted({scan.subject for scan in runnable}))
     started = datetime.now(UTC)
     progress = Progress({graph_name(scan.name): scan.name for scan in runnable})

@@ -68,7 +68,7 @@ def prepare_run(
             prepare_environment(
                 work_dir.resolve(),
                 random_seed=asked.random_seed,
-                threads=asked.omp_nthreads,
+                threads=max(1, asked.omp_nthreads),
                 verbose=verbose,
             )
     except OSError as error:
