@@ -12,6 +12,7 @@ from uadbids.detection.postprocess import (
     erode,
     keep_large,
     label_components,
+    near_outside,
     segment,
 )
 
@@ -51,6 +52,13 @@ def test_erosion_counts_the_edge_of_the_array_as_outside():
 def test_erosion_keeps_what_is_far_from_the_outside(mask, mm, spacing):
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing)
     np.testing.assert_array_equal(erode(mask, mm, spacing), depth[1:-1, 1:-1, 1:-1] > mm)
+
+
+@given(masks, st.floats(0.5, 4.0))
+def test_what_is_near_the_outside_is_what_erosion_takes_away(mask, mm):
+    voxels = np.argwhere(mask)
+    kept = erode(mask, mm, ISOTROPIC)[tuple(voxels.T)]
+    np.testing.assert_array_equal(near_outside(mask, voxels, mm), ~kept)
 
 
 def test_no_erosion_and_empty_masks():

@@ -5,9 +5,9 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from uadbids.pipeline.detect import OUTSIDE_MM, inside_template
+from uadbids.pipeline.detect import inside_template
 from uadbids.pipeline.records import Preprocessed
-from uadbids.preproc.template import Template
+from uadbids.preproc.template import OUTSIDE_MM, Template
 from uadbids.qc.facts import Facts
 
 

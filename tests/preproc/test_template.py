@@ -3,6 +3,7 @@ import hashlib
 
 import nibabel as nib
 import numpy as np
+from scipy import ndimage
 
 from uadbids.model.grid import TEMPLATE_SHAPE as SHAPE
 from uadbids.preproc.template import Template
@@ -74,3 +75,13 @@ def test_what_is_saved_lies_on_the_templates_grid(template, tmp_path):
     np.testing.assert_array_equal(image.affine, template.affine)
     assert image.get_qform(coded=True)[1] == image.get_sform(coded=True)[1] == 1
     assert image.header.get_xyzt_units()[0] == "mm" and image.get_data_dtype() == np.uint8
+
+
+def test_depth_is_the_distance_to_the_other_side_of_the_brains_surface(template):
+    brain = np.asarray(nib.load(template.brain_mask).dataobj) > 0
+    depth = ndimage.distance_transform_edt(brain) - ndimage.distance_transform_edt(~brain)
+    voxels = np.argwhere(np.ones(SHAPE, dtype=bool))[::997]
+    points = voxels + template.affine[:3, 3]
+    np.testing.assert_array_equal(template.depth(points), depth[tuple(voxels.T)].astype(np.float32))
+    beyond = np.array([[500.0, 0, 0]])
+    assert template.depth(beyond) < -10 and not template.reaches(beyond).any()

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from nibabel.affines import apply_affine
 
-from uadbids.detection.detect import SPACING, Detection
+from uadbids.detection.detect import Detection
 from uadbids.detection.detect import detect as detect_in_volume
 from uadbids.detection.examine import reconstruction_error
-from uadbids.detection.postprocess import erode, label_components
+from uadbids.detection.postprocess import label_components, near_outside
 from uadbids.detection.tags import BOUNDARY_MM
 from uadbids.model.bundle import Bundle, Card, load_bundle
 from uadbids.pipeline.findings import to_average_brain
 from uadbids.pipeline.preprocess import gpu_turn
 from uadbids.pipeline.records import Detected, DetectOptions, Preprocessed
 from uadbids.preproc.display import display_of
-from uadbids.preproc.template import OUTSIDE_MM, Template
+from uadbids.preproc.template import Template
 from uadbids.qc.facts import Facts, timed
 
 
@@ -72,7 +72,7 @@ def inside_template(scan: Preprocessed, brain: np.ndarray) -> np.ndarray:
     """
     inside = brain.copy()
     points = apply_affine(to_average_brain(scan), np.argwhere(brain))
-    inside[brain] = Template.packaged().depth(points) >= -OUTSIDE_MM
+    inside[brain] = Template.packaged().reaches(points)
     return inside
 
 
@@ -95,12 +95,10 @@ def _trust(
     card = bundle.card
     error = reconstruction_error(volume, found.reconstruction, mask, found.lesions, card.crop)
     cohort = [e for part in card.training.get("reconstruction_errors", {}).values() for e in part]
-    number = int(np.count_nonzero(found.lesions))
-    deep = erode(mask > 0, BOUNDARY_MM, SPACING)
-    near = np.count_nonzero(found.lesions.astype(bool) & ~deep) / number if number else 0.0
+    near = near_outside(mask > 0, np.argwhere(found.lesions), BOUNDARY_MM)
     percentile = 100 * float(np.mean(np.asarray(cohort) < error)) if cohort else None
     return {
-        "FindingBoundaryFraction": round(near, 4),
+        "FindingBoundaryFraction": round(float(near.mean()), 4) if near.size else 0.0,
         "ReconstructionError": round(error, 5),
         "ReconstructionErrorPercentile": None if percentile is None else round(percentile, 1),
     }

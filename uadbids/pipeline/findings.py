@@ -13,7 +13,7 @@ from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 from uadbids.bids.labels import TAG_COLOURS
-from uadbids.detection.postprocess import Component, describe_components, erode
+from uadbids.detection.postprocess import Component, describe_components, near_outside
 from uadbids.detection.tags import BOUNDARY, BOUNDARY_MM, Evidence, tag
 from uadbids.pipeline.records import Detected, Preprocessed
 from uadbids.preproc.atlas import Atlas
@@ -21,7 +21,6 @@ from uadbids.preproc.template import Template
 from uadbids.preproc.transform import read_transform
 from uadbids.qc.slices import odd_slices
 
-_ISOTROPIC = (1.0, 1.0, 1.0)
 # Keeps 4 voxels of 2.4999999 mm3 at a minimum of 10 mm3.
 _TOLERANCE = 1e-4
 # A twin may lie this many voxels beside the mirrored place.
@@ -122,7 +121,7 @@ class Judge:
         self._map = np.asarray(nib.load(found.files["anomaly"]).dataobj)
         self._threshold = found.facts.values.get("Threshold", 1.0)
         self._there = to_average_brain(scan)
-        self._brain = scan.mask
+        self._brain = np.asarray(nib.load(scan.mask).dataobj) > 0
 
     def look(self, part: Component, components: np.ndarray, odd: np.ndarray) -> Evidence:
         """Collect what speaks for and against a finding.
@@ -134,19 +133,20 @@ class Judge:
         components, odd : ndarray
             All findings, and slices of another brightness, on that grid.
         """
-        here = tuple(self._voxels(part).T)
+        voxels = self._voxels(part)
+        here = tuple(voxels.T)
         values, points, atlas = self._map[here], self.points(part), Atlas.packaged()
         opposite = self._mirrored(points)
         symmetric = atlas.is_grey(points) & (opposite >= _AS_HIGH * self._threshold)
         return Evidence(
             volume_ml=part.volume_mm3 / 1000,
             height=float(np.quantile(values, 0.9)) / max(self._threshold, _LEAST_THRESHOLD),
-            boundary_share=float(self._boundary[here].mean()),
+            boundary_share=float(near_outside(self._brain, voxels, BOUNDARY_MM).mean()),
             place=atlas.locate(points),
             symmetric_grey=float(symmetric.mean()),
             twin=float(opposite.mean() / max(float(values.mean()), 1e-6)),
             normal_z=float(self._normal[here].mean()),
-            elongation=_elongation(np.stack(here, axis=1)),
+            elongation=_elongation(voxels),
             slice_share=float(odd[components == part.index].mean()) if odd.any() else 0.0,
         )
 
@@ -158,11 +158,6 @@ class Judge:
     def _voxels(self, part: Component) -> np.ndarray:
         box = self._boxes[part.index - 1]
         return np.argwhere(self.labels[box] == part.index) + [side.start for side in box]
-
-    @cached_property
-    def _boundary(self) -> np.ndarray:
-        brain = np.asarray(nib.load(self._brain).dataobj) > 0
-        return ~erode(brain, BOUNDARY_MM, _ISOTROPIC)
 
     @cached_property
     def _normal(self) -> np.ndarray:

@@ -22,7 +22,7 @@ Spacing = tuple[float, float, float]
 
 # Half the thickness of what two masks may differ by, and pieces that are too small for scalp.
 _AGREE_MM, _LEAST_ML = 2.0, 1.0
-# In 31 scans the coarse mask lacked 0 to 12 ml of a mask that the mirrored scan left as it was, and
+# In 30 scans the coarse mask lacked 0 to 12 ml of a mask that the mirrored scan left as it was, and
 # 10 ml or more of those that it took scalp from (docs/decisions/brain-mask.md).
 DOUBTFUL_ML = 5.0
 

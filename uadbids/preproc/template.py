@@ -6,11 +6,14 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from nibabel.affines import apply_affine
+from scipy import ndimage
+from scipy.spatial import KDTree
 
 from uadbids.preproc.display import Display
 
@@ -68,11 +71,28 @@ class Template:
         ndarray of float32, shape (...)
             In mm, to the nearest voxel; below 0 outside. Points off the grid have that of its edge.
         """
-        depth = _depth(self.brain_mask)
+        voxels, inside, surfaces = self._seen_from(points)
+        depth = np.empty(inside.shape, dtype=np.float32)
+        depth[inside] = surfaces.outer.query(voxels[inside])[0]
+        depth[~inside] = -surfaces.inner.query(voxels[~inside])[0]
+        return depth
+
+    def reaches(self, points: np.ndarray) -> npt.NDArray[np.bool_]:
+        """Whether points (see `depth`) lie not more than 4 mm outside the template's brain."""
+        voxels, inside, surfaces = self._seen_from(points)
+        # Half of the squares of distances between voxels: none is a question of rounding.
+        bound = np.sqrt(OUTSIDE_MM**2 + 0.5)
+        far, _ = surfaces.inner.query(voxels[~inside], distance_upper_bound=bound)
+        reached = inside.copy()
+        reached[~inside] = np.isfinite(far)
+        return reached
+
+    def _seen_from(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, _Surfaces]:
+        """Nearest voxels of points, whether the brain holds them, and its surfaces."""
+        surfaces = _surfaces(self.brain_mask)
         voxels = np.rint(apply_affine(np.linalg.inv(self.affine), points)).astype(np.int32)
-        voxels = np.clip(voxels, 0, np.array(depth.shape, dtype=np.int32) - 1)
-        near: npt.NDArray[np.float32] = depth[tuple(np.moveaxis(voxels, -1, 0))]
-        return near
+        voxels = np.clip(voxels, 0, np.array(surfaces.brain.shape, dtype=np.int32) - 1)
+        return voxels, surfaces.brain[tuple(np.moveaxis(voxels, -1, 0))], surfaces
 
     def sha256(self) -> str:
         """Return the hash of what scans are aligned with: voxels and grid, however compressed."""
@@ -95,15 +115,17 @@ class Template:
         image.to_filename(out_file)
 
 
-@cache
-def _depth(brain_mask: Path) -> npt.NDArray[np.float32]:
-    import ants
+class _Surfaces(NamedTuple):
+    """A brain, its outermost voxels, and those that touch it from outside."""
 
-    # Inside it measures to the boundary voxel, so each side is seen from the other. SciPy's takes
-    # twice as long.
-    brain = np.asarray(nib.load(brain_mask).dataobj, dtype=np.float32)
-    outside, inside = (
-        ants.iMath(ants.from_numpy(mask), "MaurerDistance").numpy() for mask in (brain, 1 - brain)
-    )
-    depth: npt.NDArray[np.float32] = np.where(brain > 0, inside, -outside)
-    return depth
+    brain: npt.NDArray[np.bool_]
+    inner: KDTree
+    outer: KDTree
+
+
+@cache
+def _surfaces(brain_mask: Path) -> _Surfaces:
+    brain = np.asarray(nib.load(brain_mask).dataobj) > 0
+    inner = brain & ~ndimage.binary_erosion(brain, border_value=1)
+    outer = ndimage.binary_dilation(brain) & ~brain
+    return _Surfaces(brain, KDTree(np.argwhere(inner)), KDTree(np.argwhere(outer)))

@@ -16,7 +16,7 @@ from uadbids.model.bundle import read_card
 from uadbids.model.calibration import Calibration
 from uadbids.model.card import Card
 from uadbids.preproc.atlas import Atlas
-from uadbids.preproc.template import OUTSIDE_MM, Template
+from uadbids.preproc.template import Template
 from uadbids.preproc.volume import Volume
 from uadbids.reports.histogram import draw_histogram
 from uadbids.reports.mosaic import (
@@ -141,7 +141,7 @@ def _examined(
     coarse = examined[::_STEP, ::_STEP, ::_STEP]
     inside = coarse.copy()
     points = apply_affine(alignment.to_average, _STEP * np.argwhere(coarse))
-    inside[coarse] = template.depth(points) >= -OUTSIDE_MM
+    inside[coarse] = template.reaches(points)
     near: BoolArray = inside.repeat(_STEP, 0).repeat(_STEP, 1).repeat(_STEP, 2)
     return examined & near[tuple(map(slice, examined.shape))]
 
