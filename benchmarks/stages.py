@@ -1,6 +1,7 @@
 """The stages of a run as plain calls from files to files, in one folder a scan."""
 
 import math
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,22 +104,34 @@ class Stages:
 
     def detect(self) -> Detected:
         """Find what is unusual."""
-        self.detected = detect(self.preprocessed(), self.found, DetectOptions(BUNDLE))
-        return self.detected
+        return self._keep(
+            "detected", detect(self.preprocessed(), self.found, DetectOptions(BUNDLE))
+        )
 
     def native_space(self) -> Native:
         """Resample to the grid of the scan."""
-        self.native = to_native_space(self.preprocessed(), self.detected, self.native_folder)
-        return self.native
+        detected = self._kept("detected")
+        return self._keep(
+            "native", to_native_space(self.preprocessed(), detected, self.native_folder)
+        )
 
     def figures(self) -> None:
         """Draw."""
+        detected, native = self._kept("detected"), self._kept("native")
         draw_figures(
             self.source,
-            output_files(self.preprocessed(), self.detected, self.native),
-            rows=self.native.findings,
+            output_files(self.preprocessed(), detected, native),
+            rows=native.findings,
             alignment=alignment(self.preprocessed()),
-            facts=self.detected.facts.values,
+            facts=detected.facts.values,
             bundle=BUNDLE,
             folder=self.folder / "figures",
         )
+
+    def _keep(self, name: str, result: Any) -> Any:
+        """Write a result where another process finds it: each stage may have one of its own."""
+        (self.folder / f"{name}.pickle").write_bytes(pickle.dumps(result))
+        return result
+
+    def _kept(self, name: str) -> Any:
+        return pickle.loads((self.folder / f"{name}.pickle").read_bytes())
