@@ -310,6 +310,10 @@ def test_the_volume_stands_beside_that_of_healthy_scans(tmp_path: Path) -> None:
     assert "that range, no evidence of disease by itself" in write(tmp_path, scans=[few]).words
     more = replace(scan, summary={**scan.summary, "FindingVolumeMl": 12.0})
     assert "lies within that range" not in write(tmp_path, scans=[more]).words
+    least = {**few.summary, "ExpectedRangeMl": [0.9, 5.2]}
+    below = replace(few, summary=least, facts={**FACTS, "Flags": ["contrast"]})
+    words = write(tmp_path, scans=[below]).words
+    assert "lies below that range." in words and "no evidence" not in words
 
 
 @pytest.mark.parametrize("card", [{}, {"training": None, "results": {}, "limits": []}])

@@ -56,6 +56,9 @@ def made(tmp_path_factory, example_flair):
     done = uadbids("scan", *inputs, folder / "out", *flags)
     assert done.returncode == 0, done.stderr
     assert "study one: DICOM series 5 (ax t2)" in done.stderr
+    for record in (folder / "out").glob("*_anomaly-mask.json"):
+        told = f"{record.name.removesuffix('_anomaly-mask.json')}: flagged, read its page first: "
+        assert [told in done.stderr] == [bool(json.loads(record.read_text())["Flags"])]
     return folder, done.stdout
 
 
@@ -185,10 +188,11 @@ def test_a_file_without_a_command_is_understood(here):
 @pytest.mark.slow
 def test_a_scan_that_fails_leaves_nothing(places, tmp_path):
     """It has a good header, and nothing in it."""
-    image = write_few(tmp_path / "flat.nii.gz", (40, 40, 40))
+    image = write_few(tmp_path / "flat_T1w.nii.gz", (40, 40, 40))
     done = uadbids("scan", image, tmp_path / "out", "--skull-strip", "none", "--nprocs", 1)
     assert done.returncode == 1
     assert "failed" in done.stderr and "Traceback" not in done.stderr
+    assert "flat_T1w.nii.gz: by its name a T1w, and taken for a FLAIR" in done.stderr
     assert done.stdout == ""
     assert list(places.iterdir()) == []
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []

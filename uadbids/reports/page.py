@@ -210,10 +210,11 @@ def _expected(scan: ScanReport) -> str:
     )
     if volume > high:
         return text
-    text += " The volume of this scan lies within that range"
-    if volume <= median:
-        return f"{text}, no evidence of disease by itself."
-    return f"{text}, above the median: look at the findings one by one."
+    text += f" The volume of this scan lies {'within' if volume >= low else 'below'} that range"
+    if volume > median:
+        return f"{text}, above the median: look at the findings one by one."
+    # Of a scan that cannot be trusted nothing is concluded.
+    return f"{text}." if scan.facts.get("Flags") else f"{text}, no evidence of disease by itself."
 
 
 def _quality(scan: ScanReport) -> list[tuple[str, Any]]:

@@ -35,6 +35,8 @@ from uadbids.run.runlog import NO_REQUEST, Request, say, terminal, writing_to
 from uadbids.run.setup import check_writable, prepare_run
 
 _KEPT = "bids"
+# Names of other images in BIDS.
+_SUFFIX = re.compile(r"_(T1w|T2w|PDw|T2starw|bold|dwi|swi|asl|angio)$")
 # Of the sidecar, what holds in the dataset alone.
 _LEFT_OUT = ("Sources", "SpatialReference", HASHES)
 
@@ -105,18 +107,25 @@ def scan(
                 "names another temporary folder"
             ) from error
         status = participant.participant(whole, whole.find(), bundle, card, run)
+        done = [
+            (one, found)
+            for one in inputs
+            for found in finished_scans(derivatives, one.label)
+            if found.session == one.session
+        ]
         with writing_to(options.output_dir):
             pages = [
                 _write(one, found, derivatives, card, options.output_dir, Path(name))
-                for one in inputs
-                for found in finished_scans(derivatives, one.label)
-                if found.session == one.session
+                for one, found in done
             ]
             if options.longitudinal:
                 names = {f"{one.session}": one.name for one in inputs}
                 pages += write_flat(derivatives, inputs[0].label, names, options.output_dir)
             if options.keep_bids:
                 _keep(dataset, options.output_dir / _KEPT)
+    for one, found in done:
+        if flags := found.metadata.get("Flags"):
+            say(terminal(), f"{one.name}: flagged, read its page first: {', '.join(flags)}")
     return status, pages
 
 
@@ -202,6 +211,9 @@ def _import(inputs: Sequence[_Input], series: int | None, dataset: Path, folder:
         stem = image.with_name(image.name.removesuffix(".gz").removesuffix(".nii"))
         if one.is_nifti:
             check_image(one.source)
+            suffix = _SUFFIX.search(one.name)
+            if suffix:
+                say(terminal(), f"{one.source}: by its name a {suffix[1]}, and taken for a FLAIR")
             shutil.copyfile(one.source, image)
             sidecar = one.source.with_name(one.source.name.removesuffix(".gz")).with_suffix(".json")
             if sidecar.is_file():

@@ -50,7 +50,8 @@
       const name = `strip-${column.title.replace(/\W+/g, "-")}`;
       this.svg = draw("svg", { role: "img", tabindex: 0, "aria-labelledby": `${name} ${name}-text` });
       const [lowest, , median, , highest] = this.quartiles.map(exact);
-      const summary = `${values.length} scans from ${lowest} to ${highest}, median ${median}`;
+      const summary = values.length === 1 ? `1 scan: ${median}`
+        : `${values.length} scans from ${lowest} to ${highest}, median ${median}`;
       this.element = make("figure", { class: "strip" },
         make("figcaption", {}, make("strong", { id: name, title: column.description }, titled(column)),
           make("span", { class: "soft", id: `${name}-text` }, `: ${summary}`)),
