@@ -102,7 +102,7 @@ def sha256(path: Path) -> str:
 
 @pytest.mark.slow
 def test_maps_are_those_of_the_command_byte_for_byte(saved, command_out):
-    folder, _ = saved
+    folder, result = saved
     anat = command_out / "sub-20" / "ses-2" / "anat"
     names = {
         "native_anomaly": "space-orig_desc-anomaly_FLAIR.nii.gz",
@@ -122,6 +122,7 @@ def test_maps_are_those_of_the_command_byte_for_byte(saved, command_out):
     sidecar = json.loads((anat / f"sub-20_ses-2_{names['native_lesions'][:-7]}.json").read_text())
     for key, value in json.loads((folder / "qc.json").read_text()).items():
         assert key == "StageSeconds" or sidecar[key] == value, key
+    assert repr(result).startswith(f"<Result: {len(result.findings)} findings, ")
 
 
 @pytest.mark.slow

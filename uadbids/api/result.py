@@ -87,6 +87,11 @@ class Result:
     _files: Mapping[str, Path]
     _folder: Path
 
+    def __repr__(self) -> str:
+        flags = ", ".join(self.qc.get("Flags", ())) or "none"
+        volume = self.qc.get("FindingVolumeMl", 0.0)
+        return f"<Result: {len(self.findings)} findings, {volume:.2f} mL, flags: {flags}>"
+
     @property
     def anomaly_map(self) -> nib.Nifti1Image:
         """Anomaly map on the grid of the image."""
