@@ -22,9 +22,9 @@ from cases import HEALTHY, SETS, Case, Cohort, arguments, read_all
 from scoring import SPACING, measure
 from torch import Tensor, nn
 
+from uadbids.detection.erosion import erode
 from uadbids.detection.examine import Examination, examine
 from uadbids.detection.hyperintensity import robust_z
-from uadbids.detection.postprocess import erode
 from uadbids.evaluation.baselines import equalised
 from uadbids.model.config import MODELS, AugmentConfig, DetectionConfig, TrainConfig, VAEConfig
 from uadbids.model.grid import Crop

@@ -20,9 +20,9 @@ from cases import Case, Cohort, arguments, read_all
 from scipy import ndimage
 from scoring import SPACING, Examine, Row, measure, print_tables
 
+from uadbids.detection.erosion import erode
 from uadbids.detection.examine import Examination, examine
 from uadbids.detection.hyperintensity import robust_z
-from uadbids.detection.postprocess import erode
 from uadbids.detection.tfce import enhance
 from uadbids.evaluation.baselines import equalised
 from uadbids.model.bundle import Bundle, load_bundle, save_bundle

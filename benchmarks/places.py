@@ -24,8 +24,9 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 from scoring import SPACING, Examine, calibration_of, lesions_of
 
+from uadbids.detection.erosion import erode
 from uadbids.detection.hyperintensity import robust_z
-from uadbids.detection.postprocess import erode, label_components
+from uadbids.detection.postprocess import label_components
 from uadbids.evaluation.metrics import lesion_wise
 from uadbids.model.bundle import Bundle, load_bundle
 from uadbids.model.config import DetectionConfig

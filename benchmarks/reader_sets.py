@@ -27,14 +27,10 @@ import numpy as np
 import torch
 
 from uadbids.detection.detect import cut
+from uadbids.detection.erosion import examined_part
 from uadbids.detection.examine import examine
 from uadbids.detection.hyperintensity import robust_z
-from uadbids.detection.postprocess import (
-    AT_THRESHOLD,
-    examined_part,
-    label_components,
-    segment,
-)
+from uadbids.detection.postprocess import AT_THRESHOLD, label_components, segment
 from uadbids.evaluation import metrics
 from uadbids.evaluation.baselines import equalised
 from uadbids.model.bundle import find_bundle, load_bundle

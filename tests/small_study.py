@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from uadbids.bids.names import derivative_path
 from uadbids.bids.scan import Scan
-from uadbids.detection.postprocess import erode, label_components, segment
+from uadbids.detection.erosion import erode
+from uadbids.detection.postprocess import label_components, segment
 from uadbids.pipeline.derive import to_native_space
 from uadbids.pipeline.records import Detected, Preprocessed
 from uadbids.preproc.conform import conform

@@ -5,14 +5,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nst
 from scipy import ndimage
 
+from uadbids.detection.erosion import erode, near_outside
 from uadbids.detection.postprocess import (
     Boundary,
     bounding_box,
     describe_components,
-    erode,
     keep_large,
     label_components,
-    near_outside,
     segment,
 )
 

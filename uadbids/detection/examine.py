@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from uadbids.detection.postprocess import examined_part
+from uadbids.detection.erosion import examined_part
 from uadbids.detection.reader import ReaderScan, lesion_probability
 from uadbids.detection.residuals import RESIDUALS, mean_absolute_error
 from uadbids.detection.residuals import residual as take_residual

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from uadbids.detection.postprocess import bounding_box, erode, keep_large
+from uadbids.detection.erosion import erode
+from uadbids.detection.postprocess import bounding_box, keep_large
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]

@@ -13,7 +13,8 @@ from uadbids.bids.dataset import MODEL_CARD
 from uadbids.bids.files import read_json
 from uadbids.bids.names import derivative_path
 from uadbids.bids.scan import FinishedScan
-from uadbids.detection.postprocess import Boundary, Spacing, examined_part, segment
+from uadbids.detection.erosion import examined_part
+from uadbids.detection.postprocess import Boundary, Spacing, segment
 from uadbids.detection.residuals import residual_of
 from uadbids.errors import ScanError, UsageError
 from uadbids.evaluation.images import Way, read_mask

@@ -12,8 +12,9 @@ from nibabel.affines import apply_affine
 
 from uadbids.detection.detect import Detection
 from uadbids.detection.detect import detect as detect_in_volume
+from uadbids.detection.erosion import near_outside
 from uadbids.detection.examine import reconstruction_error
-from uadbids.detection.postprocess import label_components, near_outside
+from uadbids.detection.postprocess import label_components
 from uadbids.detection.tags import BOUNDARY_MM
 from uadbids.model.bundle import Bundle, Card, load_bundle
 from uadbids.pipeline.findings import to_average_brain

@@ -13,7 +13,8 @@ from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 from uadbids.bids.labels import TAG_COLOURS
-from uadbids.detection.postprocess import Component, describe_components, near_outside
+from uadbids.detection.erosion import near_outside
+from uadbids.detection.postprocess import Component, describe_components
 from uadbids.detection.tags import BOUNDARY, BOUNDARY_MM, Evidence, tag
 from uadbids.pipeline.records import Detected, Preprocessed
 from uadbids.preproc.atlas import Atlas

@@ -10,7 +10,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
-from uadbids.detection.postprocess import examined_part
+from uadbids.detection.erosion import examined_part
 from uadbids.detection.residuals import RESIDUALS
 from uadbids.model.bundle import read_card
 from uadbids.model.calibration import Calibration
