@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from heads import Head, roughly_stripped, save, without_skull
+from heads import Head, roughly_stripped, save, stripped, without_skull
 from robustness.making import (
     Case,
     Write,
@@ -18,10 +18,16 @@ from robustness.making import (
     turn,
     values,
 )
+from uadbids.preproc.template import Template
 
 UNLIKE = (
     "the brain fits the template no better than turned or mirrored (N): the header may be wrong, "
     "or this is no whole head; look at the alignment below"
+)
+UNLIKE_FLAIR = (
+    "this does not look like a FLAIR (correlation with a T1-weighted brain N, ventricles to brain "
+    "N; a FLAIR is unlike T1, and its ventricles are dark): check which sequence it is; if it is "
+    "another one, discard this result"
 )
 VOLUME = (
     "the brain mask holds N ml, which is implausible for an adult: look at the brain mask below; "
@@ -148,9 +154,16 @@ def without_air(data: np.ndarray) -> np.ndarray:
     return np.where(head, data, np.nan).astype(np.float32)
 
 
-def other_contrast(data: np.ndarray) -> np.ndarray:
-    """Turn the contrast over inside the head, as T1 has it: bright where FLAIR is dark."""
-    return np.where(data > 12, (180 - data).clip(1), data).astype(np.float32)
+def as_t2w(data: np.ndarray) -> np.ndarray:
+    """Turn the contrast over inside the head: fluid is brightest, as in a T2-weighted scan."""
+    head = ndimage.binary_fill_holes(data > 12)
+    return np.where(head, (180 - data).clip(1), data).astype(np.float32)
+
+
+def t1w(path: Path, head: Head) -> None:
+    """A T1-weighted brain, that of the template, as if it were the scan."""
+    template = Template.packaged()
+    stripped(path, Head(nib.load(template.t1w).get_fdata(), template.affine, head.ball))
 
 
 EVERY = slice(None)
@@ -212,8 +225,9 @@ IMAGES = (
     # Contents.
     Case("stripped", roughly_stripped, "run", what="skull-stripped, and its sidecar says so"),
     Case("strippeduntold", values(without_skull), "run", what="skull-stripped, untold"),
-    Case("contrast", values(other_contrast, ball=False), "run", UNLIKE,
-         "contrast turned over"),
+    Case("t2w", values(as_t2w, ball=False), "run", UNLIKE_FLAIR,
+         "contrast turned over, as in a T2-weighted scan"),
+    Case("t1w", t1w, "run", UNLIKE_FLAIR, "a T1-weighted brain"),
     Case("phantom", values(phantom, ball=False), "run", UNLIKE, "phantom"),
     # What a network takes for a brain in noise has any volume.
     Case("noise", values(noise, ball=False), "run", UNLIKE, "noise"),

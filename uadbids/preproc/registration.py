@@ -83,7 +83,7 @@ def register(
     Raises
     ------
     ScanError
-        When no transform could be estimated.
+        When the brain mask is empty.
     """
     fixed = _fixed(template, config.registration_spacing_mm)
     moving = _moving(read_volume(in_file), read_volume(mask_file), config.registration_spacing_mm)
@@ -92,7 +92,8 @@ def register(
     start = np.column_stack([np.eye(3), middle - centre])
     affine = search_affine(fixed.levels, moving.levels, start, centre)
     if not np.linalg.det(affine[:, :3]) > 0:
-        raise ScanError(f"{in_file}: could not be aligned with the template; is this a head?")
+        # It has folded what is no single head; that the brain fits badly is then measured and said.
+        affine = start
     rigid = _nearest_rigid(affine, fixed.points)
     other = _search_again(rigid, moving, fixed)
     if other is not None:
