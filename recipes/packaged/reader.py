@@ -2,7 +2,8 @@
 
 ``pack SOURCES LABELS PRIORS WORK COHORT PACK`` writes what samples are made from into one file,
 ``fit PACK BUNDLE OUT`` trains (torch, numpy, scipy and safetensors suffice there), ``bundle OUT
-BUNDLES...`` adds the reader to bundles. README.md beside this file says more.
+BUNDLES...`` adds the reader to bundles, ``lend BUNDLE BUNDLES...`` that of a bundle to others.
+README.md beside this file says more.
 """
 
 from __future__ import annotations
@@ -155,6 +156,16 @@ def bundle(out: Path, folders: Sequence[Path]) -> None:
         print(f"{folder}: has the reader of {training['steps']} steps", flush=True)
 
 
+def lend(lender: Path, folders: Sequence[Path]) -> None:
+    """Give bundles the reader of another, and its settings of detection; calibrate them then."""
+    found = load_bundle(lender, device="cpu")
+    for folder in folders:
+        own = load_bundle(folder, device="cpu")
+        card = replace(own.card, reader=found.card.reader, detection=found.card.detection)
+        save_bundle(replace(own, card=card, reader=found.reader), folder)
+        print(f"{folder}: has the reader of {found.card.name}", flush=True)
+
+
 def _digest(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()
 
@@ -174,12 +185,14 @@ def parser() -> argparse.ArgumentParser:
         "pack": ("labels", "priors", "work", "cohort", "folder"),
         "fit": ("packed", "bundle", "out"),
         "bundle": ("out",),
+        "lend": ("lender",),
     }
     parts = {kind: kinds.add_parser(kind) for kind in folders}
     for kind, names in folders.items():
         for name in names:
             parts[kind].add_argument(name, type=Path)
-    parts["bundle"].add_argument("folders", type=Path, nargs="+")
+    for kind in ("bundle", "lend"):
+        parts[kind].add_argument("folders", type=Path, nargs="+")
     options, usual = parts["fit"], ReaderTraining()
     options.add_argument("--steps", type=int, default=usual.steps)
     options.add_argument("--minutes", type=float, help="end after so long, if before the last step")
@@ -216,6 +229,8 @@ def main() -> None:
             pack(**args)
         elif kind == "bundle":
             bundle(**args)
+        elif kind == "lend":
+            lend(**args)
         else:
             own = {name: args.pop(name) for name in OWN}
             samples = SampleConfig(depth=args.pop("depth"))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from uadbids.errors import ScanError
-from uadbids.preproc.conform import MASK_TOLERANCE_MM
+from uadbids.preproc.geometry import MASK_TOLERANCE_MM, corner_distance
 from uadbids.preproc.transform import read_transform
 from uadbids.preproc.volume import Volume, read_canonical
 
@@ -55,7 +54,7 @@ def read_mask(
         listed = ", ".join(map(str, present[:10]))
         notes.append(f"its values {listed} all count as lesion (--mask-values chooses)")
     mask = np.isin(numbers, list(values)) if values else numbers > 0
-    gap = _gap(image, grid)
+    gap = corner_distance(image.affine, grid.affine, image.data.shape, grid.data.shape)
     if image.data.shape != grid.data.shape or gap > MASK_TOLERANCE_MM:
         if not resample:
             raise ScanError(
@@ -108,16 +107,6 @@ def _whole_numbers(data: np.ndarray, path: Path) -> np.ndarray:
             "threshold it first"
         )
     return numbers
-
-
-def _gap(first: Volume, second: Volume) -> float:
-    """Largest distance in mm between the corners of two images."""
-    corners = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, -1).T
-    places = [
-        apply_affine(image.affine, corners * (np.array(image.data.shape) - 1))
-        for image in (first, second)
-    ]
-    return float(np.linalg.norm(places[0] - places[1], axis=1).max())
 
 
 def _size(image: Volume) -> str:

@@ -13,32 +13,24 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from uadbids.errors import ScanError
+from uadbids.preproc.geometry import (
+    MASK_TOLERANCE_MM,
+    corner_distance,
+    find_geometry,
+    rounded,
+    straight,
+)
 from uadbids.preproc.values import from_zero
 
-# Two headers that place a voxel further apart than this do not describe one position.
-GEOMETRY_TOLERANCE_MM = 0.1
-# Tools round headers differently; half a millimetre at a corner is still the same voxel.
-MASK_TOLERANCE_MM = 0.5
-# ANTs refuses direction cosines that are not orthonormal; a shear this small is rounding.
-SHEAR_TOLERANCE = 0.01
 SMALLEST_MATRIX = 8
 # A head at 0.5 mm has 512 x 512 x 400. More would take more memory than the model itself.
 MOST_VOXELS = 2**27
-# Decimals (mm) that are kept of the edges of a voxel and of the origin. A corner moves by some
-# hundredths of a millimetre; converters of one scan differ a thousand times less.
-_EDGE_DECIMALS, _ORIGIN_DECIMALS = 4, 2
-# No scanner reaches ten metres; beyond, a header's numbers are rubbish (or no numbers).
-FARTHEST_MM = 1e4
 _BLOCK = 2**20
-# What units the header may name that are none of a head's.
-_UNITS = {1: "metre", 3: "micron"}
-# Voxels of a head in millimetres.
-_PLAUSIBLE_MM = (0.1, 25.0)
 # What reading raises where bytes are missing or are not what they should be.
 _DAMAGE = (OSError, EOFError, zlib.error, ValueError, OverflowError)
 
@@ -74,16 +66,16 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
     # Of the file as it is before it is read: whoever writes the outputs looks again.
     sha256 = file_digest(in_file).hex()
     data = _read(image, in_file)
-    affine, source, warnings = _geometry(image, in_file)
+    affine, source, warnings = find_geometry(image, in_file)
     data, n_set_to_air, doubts = from_zero(data, in_file)
     warnings += doubts
 
     canonical = nib.as_closest_canonical(nib.Nifti1Image(data, affine))
-    place = _rounded(canonical.affine)
+    place = rounded(canonical.affine)
     out = nib.Nifti1Image(np.asfortranarray(canonical.dataobj), place)
     out.header.set_xyzt_units("mm")
     out.set_qform(place, code=1)
-    out.set_sform(_straight(place), code=1)
+    out.set_sform(straight(place), code=1)
     out.to_filename(out_file)
     return {
         "SourceSHA256": sha256,
@@ -103,7 +95,7 @@ def check_image(in_file: Path) -> None:
     """
     image = _load(in_file)
     _check_voxels(image, in_file)
-    _geometry(image, in_file)
+    find_geometry(image, in_file)
     wanted = image.dataobj.offset + math.prod(image.shape) * image.get_data_dtype().itemsize
     with in_file.open("rb") as stream:
         size = stream.seek(0, os.SEEK_END)
@@ -137,9 +129,9 @@ def on_grid_of(conformed: Path, mask_file: Path) -> np.ndarray:
     image = nib.load(conformed)
     found = _load(mask_file)
     data = _read(found, mask_file)
-    affine, _, _ = _geometry(found, mask_file)
+    affine, _, _ = find_geometry(found, mask_file)
     mask = nib.as_closest_canonical(nib.Nifti1Image(data, affine))
-    gap = _distance(_straight(mask.affine), image.affine, image.shape)
+    gap = corner_distance(straight(mask.affine), image.affine, image.shape)
     if mask.shape != image.shape or gap > MASK_TOLERANCE_MM:
         raise ScanError(
             f"{mask_file}: the mask does not lie on the grid of its scan; resample it first"
@@ -239,72 +231,3 @@ def _check_voxels(image: nib.Nifti1Image, in_file: Path) -> None:
             f"{in_file}: {text} voxels are too many (at most {MOST_VOXELS:,} can be examined); "
             "resample the image to voxels of 0.5 mm or more"
         )
-
-
-def _geometry(image: nib.Nifti1Image, in_file: Path) -> tuple[np.ndarray, str, list[str]]:
-    sform, sform_code = image.get_sform(coded=True)
-    qform = _qform(image)
-    warnings: list[str] = []
-    if sform_code > 0:
-        affine, source = sform, "sform"
-        if qform is not None and _distance(sform, qform, image.shape[:3]) > GEOMETRY_TOLERANCE_MM:
-            warnings.append("sform and qform place the image differently; the sform was used")
-    elif qform is not None:
-        affine, source = qform, "qform"
-    else:
-        affine, source = image.affine, "voxel sizes"
-        warnings.append(
-            "the header has neither sform nor qform: "
-            "left and right, and the orientation, are guessed"
-        )
-    sizes = voxel_sizes(affine)
-    if unit := _UNITS.get(int(image.header["xyzt_units"]) & 7):
-        shown = " x ".join(f"{size:.3g}" for size in sizes)
-        low, high = _PLAUSIBLE_MM
-        if not ((low <= sizes) & (sizes <= high)).all():
-            raise ScanError(
-                f"{in_file}: the header gives voxels of {shown} {unit}; write {source} and voxel "
-                "sizes in millimetres"
-            )
-        warnings.append(f"the header gives voxels of {shown} {unit}; they were taken as mm")
-    if not (np.abs(affine) < FARTHEST_MM).all() or (sizes < 1e-3).any():
-        raise ScanError(
-            f"{in_file}: the {source} of the header is singular or out of reach; repair the header "
-            "(for example copy the qform over the sform)"
-        )
-    cosines = affine[:3, :3] / sizes
-    if np.abs(cosines.T @ cosines - np.eye(3)).max() > SHEAR_TOLERANCE:
-        raise ScanError(
-            f"{in_file}: the {source} shears the image; resample it to a straight grid first"
-        )
-    return affine, source, warnings
-
-
-def _qform(image: nib.Nifti1Image) -> np.ndarray | None:
-    """Read the qform; one whose quaternion is no rotation counts as not there."""
-    try:
-        affine, _ = image.get_qform(coded=True)
-    except (HeaderDataError, ValueError):
-        return None
-    return affine
-
-
-def _rounded(affine: np.ndarray) -> np.ndarray:
-    """Leave out digits that depend on how a header was written, not on where the scan lies."""
-    rounded = np.round(affine, _EDGE_DECIMALS)
-    rounded[:3, 3] = np.round(affine[:3, 3], _ORIGIN_DECIMALS)
-    return rounded
-
-
-def _straight(affine: np.ndarray) -> np.ndarray:
-    """Take out the rounding shear that `_geometry` lets pass: ITK wants an orthonormal frame."""
-    header = nib.Nifti1Header()
-    header.set_qform(affine, code=1, strip_shears=True)
-    return header.get_qform()
-
-
-def _distance(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> float:
-    """Return the largest distance in mm between the corners that two affines give."""
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1).T
-    gap = apply_affine(first, corners) - apply_affine(second, corners)
-    return float(np.linalg.norm(gap, axis=1).max())
