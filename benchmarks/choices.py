@@ -79,7 +79,7 @@ CHOICES = {
     "dense3d, percentile scale": Choice(percentile=True),
     "dense3d, whole brain": Choice(crop=WHOLE),
 }
-KINDS = ("excess-z", "hyperintense", "positive")
+KINDS = ("excess-z", "positive")
 
 
 class Halved(nn.Module):

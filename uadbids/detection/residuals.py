@@ -26,10 +26,8 @@ from uadbids.model.config import ResidualKind
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-INTENSITY, WEIGHTED, ROBUST_Z = "scaled intensity", "weighted scaled intensity", "robust z"
+INTENSITY, ROBUST_Z = "scaled intensity", "robust z"
 """Units of anomaly maps."""
-# A robust z of 3 keeps a residual as it is (docs/method.md, 7).
-_FULL_Z = 3.0
 # A cluster of this enhanced z is large by itself; the reader confirms it where its probability is
 # at least this, in at least this share of the cluster (docs/decisions/reader.md).
 _CLUSTER_Z, _CONFIRMING, _SHARE = 3.0, 0.3, 0.4
@@ -78,11 +76,6 @@ class Pair:
         """The volume, as smooth as the difference; more than one map starts from it."""
         volume = np.where(self.mask, self.volume, 0.0).astype(np.float32)
         return _smooth(volume, self.mask, self.smoothing_mm)
-
-    def weighted(self) -> Floats:
-        """Return the positive part times ``clip(z / 3, 0, 2)``."""
-        weight = np.clip(robust_z(self.intensity, self.mask) / _FULL_Z, 0.0, 2.0)
-        return self.positive() * weight
 
     def excess(self) -> Floats:
         """Return by how much z is above what reconstruction, tissue and place let expect."""
@@ -169,8 +162,6 @@ RESIDUALS: Mapping[str, Residual] = MappingProxyType(
             Residual("positive", INTENSITY, "positive part of x - x^", Pair.positive),
             Residual("signed", INTENSITY, "x - x^", Pair.difference),
             Residual("abs", INTENSITY, "magnitude of x - x^", lambda p: np.abs(p.difference())),
-            Residual("hyperintense", WEIGHTED, "positive part times clip(z / 3, 0, 2)",
-                     Pair.weighted),
             Residual("excess-z", ROBUST_Z, "positive part of z(x) - max(z(x^), 0)", Pair.excess),
             Residual("tfce", ROBUST_Z, "z(x) above reconstruction, tissue and what is normal at "
                      "its place, enhanced in clusters (TFCE)", Pair.enhanced,

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 Bottleneck = Literal["spatial", "dense"]
 Reduction = Literal["mean", "sum"]
 Schedule = Literal["cosine", "constant"]
-ResidualKind = Literal["positive", "signed", "abs", "hyperintense", "excess-z", "tfce", "reader"]
+ResidualKind = Literal["positive", "signed", "abs", "excess-z", "tfce", "reader"]
 Range = tuple[float, float]
 # Far beyond any network that fits a machine, and small enough for torch to count its weights.
 WIDEST = 2**16
