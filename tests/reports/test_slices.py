@@ -115,9 +115,9 @@ def test_position_is_a_scanner_coordinate() -> None:
     affine = np.diag([1.0, 1.0, 3.0, 1.0])
     affine[:3, 3] = [-50, -60, -12]
     volume = Volume(np.zeros((6, 8, 10), np.float32), affine)
-    assert position(volume, AXIAL, 2, WHOLE) == "z −6 mm"
-    assert position(volume, SAGITTAL, 5, WHOLE) == "x −45 mm"
-    assert position(volume, CORONAL, 0, WHOLE) == "y −60 mm"
+    assert position(volume, AXIAL, 2) == "z −6 mm"
+    assert position(volume, SAGITTAL, 5) == "x −45 mm"
+    assert position(volume, CORONAL, 0) == "y −60 mm"
 
 
 def test_head_mask_of_noise_and_object() -> None:

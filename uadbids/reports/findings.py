@@ -20,22 +20,12 @@ _WIDTH = 1.2
 
 @dataclass(frozen=True)
 class TagStyle:
-    """How findings of one tag look, so that no reader depends on the colour.
+    """How findings of one tag look, so that no reader depends on the colour."""
 
-    Attributes
-    ----------
-    words, colour : str
-        In the key, and of lines.
-    after : str
-        Stands behind the number.
-    dash : tuple of float
-        Pattern of the line, in its widths.
-    """
-
-    words: str
+    words: str  # in the key
     colour: str
-    after: str = ""
-    dash: tuple[float, ...] = ()
+    after: str = ""  # stands behind the number
+    dash: tuple[float, ...] = ()  # pattern of the line, in its widths
 
 
 TAG_STYLES: Mapping[str, TagStyle] = {
@@ -64,14 +54,8 @@ def trace_findings(
 ) -> Tracer:
     """Outline each finding and number it.
 
-    Parameters
-    ----------
-    canvas : Canvas
-        What is drawn.
-    labels : ndarray of int
-        Numbers of findings on its grid; 0 is background.
-    rows : sequence of mapping
-        Of the table of findings: ``index`` and ``tag``.
+    `labels` are numbers of findings on the canvas's grid (0 is background), `rows` those of the
+    table of findings: ``index`` and ``tag``.
     """
     styles = {int(row["index"]): style_of(row) for row in rows if "index" in row}
 

@@ -53,8 +53,7 @@ def draw_frequency(
     plain = grey(canvas.plane(), (black, black + DIM * (white - black)))
     colours = veil(canvas.plane(share.data), maximum, OPAQUE * maximum)
     level = maximum / 3
-    often = np.asarray(share.data >= level)
-    outline = (trace(canvas, often, LESION),)
+    outline = (trace(canvas, np.asarray(share.data >= level), LESION),)
     axial = [(AXIAL, index) for index in spread(extent, 2 * COUNT)]
     others = [
         (axis, index) for axis, n in ((CORONAL, 4), (SAGITTAL, 3)) for index in spread(box[axis], n)
@@ -65,11 +64,7 @@ def draw_frequency(
         "Coronal and sagittal": others,
     }
     rows = tuple(
-        Row(
-            caption,
-            panels(canvas, places, plain),
-            panels(canvas, places, colours, outline),
-        )
+        Row(caption, panels(canvas, places, plain), panels(canvas, places, colours, outline))
         for caption, places in views.items()
         if places
     )

@@ -7,22 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from uadbids.reports.mosaic import CONVENTION
-from uadbids.reports.outlines import mask_outline
-from uadbids.reports.panels import Canvas, Tracer, grey, panels, window
+from uadbids.reports.mosaic import CONVENTION, in_rows
+from uadbids.reports.panels import Canvas, grey, panels, trace, window
 from uadbids.reports.scene import MIN_GAP_MM
 from uadbids.reports.slices import (
     AXIAL,
     BoolArray,
     bounding_box,
     choose_slices,
-    cut,
     load_like,
     load_volume,
 )
-from uadbids.reports.svg import Key, Outline, Row, Sheet, write_sheet
+from uadbids.reports.svg import Key, Row, Sheet, write_sheet
 
-COLUMNS, ROWS = 4, 3
+COUNT = 12
 # Slices with less brain than this, of the largest, show its poles.
 _POLE = 0.4
 UNKNOWN = "n/a"
@@ -37,11 +35,6 @@ STYLES: Mapping[str, tuple[str, float, tuple[float, ...]]] = {
     UNKNOWN: ("#9aa4b0", 0.6, ()),
 }
 """How each status is drawn, in the order of importance."""
-
-
-def last_status(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-    """Status of each family by its number, between the sessions farthest apart."""
-    return {int(row["index"]): str(row["status"] or UNKNOWN) for row in rows}
 
 
 def draw_sessions(
@@ -68,12 +61,14 @@ def draw_sessions(
     labels = [load_like(path, scans[0]).data.astype(np.int32) for path in families]
     brain = np.logical_or.reduce([scan.data > 0 for scan in scans])
     box = bounding_box(brain, scans[0].spacing, margin_mm=4)
-    status = last_status(rows)
+    # Of each family between the sessions farthest apart, which come last.
+    status = {int(row["index"]): str(row["status"] or UNKNOWN) for row in rows}
     everywhere = np.maximum.reduce(labels)
     changed = np.isin(everywhere, [number for number, s in status.items() if s != "stable"])
     shown = changed if changed.any() else everywhere > 0
     gap = math.ceil(MIN_GAP_MM / scans[0].spacing[AXIAL])
-    slices = choose_slices(shown, AXIAL, _worth_showing(brain), ROWS * COLUMNS, gap=gap)
+    slices = choose_slices(shown, AXIAL, _worth_showing(brain), COUNT, gap=gap)
+    views = [(AXIAL, index) for index in slices]
     greys = window(np.maximum.reduce([scan.data for scan in scans]), brain)
     written = []
     for name, scan, found in zip(names, scans, labels, strict=True):
@@ -86,22 +81,17 @@ def draw_sessions(
             # Where it is not: the same place, dotted.
             absent = np.isin(everywhere, sorted(set(numbers) - set(np.unique(found))))
             outlines += [
-                _trace(canvas, mask, colour, width, style)
+                trace(canvas, mask, colour, width, style, halo=False)
                 for mask, style in ((here, dashes), (absent, ABSENT))
                 if mask.any()
             ]
         sheet_rows = tuple(
-            Row(
-                "" if start else name,
-                panels(canvas, views, plain),
-                panels(canvas, views, None, outlines),
-            )
-            for start in range(0, len(slices), COLUMNS)
-            if (views := [(AXIAL, i) for i in slices[start : start + COLUMNS]])
+            Row(caption, panels(canvas, part, plain), panels(canvas, part, None, outlines))
+            for caption, part in in_rows(name, views)
         )
         keys = tuple(
-            Key(STYLES[kind][0], kind, STYLES[kind][2])
-            for kind in STYLES
+            Key(colour, kind, dashes)
+            for kind, (colour, _, dashes) in STYLES.items()
             if kind in status.values()
         )
         sheet = Sheet(f"{name}, aligned with the other sessions", sheet_rows, keys=keys,
@@ -115,15 +105,3 @@ def _worth_showing(brain: BoolArray) -> slice:
     areas = brain.sum(axis=(0, 1))
     hits = np.flatnonzero(areas > _POLE * areas.max())
     return slice(int(hits[0]), int(hits[-1]) + 1)
-
-
-def _trace(
-    canvas: Canvas, mask: BoolArray, colour: str, width: float, dash: tuple[float, ...]
-) -> Tracer:
-    """Trace a mask by a line of its own width and dashes."""
-
-    def line(axis: int, index: int) -> tuple[Outline]:
-        plane = cut(mask, axis, index, canvas.box).astype(bool)
-        return (Outline(mask_outline(plane, canvas.spacing(axis)), colour, width, dash),)
-
-    return line

@@ -1,4 +1,4 @@
-"""The figures of a scan: what was found, and the three steps that it rests on.
+"""The figures of a scan: what was found, the three steps that it rests on, a thumbnail.
 
 Every function takes the `Scene` of a scan, writes one SVG and returns its path. All show the same
 slices of the scan as it was acquired, in radiological convention (the patient's left is on the
@@ -6,6 +6,7 @@ right of the picture) and in true proportions. ScanError if an image cannot be r
 another than it should be.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +31,8 @@ from uadbids.reports.panels import (
     window,
 )
 from uadbids.reports.scene import Placed, Scene
-from uadbids.reports.slices import SAGITTAL, Image, load_volume
-from uadbids.reports.svg import ColourBar, Key, Outline, Row, Sheet, write_sheet
+from uadbids.reports.slices import AXIAL, SAGITTAL, Image, load_volume
+from uadbids.reports.svg import ColourBar, Key, Outline, Row, Sheet, write_panel, write_sheet
 
 COLUMNS = 4
 MIDLINE, MIDLINE_DASH = "#ffffff", (4.0, 3.0)
@@ -40,6 +41,9 @@ CONVENTION = (
     "Radiological convention: the patient's left (L) is on the right of the picture. Positions are "
     "in the image's own coordinates; x grows to the right of the patient."
 )
+# Flags whose cause the outline of the template shows, and those that the brain mask's shows.
+_ALIGNMENT = frozenset({"registration", "orientation"})
+_MASK = frozenset({"brain-mask-leak", "brain-volume", "mask-boundary", "field-of-view-cut"})
 
 
 def draw_detection(
@@ -69,7 +73,7 @@ def draw_detection(
         title="FLAIR and findings in native space",
         rows=(
             row(f"Three planes through {_focus(scene)}", scene.focus),
-            *(row("" if start else "Axial slices", views) for start, views in _rows(scene.axial)),
+            *(row(caption, views) for caption, views in in_rows("Axial slices", scene.axial)),
         ),
         colour_bar=ColourBar("anomaly map, once switched on", maximum, threshold),
         keys=keys(scene.rows) if scene.labels.any() else (),
@@ -88,56 +92,42 @@ def _focus(scene: Scene) -> str:
     return f"finding {first.get('index', 1)}, the largest ({style_of(first).words}){place}"
 
 
-def _rows(views: list[tuple[int, int]]) -> list[tuple[int, list[tuple[int, int]]]]:
-    return [(start, views[start : start + COLUMNS]) for start in range(0, len(views), COLUMNS)]
+def in_rows(caption: str, views: list[tuple[int, int]]) -> list[tuple[str, list[tuple[int, int]]]]:
+    """Captions and views of the rows of a sheet; the caption is that of the first."""
+    starts = range(0, len(views), COLUMNS)
+    return [("" if start else caption, views[start : start + COLUMNS]) for start in starts]
 
 
 def draw_brain_mask(scene: Scene, out: Path) -> Path:
     """Draw the outline of the brain mask on slices of the whole head in all three planes."""
-    outline = (trace(scene.head, scene.brain, BRAIN),)
+    canvas, outline = scene.head, (trace(scene.head, scene.brain, BRAIN),)
+    views = (*in_rows("Axial", scene.axial), ("Coronal and sagittal", scene.upright))
     rows = tuple(
-        Row(
-            caption,
-            panels(scene.head, views, scene.paint_head),
-            panels(scene.head, views, None, outline),
-        )
-        for caption, views in _head_rows(scene)
+        Row(caption, panels(canvas, part, scene.paint_head), panels(canvas, part, None, outline))
+        for caption, part in views
     )
     keys = (Key(BRAIN, "brain mask"),)
     return write_sheet(Sheet("Brain mask", rows, keys=keys, note=CONVENTION), out)
 
 
-def _head_rows(scene: Scene) -> list[tuple[str, list[tuple[int, int]]]]:
-    axial = [("" if start else "Axial", views) for start, views in _rows(scene.axial)]
-    return [*axial, ("Coronal and sagittal", scene.upright)]
-
-
 class Landmarks(NamedTuple):
-    """The template and what can be recognised of it, brought to the scan by the affine transform.
-
-    Attributes
-    ----------
-    t1w, brain, ventricles : Placed
-        T1-weighted image, brain mask, mask of the lateral ventricles.
-    to_average : ndarray, shape (4, 4)
-        From voxels of the scan to millimetres whose x is 0 in the midline.
-    """
+    """The template and what can be recognised of it, brought to the scan by an affine transform."""
 
     t1w: Placed
-    brain: Placed
-    ventricles: Placed
+    brain: Placed  # brain mask
+    ventricles: Placed  # mask of the lateral ventricles
+    # From voxels of the scan to millimetres whose x is 0 in the midline, (4, 4).
     to_average: NDArray[np.floating]
 
 
 def trace_template(scene: Scene, landmarks: Landmarks) -> tuple[Tracer, ...]:
     """Trace landmarks of the template over the head: brain, lateral ventricles, midline."""
     canvas = scene.head
-    inside, ventricles = (
-        scene.plane(canvas, image) for image in (landmarks.brain, landmarks.ventricles)
-    )
+    inside = scene.plane(canvas, landmarks.brain)
+    fluid = scene.plane(canvas, landmarks.ventricles)
     return (
         trace_level(canvas, inside, 0.5, TEMPLATE),
-        trace_level(canvas, ventricles, 0.5, VENTRICLES, VENTRICLE_DASH),
+        trace_level(canvas, fluid, 0.5, VENTRICLES, VENTRICLE_DASH),
         _trace_midline(canvas, inside, landmarks.to_average),
     )
 
@@ -150,13 +140,10 @@ def draw_registration(scene: Scene, landmarks: Landmarks, out: Path) -> Path:
     rows = tuple(
         Row(
             caption,
-            panels(canvas, views, below, outlines),
-            panels(canvas, views, scene.paint_head, outlines),
+            panels(canvas, part, below, outlines),
+            panels(canvas, part, scene.paint_head, outlines),
         )
-        for caption, views in (
-            ("Axial", scene.axial[1::2]),
-            ("Coronal and sagittal", scene.upright),
-        )
+        for caption, part in (("Axial", scene.axial[1::2]), ("Coronal and sagittal", scene.upright))
     )
     sheet = Sheet(
         title="Alignment to the template",
@@ -213,11 +200,7 @@ def draw_reconstruction(
     shades = heat(scene.plane(canvas, anomaly), maximum)
     rows = (
         Row("Scan as the model sees it", panels(canvas, views, plain)),
-        Row(
-            "Healthy reconstruction",
-            panels(canvas, views, plain),
-            panels(canvas, views, rebuilt),
-        ),
+        Row("Healthy reconstruction", panels(canvas, views, plain), panels(canvas, views, rebuilt)),
         Row("Anomaly map", panels(canvas, views, shades)),
     )
     sheet = Sheet(
@@ -227,3 +210,19 @@ def draw_reconstruction(
         note=CONVENTION,
     )
     return write_sheet(sheet, out)
+
+
+def draw_thumbnail(scene: Scene, landmarks: Landmarks, flags: Collection[str], out: Path) -> Path:
+    """Draw what is doubtful in a scan, by its flags, else its largest finding.
+
+    That is an axial slice, in pixels of 1 mm, for the contact sheet of a study.
+    """
+    canvas, tracer = scene.head, trace(scene.head, scene.brain, BRAIN)
+    if _ALIGNMENT & set(flags):
+        tracer = trace_template(scene, landmarks)[0]
+    elif not _MASK & set(flags):
+        canvas, tracer = scene.close, trace_findings(scene.close, scene.labels, scene.rows)
+    small = Canvas(canvas.volume, canvas.box, least_mm=1.0)
+    plain = grey(small.plane(), scene.greys)
+    (panel,) = panels(small, [scene.focus[AXIAL]], plain, (tracer,))
+    return write_panel(panel, out)

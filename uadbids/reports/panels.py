@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from uadbids.reports.slices import (
     FloatArray,
     Volume,
     cut,
-    picture_spacing,
     position,
 )
 from uadbids.reports.svg import Mark, Outline, Panel, anomaly_colours, jpeg, png
@@ -50,8 +49,9 @@ class Canvas:
     least_mm: float = 0.5
 
     def spacing(self, axis: int) -> tuple[float, float]:
-        """Size in mm of a voxel in a picture: (across, down)."""
-        return picture_spacing(self.volume.spacing, axis)
+        """Size in mm of a voxel in a picture of `cut`: (across, down)."""
+        across, down = (size for a, size in enumerate(self.volume.spacing) if a != axis)
+        return across, down
 
     def size(self, axis: int) -> tuple[float, float]:
         """Size of a picture in mm: (width, height)."""
@@ -157,12 +157,20 @@ def veil(plane: Plane, maximum: float, threshold: float | None) -> Painter:
     return paint
 
 
-def trace(canvas: Canvas, mask: BoolArray, colour: str) -> Tracer:
-    """Trace the border of a mask on the grid of the canvas."""
+def trace(
+    canvas: Canvas,
+    mask: BoolArray,
+    colour: str,
+    width: float = 0.8,
+    dash: tuple[float, ...] = (),
+    *,
+    halo: bool = True,
+) -> Tracer:
+    """Trace the border of a mask on the grid of the canvas, by a line as `Outline` has it."""
 
     def line(axis: int, index: int) -> tuple[Outline]:
         plane = cut(mask, axis, index, canvas.box).astype(bool)
-        return (Outline(mask_outline(plane, canvas.spacing(axis)), colour, halo=True),)
+        return (Outline(mask_outline(plane, canvas.spacing(axis)), colour, width, dash, halo),)
 
     return line
 
@@ -188,18 +196,14 @@ def panels(
     tracers: Sequence[Tracer] = (),
 ) -> tuple[Panel, ...]:
     """One panel for each view (axis, index): painted, with its labels, or clear; and traced."""
-    return tuple(map(partial(_panel, canvas, paint, tracers), views))
-
-
-def _panel(
-    canvas: Canvas, paint: Painter | None, tracers: Sequence[Tracer], view: tuple[int, int]
-) -> Panel:
-    axis, index = view
-    width, height = canvas.size(axis)
-    drawn = tuple(line for trace in tracers for line in trace(axis, index))
-    if paint is None:
-        return Panel("", width, height, drawn=drawn)
-    # In the middle of the volume, so that a slice has one label whatever the box.
-    x, y, z = canvas.volume.data.shape
-    label = position(canvas.volume, axis, index, (slice(x), slice(y), slice(z)))
-    return Panel(paint(axis, index), width, height, label, EDGE_LETTERS[axis], drawn)
+    found = []
+    for axis, index in views:
+        size = canvas.size(axis)
+        drawn = tuple(line for trace in tracers for line in trace(axis, index))
+        if paint is None:
+            found.append(Panel("", *size, drawn=drawn))
+        else:
+            # The label is that of the volume's middle: one for a slice, whatever the box.
+            label = position(canvas.volume, axis, index)
+            found.append(Panel(paint(axis, index), *size, label, EDGE_LETTERS[axis], drawn))
+    return tuple(found)

@@ -25,10 +25,10 @@ from uadbids.reports.mosaic import (
     draw_detection,
     draw_reconstruction,
     draw_registration,
+    draw_thumbnail,
 )
 from uadbids.reports.scene import Placed, Scene
 from uadbids.reports.slices import AXIAL, BoolArray, load_volume
-from uadbids.reports.thumbnail import draw_thumbnail
 from uadbids.reports.viewer import write_viewer
 
 # Every how many voxels it is looked which slices were examined, and what lies outside the template.
@@ -36,17 +36,11 @@ _STEP = 2
 
 
 class Alignment(NamedTuple):
-    """How scan, template grid and average brain lie to each other.
+    """How scan, template grid and average brain lie to each other: matrices, (4, 4)."""
 
-    Attributes
-    ----------
-    to_template : ndarray, shape (4, 4)
-        From voxels of the scan (axes closest to RAS) to voxels of the template grid (rigid).
-    to_average : ndarray, shape (4, 4)
-        From voxels of the template grid to millimetres of MNI152 (affine).
-    """
-
+    # From voxels of the scan (axes closest to RAS) to voxels of the template grid (rigid).
     to_template: NDArray[np.floating]
+    # From voxels of the template grid to millimetres of MNI152 (affine).
     to_average: NDArray[np.floating]
 
 

@@ -35,43 +35,22 @@ MIN_GAP_MM = 6
 
 
 class Placed(NamedTuple):
-    """An image on another grid than the scan's.
-
-    Attributes
-    ----------
-    volume : Volume
-        The image.
-    to_voxel : ndarray, shape (4, 4)
-        From voxels of the scan (axes closest to RAS) to those of the image.
-    """
+    """An image on another grid than the scan's."""
 
     volume: Volume
+    # From voxels of the scan (axes closest to RAS) to those of the image, (4, 4).
     to_voxel: NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A scan with its findings.
+    """A scan with its findings."""
 
-    Attributes
-    ----------
-    scan : Volume
-        Axes closest to RAS.
-    labels : ndarray of int
-        Numbers of the findings on its grid; 0 is background.
-    brain : ndarray of bool
-        Brain mask, or a rough one of the head where there is none.
-    rows : sequence of mapping
-        Of the table of findings, the largest first.
-    extent : slice
-        Axial slices that are worth showing: those that were examined.
-    """
-
-    scan: Volume
-    labels: NDArray[np.integer]
-    brain: BoolArray
-    rows: Sequence[Mapping[str, Any]]
-    extent: slice
+    scan: Volume  # axes closest to RAS
+    labels: NDArray[np.integer]  # numbers of the findings on its grid; 0 is background
+    brain: BoolArray  # brain mask, or a rough one of the head where there is none
+    rows: Sequence[Mapping[str, Any]]  # of the table of findings, the largest first
+    extent: slice  # axial slices that are worth showing: those that were examined
 
     @classmethod
     def read(

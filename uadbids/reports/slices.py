@@ -12,15 +12,12 @@ from uadbids.errors import ScanError
 from uadbids.preproc.volume import Volume, read_canonical
 
 SAGITTAL, CORONAL, AXIAL = 0, 1, 2
-AXIS_NAMES = ("x", "y", "z")
 # Letters at the left and right edge of a picture made by `cut`, per axis that is sliced away.
 EDGE_LETTERS = (("A", "P"), ("R", "L"), ("R", "L"))
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 Box = tuple[slice, slice, slice]
-
-
 Image = Path | Volume
 """A NIfTI file, or what was read of one."""
 
@@ -70,17 +67,13 @@ def bounding_box(mask: BoolArray, spacing: Sequence[float], *, margin_mm: float)
     otherwise blow the box up to the full field of view. If no plane passes, every set voxel counts.
     """
     sides = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        filled = mask.mean(axis=others)
+    for axis, length in enumerate(mask.shape):
+        filled = mask.mean(axis=tuple(other for other in range(3) if other != axis))
         hits = np.flatnonzero(filled > 0.002)
         hits = hits if hits.size else np.flatnonzero(filled)
-        if not hits.size:
-            return slice(0, mask.shape[0]), slice(0, mask.shape[1]), slice(0, mask.shape[2])
+        low, high = (int(hits[0]), int(hits[-1]) + 1) if hits.size else (0, length)
         margin = round(margin_mm / spacing[axis])
-        sides.append(
-            slice(max(int(hits[0]) - margin, 0), min(int(hits[-1]) + margin + 1, mask.shape[axis]))
-        )
+        sides.append(slice(max(low - margin, 0), min(high + margin, length)))
     return sides[0], sides[1], sides[2]
 
 
@@ -98,17 +91,7 @@ def choose_slices(
     First the fewest slices that show every finding well, by most new area; then slices at
     quantiles of their area; then slices spread evenly over `extent`, those worth showing. All keep
     apart by `gap` slices, since neighbours look the same: fewer than `count` in a short extent.
-
-    Parameters
-    ----------
-    labels : ndarray of int
-        Numbers of findings, or a mask of bool; there may be none.
-    axis : int
-        That is sliced away.
-    extent : slice
-        Where slices may lie that show no finding.
-    count, gap : int
-        Of slices, and from one to the next.
+    `labels` are numbers of findings or a mask of bool, maybe empty; `axis` is sliced away.
     """
     numbers = label_components(labels) if labels.dtype == bool else labels.astype(np.int32)
     areas = (numbers > 0).sum(axis=tuple(other for other in range(3) if other != axis))
@@ -172,18 +155,12 @@ def cut(data: NDArray[np.generic], axis: int, index: int, box: Box) -> NDArray[n
     return np.asarray(data[where][::-1, ::-1].T)
 
 
-def picture_spacing(spacing: Sequence[float], axis: int) -> tuple[float, float]:
-    """Size in mm of a picture element of `cut`: (across, down)."""
-    across, down = (spacing[other] for other in range(3) if other != axis)
-    return across, down
-
-
-def position(volume: Volume, axis: int, index: int, box: Box) -> str:
+def position(volume: Volume, axis: int, index: int) -> str:
     """Scanner coordinate of a slice's centre for its label, e.g. 'z 12 mm'.
 
     No side is read from the sign of x: the scanner's zero need not be the patient's midline.
     """
-    centre = [((side.start or 0) + side.stop - 1) / 2 for side in box]
+    centre = [(n - 1) / 2 for n in volume.data.shape]
     centre[axis] = index
     millimetres = round(float(apply_affine(volume.affine, centre)[axis]))
-    return f"{AXIS_NAMES[axis]} {millimetres} mm".replace("-", "\N{MINUS SIGN}")
+    return f"{'xyz'[axis]} {millimetres} mm".replace("-", "\N{MINUS SIGN}")

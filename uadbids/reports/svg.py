@@ -41,31 +41,23 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Outline:
-    """A closed or open line set over a panel; `d` is an SVG path in mm from its top left corner.
+    """A closed or open line set over a panel."""
 
-    `dash` is the pattern of a line that is not solid, in widths of the line; `halo` a dark line
-    below it.
-    """
-
-    d: str
+    d: str  # SVG path in mm from the panel's top left corner
     colour: str
     width: float = 0.8
-    dash: tuple[float, ...] = ()
-    halo: bool = False
+    dash: tuple[float, ...] = ()  # pattern of a line that is not solid, in its widths
+    halo: bool = False  # whether there is a dark line below it
 
     def svg(self) -> str:
         """Return the path or paths."""
         if not self.d:
             return ""
-        line = f'<path stroke="{self.colour}" stroke-width="{self.width:g}"{self.pattern} '
-        below = f'<path stroke="#000" stroke-width="{2 * self.width:g}" d="{self.d}"/>'
-        return (below if self.halo else "") + f'{line}d="{self.d}"/>'
-
-    @property
-    def pattern(self) -> str:
-        """Attribute of a line that is not solid."""
         lengths = " ".join(f"{part * self.width:g}" for part in self.dash)
-        return f' stroke-dasharray="{lengths}"' if lengths else ""
+        dashes = f' stroke-dasharray="{lengths}"' if lengths else ""
+        line = f'<path stroke="{self.colour}" stroke-width="{self.width:g}"{dashes} d="{self.d}"/>'
+        below = f'<path stroke="#000" stroke-width="{2 * self.width:g}" d="{self.d}"/>'
+        return below + line if self.halo else line
 
 
 @dataclass(frozen=True)
@@ -206,28 +198,17 @@ def _draw_panels(panels: Sequence[Panel], top: float, em: float) -> list[str]:
 
 def _draw_panel(panel: Panel, left: float, top: float, em: float) -> str:
     middle = panel.height / 2 + em / 3
-    picture = (
-        ""
-        if not panel.picture
-        else f'<image width="{panel.width:.1f}" height="{panel.height:.1f}" '
-        f'preserveAspectRatio="none" href="{panel.picture}"/>'
+    texts = (
+        (2, middle, panel.edges[0], "start"),
+        (panel.width - 2, middle, panel.edges[1], "end"),
+        (2, panel.height - 3, panel.label, "start"),
     )
-    parts = [
-        f'<g transform="translate({left:.1f} {top:.1f})">',
-        picture,
-        *(
-            _text(x, y, text, "on", anchor=anchor)
-            for x, y, text, anchor in (
-                (2, middle, panel.edges[0], "start"),
-                (panel.width - 2, middle, panel.edges[1], "end"),
-                (2, panel.height - 3, panel.label, "start"),
-            )
-            if text
-        ),
-        *(line.svg() for line in panel.drawn),
-        "</g>",
-    ]
-    return "".join(parts)
+    parts = [_text(x, y, text, "on", anchor=anchor) for x, y, text, anchor in texts if text]
+    parts += [line.svg() for line in panel.drawn]
+    if panel.picture:
+        size = f'width="{panel.width:.1f}" height="{panel.height:.1f}"'
+        parts.insert(0, f'<image {size} preserveAspectRatio="none" href="{panel.picture}"/>')
+    return f'<g transform="translate({left:.1f} {top:.1f})">{"".join(parts)}</g>'
 
 
 def jpeg(pixels: NDArray[np.uint8]) -> str:
@@ -269,17 +250,13 @@ def _draw_footer(sheet: Sheet, top: float, em: float) -> tuple[list[str], float]
         line = f"M{left:.1f} {base - em / 3:.1f}h{2 * em:.1f}"
         lines.append(Outline(line, key.colour, em / 4, key.dash).svg())
         lines.append(_text(left + 2.5 * em, base, key.text))
-        left += 4.5 * em + _text_width(key.text, em)
+        # Half of its height per letter is enough for a text to keep keys apart.
+        left += 4.5 * em + 0.52 * em * len(key.text)
     if sheet.colour_bar:
         base += 1.7 * em
         lines += _draw_colour_bar(sheet.colour_bar, GAP, base, em)
     base += 1.7 * em
     return [*lines, _text(GAP, base, sheet.note)], base + em
-
-
-def _text_width(text: str, em: float) -> float:
-    """Rough width of a text: half its height per letter is enough to keep keys apart."""
-    return 0.52 * em * len(text)
 
 
 def _draw_colour_bar(bar: ColourBar, left: float, base: float, em: float) -> list[str]:

@@ -41,18 +41,9 @@ def write_viewer(
 ) -> Path:
     """Write what the viewer shows, a JSON file that holds its pictures.
 
-    Parameters
-    ----------
-    volume, anomaly, components : Volume
-        Brain, anomaly map and numbers of findings, on the template grid.
-    out : Path
-        File to write.
-    rows : sequence of mapping
-        Of the table of findings.
-    threshold : float
-        Of the mask of findings.
-    to_average : ndarray, shape (4, 4)
-        From voxels of the template grid to millimetres of MNI152.
+    Volumes are brain, anomaly map and numbers of findings on the template grid; rows, of the table
+    of findings; the threshold, that of their mask. `to_average`, (4, 4), leads from voxels of the
+    grid to millimetres of MNI152.
     """
     seen = volume.data > 0
     box = bounding_box(seen, volume.spacing, margin_mm=2)
