@@ -13,8 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from uadbids.bids.files import write_bytes
-from uadbids.reports.layout import new_environment
+from uadbids.reports.layout import write_page
 from uadbids.reports.plots import COLOURS, STYLE, save_svg
 
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
@@ -48,17 +47,16 @@ def write_evaluation_page(out: Path, report: EvaluationReport) -> Path:
     panels["volumes"] = _volumes
     for name, panel in panels.items():
         _draw(report, panel, out.parent / "figures" / f"{name}.svg")
-    environment = new_environment()
-    environment.filters |= {"number": _number, "with_sd": _with_sd, "words": _words}
-    page = environment.get_template("evaluation.html.j2").render(
+    return write_page(
+        out,
+        "evaluation.html.j2",
+        {"number": _number, "with_sd": _with_sd, "words": _words},
         report=report,
         references=_references(report),
         figures=list(panels),
         thirds=any(row.get("lesion_third") for row in report.rows),
         shown=[row for row in report.rows if row["method"] == report.model],
     )
-    write_bytes(out, page.encode())
-    return out
 
 
 def _references(report: EvaluationReport) -> list[str]:

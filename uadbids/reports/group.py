@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from uadbids.bids.covariates import Covariate
-from uadbids.bids.files import write_bytes
 from uadbids.bids.names import report_path
 from uadbids.bids.ratings import REJECTED
 from uadbids.qc.flags import flag_meanings
 from uadbids.reports.group_table import COLUMNS, Column
-from uadbids.reports.layout import new_environment
+from uadbids.reports.layout import write_page
 from uadbids.reports.page import Failure
 
 # Shares and volumes alike: more digits than these are noise.
@@ -57,8 +56,10 @@ def write_group_page(out: Path, report: GroupReport) -> Path:
         for column in COLUMNS
         if column.title and any(row[column.name] is not None for row in report.rows)
     ]
-    page = new_environment().get_template("group.html.j2")
-    html = page.render(
+    return write_page(
+        out,
+        "group.html.j2",
+        {},
         report=report,
         data=_data(report, shown),
         overview=_overview(report.counted, shown),
@@ -67,8 +68,6 @@ def write_group_page(out: Path, report: GroupReport) -> Path:
         rejected=[row["scan"] for row in report.rows if row["rating"] == REJECTED],
         by_others=sum(row["model_sha256"] != report.card.get("sha256") for row in report.rows),
     )
-    write_bytes(out, html.encode())
-    return out
 
 
 def _data(report: GroupReport, shown: Sequence[Column]) -> dict[str, Any]:
@@ -76,7 +75,7 @@ def _data(report: GroupReport, shown: Sequence[Column]) -> dict[str, Any]:
     rows = report.rows
     return {
         "scans": [row["scan"] for row in rows],
-        "pages": _pages(report),
+        "pages": [_page(row["participant_id"], report) for row in rows],
         "flags": [row["flags"] or "" for row in rows],
         "warnings": [row["warnings"] for row in rows],
         "settings": [row["settings"] for row in rows],
@@ -109,13 +108,11 @@ def _data(report: GroupReport, shown: Sequence[Column]) -> dict[str, Any]:
     }
 
 
-def _pages(report: GroupReport) -> list[str]:
-    """Page of each scan's participant, empty where there is none."""
-    ids = [str(row["participant_id"]) for row in report.rows]
-    return [
-        "" if name in report.unlinked else str(report_path(name.removeprefix("sub-")))
-        for name in ids
-    ]
+def _page(participant: str, report: GroupReport) -> str:
+    """Page of a participant, empty where there is none."""
+    if participant in report.unlinked:
+        return ""
+    return str(report_path(participant.removeprefix("sub-")))
 
 
 def _rounded(value: float | None) -> float | None:
@@ -132,7 +129,7 @@ def _overview(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column]) -> lis
             title = f"{column.title} ({column.units})" if column.units else column.title
             found.append(
                 {"title": title, "description": column.description, "scans": len(values)}
-                | {"quartiles": [float(f"{value:.{DIGITS}g}") for value in quartiles]}
+                | {"quartiles": list(map(_rounded, quartiles))}
             )
     return found
 

@@ -18,37 +18,19 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the table, and how the page shows it.
+    """One column of the table, and how the page shows it."""
 
-    Attributes
-    ----------
-    name : str
-        Heading in the table, lower case with underscores.
-    source : str or callable
-        Field of the sidecar, or what makes the value of a scan.
-    description : str
-        What the values are, and their range.
-    units : str
-        As BIDS writes them; empty for texts, counts and shares.
-    title : str
-        Heading on the page, which shows numbers as a strip plot; empty for columns that are in the
-        table of the file alone.
-    is_number : bool
-        What is no finite number is then missing.
-    is_skewed : bool
-        Many small values and few large ones: drawn on a square-root axis.
-    levels : mapping of str to str
-        Words that may occur, and their meanings.
-    """
-
-    name: str
+    name: str  # heading in the table, lower case with underscores
+    # Field of the sidecar, or what makes the value of a scan.
     source: str | Callable[[FinishedScan], Any]
-    description: str
-    units: str = ""
+    description: str  # what the values are, and their range
+    units: str = ""  # as BIDS writes them; empty for texts, counts and shares
+    # Heading on the page, which shows numbers as a strip plot; empty for columns that are in the
+    # table of the file alone.
     title: str = ""
-    is_number: bool = True
-    is_skewed: bool = False
-    levels: Mapping[str, str] = field(default_factory=dict)
+    is_number: bool = True  # what is no finite number is then missing
+    is_skewed: bool = False  # many small values and few large ones: drawn on a square-root axis
+    levels: Mapping[str, str] = field(default_factory=dict)  # words that may occur -> meanings
 
     def value(self, scan: FinishedScan) -> Any:
         """Value of a scan; ``None`` where it is missing."""
@@ -184,20 +166,10 @@ SETTINGS = (
 def group_rows(
     scans: Sequence[FinishedScan], ratings: Mapping[str, Rating] = MappingProxyType({})
 ) -> list[Row]:
-    """Make the rows of a study.
+    """Make the rows of a study: one of each scan (`derivatives.finished_scans`), in their order.
 
-    Parameters
-    ----------
-    scans : sequence of FinishedScan
-        What `derivatives.finished_scans` gives.
-    ratings : mapping of str to Rating
-        By the name of the scan.
-
-    Returns
-    -------
-    list of dict
-        One of each scan, in the same order, with the names of `COLUMNS` as keys; ``None`` where a
-        value is missing.
+    Keys are the names of `COLUMNS`; values that are missing are ``None``. Ratings are given by the
+    name of the scan.
     """
     rows = [{column.name: column.value(scan) for column in COLUMNS} for scan in scans]
     numbers = {key: str(number) for number, (key, _) in enumerate(_sets(rows), start=1)}

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,6 +11,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from uadbids.bids.facts import LABELS
+from uadbids.bids.files import write_bytes
 
 # Shown elsewhere on the page, not in the table of facts.
 SHOWN_APART = ("Flags", "StageSeconds", "Warnings")
@@ -20,8 +21,10 @@ _LONG = 6
 LAYOUTS = Path(__file__).parent / "templates"
 
 
-def new_environment() -> Environment:
-    """Return what renders the layouts of all pages.
+def write_page(
+    out: Path, template: str, filters: Mapping[str, Callable[..., Any]], **values: Any
+) -> Path:
+    """Render a layout, with filters of its own, and write the page.
 
     Names come from datasets and file names: all are escaped, and links are percent-encoded so
     that none can be anything but a relative path.
@@ -45,9 +48,11 @@ def new_environment() -> Environment:
         "columns": _columns,
         "in_short": _in_short,
         "link": quote,
+        **filters,
     }
     environment.tests |= {"many": _is_many, "map": lambda value: isinstance(value, Mapping)}
-    return environment
+    write_bytes(out, environment.get_template(template).render(**values).encode())
+    return out
 
 
 def label(key: object) -> str:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uadbids.bids.files import write_bytes
-from uadbids.reports.layout import LAYOUTS, new_environment
+from uadbids.reports.layout import LAYOUTS, write_page
 from uadbids.reports.longitudinal_figures import STYLES, UNKNOWN
 
 SYMBOLS: Mapping[str, str] = {
@@ -22,48 +21,31 @@ SYMBOLS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """What the page shows.
+    """What the page shows."""
 
-    Attributes
-    ----------
-    title : str
-        Of the participant, such as ``sub-01``.
-    sessions : sequence of str
-        Names of the scans, in the order of time.
-    figures : sequence of str
-        Address of the picture of each, relative to the page.
-    rows : sequence of mapping
-        Rows of the table as text.
-    record : mapping
-        Sidecar of the table.
-    page : str
-        Address of the page of the sessions; empty where there is none.
-    is_old : bool
-        Whether a session was examined anew since.
-    """
-
-    title: str
-    sessions: Sequence[str]
-    figures: Sequence[str]
-    rows: Sequence[Mapping[str, str]]
-    record: Mapping[str, Any]
-    page: str = ""
-    is_old: bool = False
+    title: str  # of the participant, such as ``sub-01``
+    sessions: Sequence[str]  # names of the scans, in the order of time
+    figures: Sequence[str]  # address of the picture of each, relative to the page
+    rows: Sequence[Mapping[str, str]]  # of the table, as text
+    record: Mapping[str, Any]  # sidecar of the table
+    page: str = ""  # address of the page of the sessions; empty where there is none
+    is_old: bool = False  # whether a session was examined anew since
 
 
 def write_comparison_page(
     out: Path, report: ComparisonReport, run: Mapping[str, Any], picture: Callable[[str], str] = str
 ) -> Path:
     """Write the page, by a temporary name in the same folder; ``picture`` makes addresses."""
-    environment = new_environment()
-    environment.filters |= {"picture": picture, "symbol": SYMBOLS.__getitem__}
     pairs = list(dict.fromkeys((row["from"], row["to"]) for row in report.rows))
     tables = [
         (pair, _sorted([row for row in report.rows if (row["from"], row["to"]) == pair]))
         for pair in pairs
     ]
     counts = {pair: Counter(row["status"] for row in rows) for pair, rows in tables}
-    html = environment.get_template("longitudinal.html.j2").render(
+    return write_page(
+        out,
+        "longitudinal.html.j2",
+        {"picture": picture, "symbol": SYMBOLS.__getitem__},
         report=report,
         tables=tables,
         counts=counts,
@@ -71,8 +53,6 @@ def write_comparison_page(
         script=(LAYOUTS / "longitudinal.js").read_text(encoding="utf-8"),
         run=run,
     )
-    write_bytes(out, html.encode())
-    return out
 
 
 def _sorted(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:

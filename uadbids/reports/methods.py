@@ -19,41 +19,20 @@ _BIBTEX = ("author", "title", "journal", "booktitle", "year", "volume", "number"
 
 
 class MethodsText(NamedTuple):
-    """One text in three forms.
+    """One text in three forms."""
 
-    Attributes
-    ----------
-    markdown : str
-        With citations for pandoc: ``[@lambert2021]``.
-    html : str
-        Paragraphs and a list of references, escaped.
-    bibtex : str
-        The works that it cites.
-    """
-
-    markdown: str
-    html: str
-    bibtex: str
+    markdown: str  # with citations for pandoc: ``[@lambert2021]``
+    html: str  # paragraphs and a list of references, escaped
+    bibtex: str  # the works that it cites
 
 
 def describe_methods(
     version: str, card: Mapping[str, Any], scans: Sequence[Mapping[str, Any]]
 ) -> MethodsText:
-    """Write the methods section of a paper about these scans.
+    """Write the methods section of a paper about these scans, ready to paste.
 
-    Parameters
-    ----------
-    version : str
-        Of uadbids.
-    card : mapping
-        The model's card.
-    scans : sequence of mapping
-        Sidecars of the finished scans; where they differ, all values are named.
-
-    Returns
-    -------
-    MethodsText
-        Ready to paste. Without a scan: what the model's defaults would do.
+    The version is that of uadbids, the card the model's; scans are the sidecars of the finished
+    ones: where they differ, all values are named. Without a scan: what the model's defaults do.
     """
     detection = card["detection"]
     examined = [scan["ExaminedBrainFraction"] for scan in scans if "ExaminedBrainFraction" in scan]

@@ -2,20 +2,18 @@
 
 import tomllib
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment
 from markupsafe import Markup
 
 from uadbids.bids.facts import FACTS
-from uadbids.bids.files import write_bytes
 from uadbids.reports.findings import style_of
-from uadbids.reports.layout import LAYOUTS, label, millilitres, new_environment, ordered_facts
+from uadbids.reports.layout import LAYOUTS, label, millilitres, ordered_facts, write_page
 from uadbids.reports.verdict import verdict
 from uadbids.reports.viewer import viewer_script
 
@@ -26,20 +24,12 @@ HEADLINES = tuple(fact.key for fact in FACTS if fact.is_headline)
 
 @dataclass(frozen=True)
 class FigureText:
-    """What the page says of one kind of figure; see ``templates/subject.toml``.
+    """What the page says of one kind of figure; see ``templates/subject.toml``."""
 
-    Attributes
-    ----------
-    kind, title, caption : str
-        As in the name of the file, heading, explanation.
-    over, under, map : str
-        Names of the two states of a figure that flickers, and of one that shows a map; empty where
-        there is none.
-    """
-
-    kind: str
+    kind: str  # as in the name of the file
     title: str
     caption: str
+    # Names of the two states of a figure that flickers, and of one that shows a map, if any.
     over: str = ""
     under: str = ""
     map: str = ""
@@ -54,36 +44,18 @@ def figure_texts() -> dict[str, FigureText]:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """Everything the page shows of one FLAIR.
+    """Everything the page shows of one FLAIR."""
 
-    Attributes
-    ----------
-    name : str
-        File name stem, e.g. 'sub-01_ses-1_run-1'; also the anchor on the page.
-    title : str
-        Heading, in words.
-    facts : mapping
-        Provenance under CamelCase keys, with `StageSeconds` and `Warnings` apart.
-    summary : mapping
-        Results under CamelCase keys; `ExaminedBrainFraction` in [0, 1].
-    components : sequence of mapping
-        Rows of `sidecar.COMPONENT_COLUMNS`, largest first.
-    figures : mapping
-        Kind (see ``templates/subject.toml``) -> path relative to the page.
-    warnings : sequence of str
-        Sentences for the reader.
-    viewer : str
-        JSON of `viewer.write_viewer`; empty for a page without a viewer.
-    """
-
-    name: str
-    title: str
+    name: str  # file name stem, e.g. 'sub-01_ses-1_run-1'; also the anchor on the page
+    title: str  # heading, in words
+    # Provenance under CamelCase keys, with `StageSeconds` and `Warnings` apart.
     facts: Mapping[str, Any]
-    summary: Mapping[str, Any]
-    components: Sequence[Mapping[str, Any]] = ()
+    summary: Mapping[str, Any]  # results under CamelCase keys; `ExaminedBrainFraction` in [0, 1]
+    components: Sequence[Mapping[str, Any]] = ()  # of `sidecar.COMPONENT_COLUMNS`, largest first
+    # Kind (see ``templates/subject.toml``) -> path relative to the page.
     figures: Mapping[str, str] = field(default_factory=dict)
-    warnings: Sequence[str] = ()
-    viewer: str = ""
+    warnings: Sequence[str] = ()  # sentences for the reader
+    viewer: str = ""  # JSON of `viewer.write_viewer`; empty for a page without a viewer
 
 
 @dataclass(frozen=True)
@@ -127,37 +99,10 @@ def write_subject_page(
         Name of the one scan of a page without a dataset around it, to which nothing is linked then.
     comparison : str
         Address of the page on which the sessions are compared; none if empty.
-
-    Notes
-    -----
-    Strings come from datasets and file names: all are escaped, and links are percent-encoded so
-    that none can be anything but a relative path.
     """
-    html = (
-        _environment()
-        .get_template("subject.html.j2")
-        .render(
-            subject=subject,
-            scans=scans,
-            failures=failures,
-            card=card,
-            run=run,
-            max_rows=MAX_ROWS,
-            methods=Markup(methods),  # noqa: S704 - escaped where it was made
-            single=single,
-            comparison=comparison,
-            brainsprite=Markup(viewer_script()),  # noqa: S704 - a script, of a library
-        )
-    )
-    write_bytes(out, html.encode())
-    return out
-
-
-def _environment() -> Environment:
-    environment = new_environment()
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "figures": _figures,
-        "picture": _picture,
+        "picture": lambda address: address if address.startswith(_DATA) else quote(address),
         "warnings_of": _warnings,
         "results": _results,
         "quality": _quality,
@@ -166,16 +111,26 @@ def _environment() -> Environment:
         "verdict": verdict,
         "viewer_data": _viewer_data,
     }
-    return environment
+    return write_page(
+        out,
+        "subject.html.j2",
+        filters,
+        subject=subject,
+        scans=scans,
+        failures=failures,
+        card=card,
+        run=run,
+        max_rows=MAX_ROWS,
+        methods=Markup(methods),  # noqa: S704 - escaped where it was made
+        single=single,
+        comparison=comparison,
+        brainsprite=Markup(viewer_script()),  # noqa: S704 - a script, of a library
+    )
 
 
 def data_address(figure: Path) -> str:
     """Return a figure as an address that holds it, for a page without files beside it."""
     return _DATA + b64encode(figure.read_bytes()).decode()
-
-
-def _picture(address: str) -> str:
-    return address if address.startswith(_DATA) else quote(address)
 
 
 def _figures(figures: Mapping[str, str]) -> list[tuple[FigureText, str]]:
