@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from uadbids.model.config import Range
+from uadbids.synthesis.coordinates import rotation, turned
 from uadbids.synthesis.random_fields import normal, smooth_field
 
 Shape = Sequence[int]
@@ -19,12 +20,8 @@ Shape = Sequence[int]
 class Draws:
     """Random numbers and fields; the same seed gives the same, whatever was drawn elsewhere.
 
-    Parameters
-    ----------
-    seed : str
-        Any text, such as the seed of a training and the number of a sample.
-    device : torch.device
-        Where fields are drawn.
+    The seed is any text, such as the seed of a training and the number of a sample; fields are
+    drawn on the device.
     """
 
     def __init__(self, seed: str, device: torch.device) -> None:
@@ -79,6 +76,21 @@ class Draws:
         """Draw a field that is often the same on both sides, as normal brightness is."""
         field = self.field(shape, step)
         return (field + field.flip(0)) * math.sqrt(0.5) if self.chance(0.6) else field
+
+    def pose(
+        self, shape: Shape, *, turn: Sequence[float], size: Range, flip: float, shift: float
+    ) -> Tensor:
+        """Draw where to look on a grid for another pose, (X, Y, Z, 3) in voxels.
+
+        Standard deviations of the angles about x, y and z (degrees) and of the shift along each
+        axis; relative size along each axis; probability of a left-right flip.
+        """
+        linear = rotation(*(self.normal(0, sd) for sd in turn))
+        linear = linear @ torch.diag(torch.tensor([1 / self.between(size) for _ in range(3)]))
+        if self.chance(flip):
+            linear[:, 0] *= -1
+        move = torch.tensor([self.normal(0, shift) for _ in range(3)])
+        return turned(shape, linear, move, self.device)
 
     def places(self, density: Tensor, count: int) -> list[tuple[int, int, int]]:
         """Draw voxels of (X, Y, Z) in proportion to a density of 0 or more; none where it is 0."""

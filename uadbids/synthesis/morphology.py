@@ -17,7 +17,7 @@ def erode(mask: Tensor, voxels: int) -> Tensor:
 
 
 def near(mask: Tensor, sigma: float) -> Tensor:
-    """Blur a mask: 1 deep inside, 0 far from it; `sigma` in voxels."""
+    """Blur a mask, or shares of voxels: 1 deep inside, 0 far from it; `sigma` in voxels."""
     return blur(mask.float()[None, None], (sigma,) * 3)[0, 0]
 
 

@@ -85,5 +85,6 @@ def half(mask: Tensor) -> Tensor:
 
 
 def full(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Bring the result of `half` back to (X, Y, Z)."""
-    return F.interpolate(x, size=tuple(size), mode="trilinear", align_corners=False)[0, 0]
+    """Bring the result of `half` back to (X, Y, Z), or a field of vectors to (C, X, Y, Z)."""
+    found = F.interpolate(x, size=tuple(size), mode="trilinear", align_corners=False)[0]
+    return found.squeeze(0)

@@ -19,40 +19,20 @@ from uadbids.synthesis.random_fields import blur
 
 @dataclass(frozen=True)
 class RescanConfig:
-    """Ranges of an acquisition.
+    """Ranges of an acquisition."""
 
-    Parameters
-    ----------
-    untouched : float
-        Probability that nothing but bias is added: real scans have been acquired once.
-    cubic : float
-        Probability of cubic voxels.
-    thickness : tuple of float
-        Slice thickness otherwise (mm).
-    fine, coarse : tuple of float
-        In-plane voxel size (mm) of most acquisitions, and of the rest.
-    axial : float
-        Probability of axial slices; else coronal or sagittal ones.
-    turn : tuple of float
-        Standard deviations of the frame's angles about x, y and z (degrees).
-    gain : float
-        Standard deviation of the drawn strength of gains of slices.
-    noise : tuple of float
-        Standard deviation of the noise, relative to white matter.
-    bias : tuple of float
-        Standard deviation of the log of the field that bias correction leaves.
-    """
-
+    # Probability that nothing but bias is added: real scans have been acquired once.
     untouched: float = 0.0
-    cubic: float = 0.3
-    thickness: Range = (1.5, 7.5)
-    fine: Range = (0.9, 1.25)
-    coarse: Range = (1.2, 1.6)
-    axial: float = 0.82
+    cubic: float = 0.3  # probability of cubic voxels
+    thickness: Range = (1.5, 7.5)  # of slices otherwise (mm)
+    fine: Range = (0.9, 1.25)  # in-plane voxel size of most acquisitions (mm)
+    coarse: Range = (1.2, 1.6)  # and of the rest
+    axial: float = 0.82  # probability of axial slices; else coronal or sagittal ones
+    # Standard deviations of the frame's angles about x, y and z (degrees).
     turn: tuple[float, float, float] = (7.0, 2.5, 2.5)
-    gain: float = 0.025
-    noise: Range = (0.01, 0.09)
-    bias: Range = (0.0, 0.07)
+    gain: float = 0.025  # standard deviation of the drawn strength of gains of slices
+    noise: Range = (0.01, 0.09)  # standard deviation, relative to white matter
+    bias: Range = (0.0, 0.07)  # standard deviation of the log of the field that correction leaves
 
 
 REAL = RescanConfig(untouched=0.5, thickness=(1.5, 5.0))
@@ -60,21 +40,10 @@ REAL = RescanConfig(untouched=0.5, thickness=(1.5, 5.0))
 
 
 def rescan(parts: Tensor, config: RescanConfig, draws: Draws) -> Tensor:
-    """Acquire a volume again, and bring it back to its grid.
+    """Acquire a volume again, and bring it back to its grid, (C, X, Y, Z).
 
-    Parameters
-    ----------
-    parts : Tensor, shape (C, X, Y, Z)
-        The image first (white matter about 1), then what shall be sampled with it, such as masks.
-    config : RescanConfig
-        Ranges.
-    draws : Draws
-        Source of all randomness.
-
-    Returns
-    -------
-    Tensor, shape (C, X, Y, Z)
-        A new tensor; noise and bias are in the image alone.
+    First of the parts is the image (white matter about 1), which alone gets noise and bias; then
+    follows what shall be sampled with it, such as masks.
     """
     out = parts.clone() if draws.chance(config.untouched) else _acquired(parts, config, draws)
     field = draws.field(parts.shape[1:], draws.between((35, 90)))

@@ -8,16 +8,15 @@ a GPU a fraction of a second, and every voxel's tissue is known. `rescan` adds t
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from uadbids.model.config import Range
-from uadbids.synthesis.coordinates import rotation, sample_at, turned
+from uadbids.synthesis.coordinates import sample_at
 from uadbids.synthesis.draws import Draws
 from uadbids.synthesis.generate import towards
 from uadbids.synthesis.morphology import dilate, erode
-from uadbids.synthesis.random_fields import blur, half
+from uadbids.synthesis.random_fields import blur, full, half
 from uadbids.synthesis.tissues import BRAIN, is_one_of
 from uadbids.synthesis.wide_contrast import WideContrast, paint_wide
 
@@ -26,93 +25,47 @@ _VENTRICLES = ("ventricle", "lower ventricles")
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """Ranges of shape; lengths in mm.
+    """Ranges of shape; lengths in mm."""
 
-    Parameters
-    ----------
-    turn : tuple of float
-        Standard deviations of the angles about x, y and z (degrees): what alignment leaves.
-    size : tuple of float
-        Relative size along each axis.
-    shift : float
-        Standard deviation of the shift along each axis.
-    flip : float
-        Probability of a left-right flip.
-    elastic : tuple of float
-        Standard deviation of the smooth displacement.
-    ventricles, sulci : tuple of float
-        How far the walls of the ventricles and the surface of the brain may move in a young head.
-    ventricles_of_age, sulci_of_age : float
-        What age adds to the upper limits.
-    leak : float
-        Probability that the brain mask holds patches of what lies outside.
-    contrast : WideContrast
-        Brightness.
-    """
-
+    # Standard deviations of the angles about x, y and z (degrees): what alignment leaves.
     turn: tuple[float, float, float] = (3.0, 2.5, 2.5)
-    size: Range = (0.88, 1.04)
-    shift: float = 2.0
-    flip: float = 0.5
-    elastic: Range = (0.5, 2.2)
+    size: Range = (0.88, 1.04)  # relative, along each axis
+    shift: float = 2.0  # standard deviation of the shift along each axis
+    flip: float = 0.5  # probability of a left-right flip
+    elastic: Range = (0.5, 2.2)  # standard deviation of the smooth displacement
+    # How far the walls of the ventricles and the surface of the brain may move in a young head,
+    # and what age adds to the upper limits.
     ventricles: Range = (-1.5, 1.5)
     ventricles_of_age: float = 4.0
     sulci: Range = (-0.8, 0.3)
     sulci_of_age: float = 0.7
-    leak: float = 0.35
-    contrast: WideContrast = field(default_factory=WideContrast)
+    leak: float = 0.35  # probability that the brain mask holds patches of what lies outside
+    contrast: WideContrast = field(default_factory=WideContrast)  # brightness
 
 
 class Head(NamedTuple):
-    """A healthy head on the template grid, all of shape (X, Y, Z).
+    """A healthy head on the template grid, all of shape (X, Y, Z)."""
 
-    Attributes
-    ----------
-    image : Tensor
-        White matter about 1, before any scanner.
-    tissue : Tensor
-        Places in `NAMES`, int64.
-    mask : Tensor
-        What a brain extraction might leave, bool: sulci, cisterns and, at times, too much.
-    """
-
-    image: Tensor
-    tissue: Tensor
-    mask: Tensor
+    image: Tensor  # white matter about 1, before any scanner
+    tissue: Tensor  # places in `NAMES`, int64
+    mask: Tensor  # what a brain extraction might leave, bool: sulci, cisterns, at times too much
 
 
 def make_head(tissue: Tensor, config: HeadConfig, draws: Draws) -> Head:
     """Deform an aligned tissue map and paint it.
 
-    Parameters
-    ----------
-    tissue : Tensor of int, shape (X, Y, Z)
-        Places in `NAMES` on the template grid or a part of it; even sizes.
-    config : HeadConfig
-        Ranges.
-    draws : Draws
-        Source of all randomness, on the device of the map.
-
-    Returns
-    -------
-    Head
-        Of the shape of the map.
+    The map (int, (X, Y, Z), even sizes) holds places in `NAMES` on the template grid or a part of
+    it; the draws are on its device.
     """
     ageing = draws.between((0, 1)) ** 1.3
-    points = _pose(tissue, config, draws) + _displacement(tissue, ageing, config, draws)
+    points = draws.pose(
+        tissue.shape, turn=config.turn, size=config.size, flip=config.flip, shift=config.shift
+    )
+    points = points + _displacement(tissue, ageing, config, draws)
     # Numbers of tissues are small, so half-precision would do; nearest keeps them whole.
     moved = sample_at(tissue.float()[None], points, mode="nearest")[0].round().long()
     image = paint_wide(moved, ageing, config.contrast, draws)
     return Head(image, moved, _mask(moved, config, draws))
-
-
-def _pose(tissue: Tensor, config: HeadConfig, draws: Draws) -> Tensor:
-    turn = rotation(*(draws.normal(0, sd) for sd in config.turn))
-    linear = turn @ torch.diag(torch.tensor([1 / draws.between(config.size) for _ in range(3)]))
-    if draws.chance(config.flip):
-        linear[:, 0] *= -1
-    shift = torch.tensor([draws.normal(0, config.shift) for _ in range(3)])
-    return turned(tissue.shape, linear, shift, tissue.device)
 
 
 def _displacement(tissue: Tensor, ageing: float, config: HeadConfig, draws: Draws) -> Tensor:
@@ -129,8 +82,7 @@ def _displacement(tissue: Tensor, ageing: float, config: HeadConfig, draws: Draw
         + growth * towards(ventricles, 8.0)
         + opening * towards(around, 2.0)
     )
-    size = tuple(tissue.shape)
-    return F.interpolate(move, size=size, mode="trilinear", align_corners=False)[0].movedim(0, -1)
+    return full(move, tissue.shape).movedim(0, -1)
 
 
 def _mask(tissue: Tensor, config: HeadConfig, draws: Draws) -> Tensor:
@@ -142,15 +94,14 @@ def _mask(tissue: Tensor, config: HeadConfig, draws: Draws) -> Tensor:
         closed = -F.max_pool3d(-grown, 9, stride=1, padding=4)
     else:
         closed = -F.max_pool3d(-grown, 5, stride=1, padding=2)
-    size = tuple(tissue.shape)
-    closed = F.interpolate(closed, size=size, mode="trilinear", align_corners=False)[0, 0] > 0.5
-    mask = brain | (is_one_of(tissue, "fluid", "vessel") & closed)
+    inner = is_one_of(tissue, "fluid", "vessel")
+    mask = brain | (inner & (full(closed, tissue.shape) > 0.5))
     cut = draws.between((0, 1))
     if cut < 0.15:
         mask = erode(mask, 1)
     elif cut < 0.5:
         mask = dilate(mask, 1)
     if draws.chance(config.leak):
-        patches = draws.field(size, draws.between((12, 35))) > draws.between((1.2, 2.2))
+        patches = draws.field(tissue.shape, draws.between((12, 35))) > draws.between((1.2, 2.2))
         mask = mask | (dilate(mask, draws.whole(3, 9)) & patches & (tissue > 0))
     return mask

@@ -24,71 +24,33 @@ _MEDIAL = 14.0
 
 @dataclass(frozen=True)
 class WideContrast:
-    """Ranges of brightness, relative to white matter; gains are drawn from 0 or less upwards.
+    """Ranges of brightness, relative to white matter; gains are drawn from 0 or less upwards."""
 
-    Parameters
-    ----------
-    cortex : tuple of float
-        Brightness of the cortex; other grey matter follows it in part.
-    fluid : tuple of float
-        Factor on the usual brightness of fluid.
-    fat, suppressed_fat : tuple of float
-        Brightness of fat.
-    suppression : float
-        Probability that fat is suppressed.
-    limbic, medial, cerebellar : tuple of float
-        Relative gain of insula and limbic cortex, of the cortex between the hemispheres, of the
-        cerebellum; the last two in about half of the heads.
-    regional : tuple of float
-        Standard deviation of smooth differences between regions of the cortex.
-    lining : float
-        Largest gain of the wall of the ventricles and their caps, in a young head.
-    lining_of_age : float
-        What age adds to it.
-    haze : tuple of float
-        Gain of the wide haze around the ventricles, which has no edge.
-    septum, basal, callosal : tuple of float
-        Gain of septum and fornix, of the basal forebrain and commissures, of the corpus callosum.
-    sharpness : tuple of float
-        Standard deviation of the blur of the anatomy (mm).
-    """
-
-    cortex: Range = (0.82, 1.34)
-    fluid: Range = (0.5, 3.0)
+    cortex: Range = (0.82, 1.34)  # other grey matter follows it in part
+    fluid: Range = (0.5, 3.0)  # factor on the usual brightness
     fat: Range = (1.0, 2.8)
     suppressed_fat: Range = (0.15, 0.5)
-    suppression: float = 0.4
-    limbic: Range = (0.0, 0.2)
+    suppression: float = 0.4  # probability that fat is suppressed
+    limbic: Range = (0.0, 0.2)  # relative gain of insula and limbic cortex
+    # Of the cortex between the hemispheres and of the cerebellum, in about half of the heads.
     medial: Range = (-0.02, 0.18)
     cerebellar: Range = (-0.08, 0.18)
+    # Standard deviation of smooth differences between regions of the cortex.
     regional: Range = (0.0, 0.09)
-    lining: float = 0.25
-    lining_of_age: float = 0.35
-    haze: Range = (0.0, 0.7)
-    septum: Range = (0.0, 0.35)
-    basal: Range = (0.0, 0.25)
-    callosal: Range = (0.0, 0.4)
-    sharpness: Range = (0.35, 0.8)
+    lining: float = 0.25  # largest gain of the ventricles' wall and their caps, in a young head
+    lining_of_age: float = 0.35  # what age adds to it
+    haze: Range = (0.0, 0.7)  # gain of the wide haze around the ventricles, which has no edge
+    septum: Range = (0.0, 0.35)  # gain of septum and fornix
+    basal: Range = (0.0, 0.25)  # gain of the basal forebrain and commissures
+    callosal: Range = (0.0, 0.4)  # gain of the corpus callosum
+    sharpness: Range = (0.35, 0.8)  # standard deviation of the blur of the anatomy (mm)
 
 
 def paint_wide(tissue: Tensor, ageing: float, config: WideContrast, draws: Draws) -> Tensor:
-    """Give every voxel of a tissue map its brightness.
+    """Give every voxel of a tissue map its brightness: at least 0, white matter about 1.
 
-    Parameters
-    ----------
-    tissue : Tensor of int64, shape (X, Y, Z)
-        Places in `NAMES`, 1 mm, even sizes.
-    ageing : float
-        0 (young) to 1 (old).
-    config : WideContrast
-        Ranges.
-    draws : Draws
-        Source of all randomness.
-
-    Returns
-    -------
-    Tensor of float32, shape (X, Y, Z)
-        At least 0, white matter about 1.
+    The map (int64, (X, Y, Z), 1 mm, even sizes) holds places in `NAMES`; ageing goes from 0 (young)
+    to 1 (old).
     """
     size = tissue.shape
     image = _levels(ageing, config, draws)[tissue]

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from uadbids.model.reader_inputs import tissue_level
-from uadbids.synthesis.coordinates import rotation, sample_at, turned
+from uadbids.synthesis.coordinates import sample_at
 from uadbids.synthesis.draws import Draws
 from uadbids.synthesis.morphology import dilate, distance, erode, near
-from uadbids.synthesis.random_fields import blur
+from uadbids.synthesis.random_fields import blur, full
 from uadbids.synthesis.template_head import Head
 from uadbids.synthesis.tissues import is_one_of
 from uadbids.training.lesion_kinds import Places
@@ -32,19 +31,11 @@ _DEEP = (
 
 @dataclass(frozen=True)
 class Background:
-    """A healthy volume, all of shape (X, Y, Z).
+    """A healthy volume, all of shape (X, Y, Z)."""
 
-    Attributes
-    ----------
-    image : Tensor of float32
-        The brain's median is about 1.
-    mask, known : Tensor of bool
-        Brain; where nothing was filled or left out.
-    """
-
-    image: Tensor
-    mask: Tensor
-    known: Tensor
+    image: Tensor  # float32; the brain's median is about 1
+    mask: Tensor  # brain, bool
+    known: Tensor  # where nothing was filled or left out, bool
 
 
 def head_places(head: Head, brain: Tensor, frequency: Tensor) -> Places:
@@ -64,14 +55,8 @@ def head_places(head: Head, brain: Tensor, frequency: Tensor) -> Places:
 def scan_places(scan: Background, frequency: Tensor, *, shallow: bool = False) -> Places:
     """Where lesions may lie in a scan, from its intensities and the depth in the brain mask.
 
-    Parameters
-    ----------
-    scan : Background
-        Without lesions.
-    frequency : Tensor, shape (X, Y, Z)
-        See `Places`.
-    shallow : bool
-        For a slab of equal slices, in which nothing lies deeper than in plane.
+    `frequency` (X, Y, Z) is that of `Places`; `shallow` is for a slab of equal slices, in which
+    nothing lies deeper than in plane.
     """
     median, spread = tissue_level(scan.image, scan.mask)
     reference = float(median)
@@ -97,29 +82,13 @@ def scan_places(scan: Background, frequency: Tensor, *, shallow: bool = False) -
 
 
 def another_head(scan: Sample, median: float, draws: Draws) -> Background:
-    """Give a scan another pose and shape.
-
-    Parameters
-    ----------
-    scan : Sample
-        Volume as uint8; even sizes.
-    median : float
-        The brain's median in [0, 1].
-    draws : Draws
-        Source of all randomness.
-    """
+    """Give a scan (uint8, even sizes) another pose and shape; its brain's median is in [0, 1]."""
     volume, mask, weight = (part.to(draws.device) for part in scan)
     shape = volume.shape
-    turn = rotation(*(draws.normal(0, 3) for _ in range(3)))
-    linear = turn @ torch.diag(torch.tensor([1 / draws.between((0.93, 1.07)) for _ in range(3)]))
-    if draws.chance(0.5):
-        linear[:, 0] *= -1
-    shift = torch.tensor([draws.normal(0, 2) for _ in range(3)])
+    pose = draws.pose(shape, turn=(3, 3, 3), size=(0.93, 1.07), flip=0.5, shift=2)
     elastic = draws.fields(3, [n // 2 for n in shape], draws.between((8, 16)))[None]
     elastic = draws.between((0.3, 2)) * blur(elastic, (2.0,) * 3)
-    size = tuple(shape)
-    elastic = F.interpolate(elastic, size=size, mode="trilinear", align_corners=False)
-    points = turned(shape, linear, shift, draws.device) + elastic[0].movedim(0, -1)
+    points = pose + full(elastic, shape).movedim(0, -1)
     parts = torch.stack([volume.float() / (255 * median), mask.float(), (weight < 1).float()])
     image, inside, left_out = sample_at(parts, points)
     return Background(image, inside > 0.5, left_out <= 0.05)

@@ -11,7 +11,6 @@ from uadbids.model.config import Range
 from uadbids.synthesis.coordinates import rotation, sample_at, turned, voxels
 from uadbids.synthesis.draws import Draws
 from uadbids.synthesis.morphology import dilate, distance, erode, near
-from uadbids.synthesis.random_fields import blur
 from uadbids.training.lesion_shapes import BOX, LesionShapes, SmallShapes, small_lesions
 
 # Ventricles of fewer voxels are remnants: nothing is painted around them.
@@ -22,18 +21,10 @@ Place = tuple[int, int, int]
 
 
 class Canvas(NamedTuple):
-    """Lesions of one volume, before they are painted; changed in place.
+    """Lesions of one volume, (X, Y, Z), before they are painted; changed in place."""
 
-    Attributes
-    ----------
-    share : Tensor, shape (X, Y, Z)
-        Share of lesion in each voxel, 0 to 1.
-    level : Tensor, shape (X, Y, Z)
-        Its brightness relative to normal white matter.
-    """
-
-    share: Tensor
-    level: Tensor
+    share: Tensor  # of lesion in each voxel, 0 to 1
+    level: Tensor  # its brightness relative to normal white matter
 
     def add(self, share: Tensor, level: float, box: tuple[slice, ...] = ()) -> None:
         """Put a lesion where it has more of a voxel than those before."""
@@ -44,37 +35,21 @@ class Canvas(NamedTuple):
 
 @dataclass(frozen=True)
 class Places:
-    """Where lesions may lie in a volume; bool, shape (X, Y, Z).
+    """Where lesions may lie in a volume; bool, shape (X, Y, Z)."""
 
-    Attributes
-    ----------
-    white, deep : Tensor
-        White matter; white matter and deep grey matter.
-    ventricles : Tensor
-        Their fluid.
-    tissue : Tensor
-        Brain that is not fluid.
-    brain : Tensor
-        Brain mask.
-    frequency : Tensor or None
-        How often lesions of multiple sclerosis lie in each voxel, 0 or more.
-    reference : float
-        Brightness of normal white matter.
-    """
-
-    white: Tensor
-    deep: Tensor
-    ventricles: Tensor
-    tissue: Tensor
-    brain: Tensor
-    frequency: Tensor | None
-    reference: float
+    white: Tensor  # white matter
+    deep: Tensor  # white matter and deep grey matter
+    ventricles: Tensor  # their fluid
+    tissue: Tensor  # brain that is not fluid
+    brain: Tensor  # brain mask
+    frequency: Tensor | None  # how often lesions of multiple sclerosis lie in each voxel, 0 or more
+    reference: float  # brightness of normal white matter
 
 
 class Core(NamedTuple):
-    """Necrosis or enhancement inside a large lesion: share of each voxel, and its brightness."""
+    """Necrosis or enhancement inside a large lesion."""
 
-    share: Tensor
+    share: Tensor  # of each voxel
     brightness: float
 
 
@@ -83,7 +58,6 @@ def add_small(
     places: Places,
     shapes: LesionShapes | None,
     contrast: float,
-    *,
     most: int,
     config: SmallShapes,
     draws: Draws,
@@ -136,12 +110,12 @@ def add_periventricular(canvas: Canvas, places: Places, contrast: float, draws: 
             edge = edge - 0.4 * draws.mirrored(size, 20)
         inside = dilate(places.white, 1) if draws.chance(0.8) else places.white | places.deep
         inside = inside & ~places.ventricles & (away <= _CAP_REACH)
-        share = blurred(torch.sigmoid((1 - edge) / 0.2) * inside, 0.6)
+        share = near(torch.sigmoid((1 - edge) / 0.2) * inside, 0.6)
         canvas.add(share, 1 + max(0.2, contrast * draws.between((0.7, 1.2))))
     if draws.chance(0.4):
         field = draws.field(size, draws.between((6, 16)))
         patches = torch.sigmoid((field - draws.between((1.3, 2.1))) / 0.15)
-        share = blurred(patches * erode(places.white, 1), 0.7)
+        share = near(patches * erode(places.white, 1), 0.7)
         canvas.add(share, 1 + max(0.18, contrast * draws.between((0.7, 1.1))))
 
 
@@ -193,10 +167,5 @@ def add_stroke(canvas: Canvas, mask: Tensor, contrast: float, draws: Draws) -> N
     shift = torch.tensor([draws.normal(0, 8) for _ in range(3)])
     points = turned(mask.shape, linear, shift, draws.device)
     share = sample_at(mask.float()[None].to(draws.device), points)[0]
-    share = blurred(share, draws.between((0.6, 1.5)))
+    share = near(share, draws.between((0.6, 1.5)))
     canvas.add(share, 1 + contrast * draws.between((0.8, 1.5)))
-
-
-def blurred(x: Tensor, sigma: float) -> Tensor:
-    """Smooth (X, Y, Z) by a Gaussian of `sigma` voxels."""
-    return blur(x[None, None], (sigma,) * 3)[0, 0]

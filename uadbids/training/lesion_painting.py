@@ -29,55 +29,30 @@ from uadbids.training.lesion_shapes import LesionShapes, PackedMasks, SmallShape
 
 @dataclass(frozen=True)
 class PaintingConfig:
-    """What is painted, and how often.
+    """What is painted, and how often."""
 
-    Parameters
-    ----------
-    none, small, periventricular, large, stroke : float
-        Shares of samples without a lesion and of each kind; most periventricular ones come with
-        small ones.
-    most : int
-        Largest number of small lesions.
-    radius : tuple of float
-        Radius (mm) of large lesions.
-    contrast, spread : float
-        Median brightness over normal white matter, and the standard deviation of its logarithm.
-    contrast_limits : tuple of float
-        What is drawn stays between these.
-    shapes : SmallShapes
-        How small lesions vary.
-    dark : float
-        Probability of dark spots, which are no bright lesions.
-    """
-
+    # Shares of samples without a lesion and of each kind; most periventricular ones come with
+    # small ones.
     none: float = 0.22
     small: float = 0.38
     periventricular: float = 0.15
     large: float = 0.18
     stroke: float = 0.07
-    most: int = 45
-    radius: Range = (5.0, 30.0)
-    contrast: float = 0.33
-    spread: float = 0.42
-    contrast_limits: Range = (0.12, 0.9)
-    shapes: SmallShapes = field(default_factory=SmallShapes)
-    dark: float = 0.2
+    most: int = 45  # largest number of small lesions
+    radius: Range = (5.0, 30.0)  # of large lesions (mm)
+    contrast: float = 0.33  # median brightness over normal white matter
+    spread: float = 0.42  # standard deviation of its logarithm
+    contrast_limits: Range = (0.12, 0.9)  # what is drawn stays between these
+    shapes: SmallShapes = field(default_factory=SmallShapes)  # how small lesions vary
+    dark: float = 0.2  # probability of dark spots, which are no bright lesions
 
 
 @dataclass(frozen=True)
 class LesionMasks:
-    """Published masks to paint from; either may be missing.
+    """Published masks to paint from; either may be missing."""
 
-    Attributes
-    ----------
-    small : LesionShapes or None
-        Lesions of multiple sclerosis, by themselves.
-    strokes : PackedMasks or None
-        Masks of strokes on the grid of the volumes.
-    """
-
-    small: LesionShapes | None = None
-    strokes: PackedMasks | None = None
+    small: LesionShapes | None = None  # lesions of multiple sclerosis, by themselves
+    strokes: PackedMasks | None = None  # masks of strokes on the grid of the volumes
 
 
 class Painted(NamedTuple):
@@ -90,26 +65,10 @@ class Painted(NamedTuple):
 def paint_lesions(
     image: Tensor, places: Places, masks: LesionMasks, config: PaintingConfig, draws: Draws
 ) -> Painted:
-    """Paint lesions of one kind, or none.
+    """Paint lesions of one kind, or none, into an image (X, Y, Z).
 
-    Parameters
-    ----------
-    image : Tensor, shape (X, Y, Z)
-        Intensities.
-    places : Places
-        Where lesions may lie.
-    masks : LesionMasks
-        Real shapes.
-    config : PaintingConfig
-        What, and how often.
-    draws : Draws
-        Source of all randomness, on the device of the image.
-
-    Returns
-    -------
-    Painted
-        Of the same shape. Unless no lesion was drawn, or there is no place for one, some voxels
-        are more than half lesion.
+    The draws are on the device of the image. Unless no lesion was drawn, or there is no place for
+    one, some voxels are more than half lesion.
     """
     canvas = Canvas(torch.zeros_like(image), torch.ones_like(image))
     kinds = ("none", "small", "periventricular", "large", "stroke")
@@ -153,10 +112,7 @@ def _draw(
     if kind == "large":
         return add_large(canvas, places, contrast, config.radius, draws)
     if kind != "periventricular" or draws.chance(0.7):
-        shapes = masks.small
-        add_small(
-            canvas, places, shapes, contrast, most=config.most, config=config.shapes, draws=draws
-        )
+        add_small(canvas, places, masks.small, contrast, config.most, config.shapes, draws)
     if kind == "periventricular":
         add_periventricular(canvas, places, contrast, draws)
     return None
@@ -218,21 +174,8 @@ def _dark_spots(
 def leak(image: Tensor, mask: Tensor, reference: float, draws: Draws) -> tuple[Tensor, Tensor]:
     """Let the brain mask hold scalp or marrow, beyond a dark line or without one.
 
-    Parameters
-    ----------
-    image : Tensor, shape (X, Y, Z)
-        Intensities; what lies outside the mask is replaced.
-    mask : Tensor of bool, shape (X, Y, Z)
-        Brain mask.
-    reference : float
-        Brightness of normal white matter.
-    draws : Draws
-        Source of all randomness.
-
-    Returns
-    -------
-    image, mask : Tensor
-        With the patches.
+    Image and brain mask (bool), (X, Y, Z), are returned with these patches; the reference is the
+    brightness of normal white matter.
     """
     size = image.shape
     patches = draws.field(size, draws.between((12, 35)))

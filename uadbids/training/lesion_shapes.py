@@ -22,21 +22,11 @@ _LONGEST, _SHORTEST = 40, 2
 
 @dataclass(frozen=True)
 class LesionShapes:
-    """Masks of lesions as packed bits, one after the other.
+    """Masks of lesions as packed bits, one after the other."""
 
-    Attributes
-    ----------
-    bits : ndarray of uint8
-        `numpy.packbits` of each mask.
-    starts : ndarray of int
-        First byte of each mask, and the end of the last.
-    sizes : ndarray of int, shape (N, 3)
-        Size of each mask in voxels of 1 mm.
-    """
-
-    bits: npt.NDArray[np.uint8]
-    starts: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
+    bits: npt.NDArray[np.uint8]  # `numpy.packbits` of each mask
+    starts: npt.NDArray[np.int64]  # first byte of each mask, and the end of the last
+    sizes: npt.NDArray[np.int64]  # size of each mask in voxels of 1 mm, (N, 3)
 
     @classmethod
     def of(
@@ -62,18 +52,10 @@ class LesionShapes:
 
 @dataclass(frozen=True)
 class PackedMasks:
-    """Masks on one grid as packed bits: several hundred do not fit into memory otherwise.
+    """Masks on one grid as packed bits: several hundred do not fit into memory otherwise."""
 
-    Attributes
-    ----------
-    bits : ndarray of uint8, shape (N, bytes)
-        `numpy.packbits` of each mask.
-    shape : tuple of int
-        Size of the grid.
-    """
-
-    bits: npt.NDArray[np.uint8]
-    shape: tuple[int, int, int]
+    bits: npt.NDArray[np.uint8]  # `numpy.packbits` of each mask, (N, bytes)
+    shape: tuple[int, int, int]  # size of the grid
 
     def __len__(self) -> int:
         return len(self.bits)
@@ -86,50 +68,23 @@ class PackedMasks:
 
 @dataclass(frozen=True)
 class SmallShapes:
-    """How small lesions vary.
+    """How small lesions vary."""
 
-    Parameters
-    ----------
-    real : float
-        Share of real shapes; the rest are warped ellipsoids.
-    resize : tuple of float
-        Factor on the size of a real shape.
-    radius, spread : float
-        Median radius (mm) of ellipsoids, and the standard deviation of its logarithm.
-    warp, edge : tuple of float
-        How uneven the surface is, and how soft, in radii.
-    """
-
-    real: float = 0.65
-    resize: Range = (0.7, 1.5)
-    radius: float = 2.3
-    spread: float = 0.5
-    warp: Range = (0.1, 0.4)
-    edge: Range = (0.08, 0.25)
+    real: float = 0.65  # share of real shapes; the rest are warped ellipsoids
+    resize: Range = (0.7, 1.5)  # factor on the size of a real shape
+    radius: float = 2.3  # median radius of ellipsoids (mm)
+    spread: float = 0.5  # standard deviation of its logarithm
+    warp: Range = (0.1, 0.4)  # how uneven the surface is, in radii
+    edge: Range = (0.08, 0.25)  # how soft it is, in radii
 
 
 def small_lesions(
     count: int, shapes: LesionShapes | None, scale: float, config: SmallShapes, draws: Draws
 ) -> Tensor:
-    """Draw soft lesions in the middle of boxes.
+    """Draw soft lesions, at least one, in the middle of boxes.
 
-    Parameters
-    ----------
-    count : int
-        How many, at least 1.
-    shapes : LesionShapes or None
-        Real shapes; without any, all are ellipsoids.
-    scale : float
-        Factor on all sizes.
-    config : SmallShapes
-        How they vary.
-    draws : Draws
-        Source of all randomness.
-
-    Returns
-    -------
-    Tensor, shape (count, BOX, BOX, BOX)
-        Share of lesion in each voxel, 0 to 1.
+    Without real shapes all are ellipsoids; the scale is a factor on all sizes. The share of lesion
+    in each voxel, 0 to 1, has the shape (count, BOX, BOX, BOX).
     """
     known = shapes is not None and len(shapes) > 0
     chosen = [known and draws.chance(config.real) for _ in range(count)]
