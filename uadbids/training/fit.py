@@ -17,10 +17,9 @@ from uadbids.model.config import TrainConfig
 from uadbids.model.vae import VAE, as_images
 from uadbids.training.checkpoint import load_checkpoint, save_checkpoint, stop_requests
 from uadbids.training.distributed import World, joined
-from uadbids.training.losses import CollapseRobustLoss, LossTerms
+from uadbids.training.losses import CollapseRobustLoss, LossTerms, validate
 from uadbids.training.memory import memory_advice
 from uadbids.training.samples import Sample, draw_batch, fingerprint
-from uadbids.training.validation import validate
 
 
 @dataclass(frozen=True)

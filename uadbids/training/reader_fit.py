@@ -41,31 +41,11 @@ def fit_reader(
     checkpoint: Path | None = None,
     on_epoch: Callable[[ReaderEpoch], None] | None = None,
 ) -> tuple[ReaderEpoch, ...]:
-    """Train a reader on painted lesions, in place.
+    """Train a reader on painted lesions, in place; return all epochs, also from before a stop.
 
-    Parameters
-    ----------
-    model : Reader
-        Ends with the averaged weights, in evaluation mode, on the device.
-    supply : callable
-        Gives samples.
-    validation : sequence of ReaderSample
-        Painted otherwise; never trained on.
-    config : ReaderTraining
-        How to train.
-    device : torch.device
-        Where.
-    identity : dict
-        Plain values that say what the samples are; a checkpoint of others is refused.
-    checkpoint : Path, optional
-        File to continue from, if it exists, and to write to after every epoch.
-    on_epoch : callable, optional
-        Called with every finished epoch.
-
-    Returns
-    -------
-    tuple of ReaderEpoch
-        All epochs, those before an interruption included.
+    The model ends with the averaged weights, in evaluation mode, on the device. Validation samples
+    are painted otherwise, and never trained on. A checkpoint is continued if it exists, and written
+    after every epoch; `identity`, plain values, says what the samples are.
 
     Raises
     ------
@@ -105,8 +85,10 @@ class _Run:
         self._model, self._config, self._validation = model, config, validation
         self._device = device
         # Older GPUs only emulate it, slower than float32.
-        modern = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-        self._bfloat16 = modern
+        self._bfloat16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (
+            8,
+            0,
+        )
         self._optimiser = torch.optim.AdamW(
             model.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )

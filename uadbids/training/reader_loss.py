@@ -15,34 +15,18 @@ _SMOOTH = 30.0
 
 
 class ReaderLoss(NamedTuple):
-    """What one comparison gives.
+    """What one comparison gives."""
 
-    Attributes
-    ----------
-    total : Tensor
-        To be minimised.
-    cross_entropy, dice : float
-        Mean over voxels that count; 1 - soft Dice, mean over samples.
-    """
-
-    total: Tensor
-    cross_entropy: float
-    dice: float
+    total: Tensor  # to be minimised
+    cross_entropy: float  # mean over voxels that count
+    dice: float  # 1 - soft Dice, mean over samples
 
 
 def reader_loss(logits: Tensor, label: Tensor, weight: Tensor) -> ReaderLoss:
-    """Cross-entropy of all voxels, and soft Dice of each sample.
+    """10 times the cross-entropy of all voxels, plus the soft Dice loss of each sample.
 
-    Parameters
-    ----------
-    logits, label, weight : Tensor, shape (N, X, Y, Z)
-        Of the network; 0 to 1; 0 or 1.
-
-    Returns
-    -------
-    ReaderLoss
-        10 times the cross-entropy plus the Dice loss. Dice is taken by sample, so that small
-        lesions count as much as large ones.
+    All are of shape (N, X, Y, Z); labels are from 0 to 1, weights 0 or 1. Dice is taken by sample,
+    so that small lesions count as much as large ones.
     """
     logits = logits.float()
     terms = F.binary_cross_entropy_with_logits(logits, label, reduction="none")

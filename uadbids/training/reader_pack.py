@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from uadbids.bids.files import write_bytes
 from uadbids.errors import UsageError
 from uadbids.model.grid import Triple
 from uadbids.training.lesion_painting import LesionMasks
@@ -28,36 +29,19 @@ _DIFFERENCES = (1, 3)  # axes: across x and z of (N, X, Y, Z)
 
 @dataclass(frozen=True)
 class ReaderPack:
-    """Sources of samples, on one part of the template grid of shape (X, Y, Z), even sizes.
+    """Sources of samples, on one part of the template grid of shape (X, Y, Z), even sizes."""
 
-    Attributes
-    ----------
-    heads : Tensor of uint8, shape (N, X, Y, Z)
-        Tissue maps (places in `synthesis.tissues.NAMES`), aligned with the template.
-    scans : tuple of Sample
-        Scans whose lesions are filled (weight 0).
-    scan_weights : tuple of float
-        How often each scan is taken.
-    slices : tuple of Sample
-        Single axial slices near the middle of the brain, (X, Y); weight 0 where they are bright.
-    frequency : Tensor of float32, shape (X, Y, Z)
-        Where lesions of multiple sclerosis lie.
-    normal : Tensor of float32, shape (X, Y, Z)
-        How bright grey matter normally is (robust z).
-    lesions : LesionMasks
-        Shapes to paint.
-    start : tuple of int
-        Place of the part's first voxel on the template grid.
-    """
-
+    # Tissue maps (places in `synthesis.tissues.NAMES`), aligned with the template: uint8,
+    # (N, X, Y, Z).
     heads: Tensor
-    scans: tuple[Sample, ...]
-    scan_weights: tuple[float, ...]
+    scans: tuple[Sample, ...]  # whose lesions are filled (weight 0)
+    scan_weights: tuple[float, ...]  # how often each scan is taken
+    # Single axial slices near the middle of the brain, (X, Y); weight 0 where they are bright.
     slices: tuple[Sample, ...]
-    frequency: Tensor
-    normal: Tensor
-    lesions: LesionMasks
-    start: Triple
+    frequency: Tensor  # where lesions of multiple sclerosis lie: float32, (X, Y, Z)
+    normal: Tensor  # how bright grey matter normally is (robust z): float32, (X, Y, Z)
+    lesions: LesionMasks  # shapes to paint
+    start: Triple  # place of the part's first voxel on the template grid
 
     @property
     def shape(self) -> Triple:
@@ -76,31 +60,15 @@ def write_pack(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
         stored[name] = np.packbits(stored[name].reshape(len(stored[name]), -1), axis=1)
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, **stored)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(lzma.compress(stream.getvalue(), preset=2))
-    temporary.replace(path)
+    write_bytes(path, lzma.compress(stream.getvalue(), preset=2))
 
 
 def read_pack(path: Path) -> ReaderPack:
-    """Read a pack.
+    """Read a pack, to the CPU; UsageError if there is no such file, or it is another one.
 
-    Parameters
-    ----------
-    path : Path
-        Archive with ``heads``, ``scans``, ``scan_masks``, ``scan_weights``, ``scan_chances``,
-        ``slices``, ``slice_masks``, ``slice_weights``, ``frequency``, ``normal``, ``strokes``,
-        ``start`` and the shapes ``bits``, ``length`` and ``shape``.
-
-    Returns
-    -------
-    ReaderPack
-        On the CPU.
-
-    Raises
-    ------
-    UsageError
-        If there is no such file, or it is another one.
+    It is an archive with ``heads``, ``scans``, ``scan_masks``, ``scan_weights``, ``scan_chances``,
+    ``slices``, ``slice_masks``, ``slice_weights``, ``frequency``, ``normal``, ``strokes``,
+    ``start`` and the shapes ``bits``, ``length`` and ``shape``.
     """
     try:
         content = lzma.decompress(path.read_bytes())

@@ -44,73 +44,34 @@ _SLAB = 16
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """What samples are made of.
+    """What samples are made of."""
 
-    Parameters
-    ----------
-    head, scan, slices : float
-        Shares of synthetic heads, lesion-excluded scans and thick single slices.
-    depth : int
-        Axial slices of a sample, a multiple of 16; where they lie is drawn.
-    without_reconstruction : float
-        Probability that the reader has to do without the reconstruction.
-    leak : float
-        Probability that the brain mask of a real scan leaks.
-    heads : HeadConfig
-        Shape and contrast of synthetic heads.
-    painting : PaintingConfig
-        Lesions.
-    scanner, real_scanner : RescanConfig
-        Acquisition of synthetic heads, and of scans that have been acquired before.
-    """
-
-    head: float = 0.5
-    scan: float = 0.27
-    slices: float = 0.23
-    depth: int = 128
-    without_reconstruction: float = 0.2
-    leak: float = 0.35
-    heads: HeadConfig = field(default_factory=HeadConfig)
-    painting: PaintingConfig = field(default_factory=PaintingConfig)
-    scanner: RescanConfig = field(default_factory=RescanConfig)
-    real_scanner: RescanConfig = REAL
+    head: float = 0.5  # share of synthetic heads
+    scan: float = 0.27  # of lesion-excluded scans
+    slices: float = 0.23  # of thick single slices
+    depth: int = 128  # axial slices of a sample, a multiple of 16; where they lie is drawn
+    without_reconstruction: float = 0.2  # probability that the reader has to do without
+    leak: float = 0.35  # probability that the brain mask of a real scan leaks
+    heads: HeadConfig = field(default_factory=HeadConfig)  # shape and contrast
+    painting: PaintingConfig = field(default_factory=PaintingConfig)  # lesions
+    scanner: RescanConfig = field(default_factory=RescanConfig)  # acquisition of synthetic heads
+    real_scanner: RescanConfig = REAL  # of scans that have been acquired before
 
 
 class ReaderSample(NamedTuple):
-    """What the reader sees, and what it shall say.
+    """What the reader sees, and what it shall say: one volume, or several slabs of equal slices."""
 
-    Attributes
-    ----------
-    inputs : Tensor of float16, shape (N, 4, X, Y, Z)
-        One volume, or several slabs of 16 equal slices.
-    label : Tensor of uint8, shape (N, X, Y, Z)
-        255 where all is lesion.
-    weight : Tensor of uint8, shape (N, X, Y, Z)
-        0 where nothing is known: outside the brain, or real lesions were filled.
-    """
-
-    inputs: Tensor
-    label: Tensor
+    inputs: Tensor  # float16, (N, 4, X, Y, Z)
+    label: Tensor  # uint8, (N, X, Y, Z); 255 where all is lesion
+    # Uint8, (N, X, Y, Z); 0 where nothing is known: outside the brain, or real lesions were filled.
     weight: Tensor
 
 
 class SampleMaker:
-    """Makes samples by their numbers.
+    """Makes samples by their numbers, on a device.
 
-    Parameters
-    ----------
-    pack : ReaderPack
-        Sources.
-    vae : VAE
-        In evaluation mode; reconstructs what is painted.
-    seen : tuple of slice
-        The part of the pack's grid that the VAE sees.
-    config : SampleConfig
-        What samples are made of.
-    seed : str
-        Of all samples.
-    device : torch.device
-        Where to make them.
+    The VAE reconstructs what is painted; it sees a part of the pack's grid. The seed is that of all
+    samples.
     """
 
     def __init__(

@@ -5,48 +5,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ReaderTraining:
-    """How to train; with samples and seed it fixes the result, unless time is the limit.
+    """How to train; with samples and seed it fixes the result, unless time is the limit."""
 
-    Parameters
-    ----------
-    steps : int
-        Optimiser steps; with `minutes`, no more than these.
-    minutes : float or None
-        Train for so long instead, those before an interruption included.
-    epoch_steps : int
-        Steps between two validations and checkpoints.
-    batch_size : int
-        Samples a step.
-    repeated : int
-        How many of them have been seen before (mirrored), since painting takes longest.
-    kept, few : int
-        The last samples, kept for that; until there are `few`, all are new.
-    learning_rate, weight_decay : float
-        Of AdamW; the rate falls by a cosine after 50 steps of warm-up.
-    gradient_norm : float
-        Gradients are clipped to this length.
-    frozen_from : float
-        Part of the training after which batch normalisation keeps its statistics: so training and
-        use agree.
-    averaging : float
-        Decay of the average of the weights, which is what is kept.
-    seed : int
-        Of weights and of repetitions.
-    """
-
-    steps: int = 2000
-    minutes: float | None = None
-    epoch_steps: int = 100
-    batch_size: int = 4
-    repeated: int = 2
-    kept: int = 64
-    few: int = 24
-    learning_rate: float = 2e-3
+    steps: int = 2000  # of the optimiser; with `minutes`, no more than these
+    minutes: float | None = None  # train for so long, those before an interruption included
+    epoch_steps: int = 100  # steps between two validations and checkpoints
+    batch_size: int = 4  # samples a step
+    repeated: int = 2  # how many of them were seen before (mirrored): painting takes longest
+    kept: int = 64  # the last samples, kept for that
+    few: int = 24  # until there are so many, all are new
+    learning_rate: float = 2e-3  # of AdamW; falls by a cosine after 50 steps of warm-up
     weight_decay: float = 1e-4
-    gradient_norm: float = 1.0
+    gradient_norm: float = 1.0  # gradients are clipped to this length
+    # Part of the training after which batch normalisation keeps its statistics: so training and
+    # use agree.
     frozen_from: float = 0.7
-    averaging: float = 0.998
-    seed: int = 0
+    averaging: float = 0.998  # decay of the average of the weights, which is what is kept
+    seed: int = 0  # of weights and of repetitions
 
     def __post_init__(self) -> None:
         if min(self.steps, self.epoch_steps, self.batch_size, self.few) < 1:
@@ -57,28 +32,15 @@ class ReaderTraining:
 
 @dataclass(frozen=True)
 class ReaderEpoch:
-    """What one epoch gave.
+    """What one epoch gave; the losses are means over its steps."""
 
-    Attributes
-    ----------
-    step, samples : int
-        Steps made and samples painted at its end.
-    cross_entropy, dice : float
-        Losses, means over its steps.
-    val_cross_entropy, val_dice : float
-        The same of the averaged weights on the validation samples (NaN without any).
-    learning_rate : float
-        Of the last step.
-    seconds, waited : float
-        Time of the training so far, and how much of it was spent waiting for samples.
-    """
-
-    step: int
-    samples: int
+    step: int  # steps made at its end
+    samples: int  # painted at its end
     cross_entropy: float
     dice: float
+    # The same of the averaged weights on the validation samples (NaN without any).
     val_cross_entropy: float
     val_dice: float
-    learning_rate: float
-    seconds: float
-    waited: float
+    learning_rate: float  # of the last step
+    seconds: float  # time of the training so far
+    waited: float  # how much of it was spent waiting for samples

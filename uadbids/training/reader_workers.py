@@ -29,27 +29,13 @@ _PATIENCE_S = 20
 
 @dataclass(frozen=True)
 class MakerFiles:
-    """From files to a `SampleMaker`: what a worker process is given.
+    """From files to a `SampleMaker`: what a worker process is given."""
 
-    Parameters
-    ----------
-    pack : Path
-        See `reader_pack.read_pack`.
-    bundle : Path
-        Folder of the bundle whose VAE reconstructs.
-    config : SampleConfig
-        What samples are made of.
-    seed : str
-        Of all samples.
-    device : str
-        Where they are made.
-    """
-
-    pack: Path
-    bundle: Path
+    pack: Path  # see `reader_pack.read_pack`
+    bundle: Path  # folder of the bundle whose VAE reconstructs
     config: SampleConfig
-    seed: str
-    device: str
+    seed: str  # of all samples
+    device: str  # where they are made
 
     def __call__(self) -> SampleMaker:
         """Read the files."""
@@ -71,26 +57,11 @@ def seen_box(crop: Crop, start: Triple) -> Box:
 def samples_from(
     maker: Callable[[], SampleMaker], first: int, workers: int
 ) -> Iterator[Iterator[ReaderSample]]:
-    """Make samples beside the training.
+    """Make samples beside the training: without end, in the order of their numbers, from `first`.
 
-    Parameters
-    ----------
-    maker : callable
-        Gives the `SampleMaker`, once in each process; it is pickled.
-    first : int
-        Number of the first sample.
-    workers : int
-        Processes; 0 makes samples in this one, when they are asked for. The samples are the same.
-
-    Yields
-    ------
-    iterator of ReaderSample
-        Without end, in the order of their numbers.
-
-    Raises
-    ------
-    UadbidsError
-        From the iterator, if a worker fails or is killed.
+    The maker, which is pickled, is called once in each process; without workers the same samples
+    are made in this one, when they are asked for. The iterator raises UadbidsError if a worker
+    fails or is killed.
     """
     if workers < 1:
         local = maker()
