@@ -95,19 +95,9 @@ def baselines(maps_dir: Path, healthy_dir: Path | None, detection: Detection) ->
     """Return the baselines; with healthy scans, their label-free thresholds and the voxel-wise one.
 
     A baseline's threshold is exceeded by as many voxels of the healthy scans as the model's own,
-    so that all are compared at one false-positive rate.
-
-    Parameters
-    ----------
-    maps_dir, healthy_dir : Path
-        The outputs that are evaluated, and those of the same model for healthy scans, if any.
-    detection : Detection
-        Of the model.
-
-    Raises
-    ------
-    UsageError
-        If the healthy scans are too few, lack the template space, or come from another model.
+    so that all are compared at one false-positive rate. Folders are the outputs that are evaluated,
+    and those of the same model for healthy scans, if any; UsageError if these are too few, lack the
+    template space, or come from another model.
     """
     by_intensity: dict[str, Scores] = {
         EQUALISED: lambda side: equalised(side.volume, side.brain),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +121,11 @@ def read_case(pair: Pair, how: Reading) -> Case:
 
     ScanError if a file is missing or damaged, a mask is no mask, or lies elsewhere than its scan.
     """
-    scan, read = pair.scan, partial(_read, how.maps_dir, pair.scan)
+    scan = pair.scan
+
+    def read(key: str) -> Volume:
+        return read_canonical(how.maps_dir / derivative_path(scan, key))
+
     threshold = scan.metadata.get("Threshold")
     if not isinstance(threshold, int | float):
         raise ScanError(f"{scan.mask}: its sidecar has no Threshold; run the scan again")
@@ -178,10 +181,6 @@ def read_template_side(
         volume.affine,
         float(scan.metadata.get("MinVolumeMm3", detection.min_volume_mm3)),
     )
-
-
-def _read(maps_dir: Path, scan: FinishedScan, key: str) -> Volume:
-    return read_canonical(maps_dir / derivative_path(scan, key))
 
 
 def _doubts(case: Case) -> list[str]:

@@ -25,26 +25,9 @@ def read_mask(
 ) -> tuple[np.ndarray, list[str]]:
     """Read a lesion mask of whole numbers that lies on the grid of its scan.
 
-    Orders of axes may differ between the two files.
-
-    Parameters
-    ----------
-    values : frozenset of int
-        Those that are lesion; all above 0 if empty.
-    resample : bool
-        Whether a mask on another grid is resampled; else it is refused.
-
-    Returns
-    -------
-    ndarray of bool, shape of the grid
-        Lesions.
-    list of str
-        What a reader should know.
-
-    Raises
-    ------
-    ScanError
-        If the image is no mask, or lies elsewhere.
+    Orders of axes may differ between the two files. `values` are lesion, or all above 0 if there
+    are none. Returned are the lesions (bool) and what a reader should know; ScanError if the image
+    is no mask, or lies elsewhere and is not to be resampled.
     """
     image = read_canonical(path)
     numbers = _whole_numbers(image.data, path)
@@ -62,7 +45,13 @@ def read_mask(
                 f"({_size(grid)}), corners are up to {gap:.1f} mm apart; if its header is right, "
                 "--resample-masks brings it there"
             )
-        mask = _resampled(mask, image, grid, path)
+        moved = _majority(mask, np.linalg.inv(image.affine) @ grid.affine, grid.data.shape)
+        if mask.any() and not moved.any():
+            raise ScanError(
+                f"{path}: nothing of the mask lies in the image of its scan, though their headers "
+                "are taken at their word; is it the mask of this scan?"
+            )
+        mask = moved
         notes.append("the mask was resampled to the grid of the scan")
     if not mask.any():
         notes.append("the mask holds no lesion: Dice is 1 if nothing was found, else 0")
@@ -112,17 +101,6 @@ def _whole_numbers(data: np.ndarray, path: Path) -> np.ndarray:
 def _size(image: Volume) -> str:
     voxels = "x".join(map(str, image.data.shape))
     return f"{voxels} voxels of {'x'.join(f'{size:.3g}' for size in image.spacing)} mm"
-
-
-def _resampled(mask: np.ndarray, image: Volume, grid: Volume, path: Path) -> np.ndarray:
-    """Resample in scanner coordinates."""
-    moved = _majority(mask, np.linalg.inv(image.affine) @ grid.affine, grid.data.shape)
-    if mask.any() and not moved.any():
-        raise ScanError(
-            f"{path}: nothing of the mask lies in the image of its scan, though their headers are "
-            "taken at their word; is it the mask of this scan?"
-        )
-    return moved
 
 
 def _majority(mask: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -55,16 +56,9 @@ def _numbers(scan: FinishedScan, field: str) -> list[float]:
     return [value for value in found if value is not None] if None not in found else []
 
 
-def _item(field: str, place: int) -> Callable[[FinishedScan], float | None]:
-    def value(scan: FinishedScan) -> float | None:
-        found = _numbers(scan, field)
-        return found[place] if place < len(found) else None
-
-    return value
-
-
-def _largest_edge(scan: FinishedScan) -> float | None:
-    return max(_numbers(scan, "SourceVoxelSizeMm"), default=None)
+def _edge(scan: FinishedScan, place: int) -> float | None:
+    found = _numbers(scan, "SourceVoxelSizeMm")
+    return found[place] if place < len(found) else None
 
 
 def _bias_ratio(scan: FinishedScan) -> float | None:
@@ -93,10 +87,6 @@ def _joined(name: str) -> Callable[[FinishedScan], str | None]:
     return lambda scan: ",".join(dict.fromkeys(_texts(scan, name))) or None
 
 
-def _warnings(scan: FinishedScan) -> int:
-    return len(dict.fromkeys(_texts(scan, "Warnings")))
-
-
 def _text(name: str, source: str | Callable[[FinishedScan], Any], description: str) -> Column:
     return Column(name, source, description, is_number=False)
 
@@ -107,7 +97,8 @@ _HEAD = (
     _text("scan", lambda scan: scan.name, "Scan, by all entities in its name"),
     Column("flags", _joined("Flags"), "What to look at before this scan is trusted: one or more of "
            "the levels, separated by commas", is_number=False, levels=flag_meanings()),
-    Column("warnings", _warnings, "Number of warnings in the sidecar"),
+    Column("warnings", lambda scan: len(set(_texts(scan, "Warnings"))),
+           "Number of warnings in the sidecar"),
     Column("rating", lambda scan: None, "What a person thought of the result", is_number=False,
            levels=RATINGS),
     _text("note", lambda scan: None, "What a person wrote beside the rating"),
@@ -120,10 +111,11 @@ _MADE = {
                "Found share of the brain", is_skewed=True),
     ),
     "SourceVoxelSizeMm": (
-        Column("largest_voxel_edge_mm", _largest_edge,
+        Column("largest_voxel_edge_mm",
+               lambda scan: max(_numbers(scan, "SourceVoxelSizeMm"), default=None),
                "Longest edge of a voxel of the scan: mostly the thickness of its slices", "mm",
                "Largest voxel edge"),
-        *(Column(f"voxel_{axis}_mm", _item("SourceVoxelSizeMm", place),
+        *(Column(f"voxel_{axis}_mm", partial(_edge, place=place),
                  f"Size of the scan's voxels along the axis {axis} of the image", "mm")
           for place, axis in enumerate("ijk")),
     ),

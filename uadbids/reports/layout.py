@@ -40,12 +40,12 @@ def write_page(
         "label": label,
         "plain": _plain,
         "share": _share,
-        "whole": _whole,
+        "whole": lambda value: "not available" if value is None else f"{round(value)}",
         "ml": millilitres,
         "fact": _fact,
         "facts": ordered_facts,
         "rows": _rows,
-        "columns": _columns,
+        "columns": lambda rows: list(dict.fromkeys(key for _, row in rows for key in row)),
         "in_short": _in_short,
         "link": quote,
         **filters,
@@ -100,10 +100,6 @@ def _share(value: float | None) -> str:
     return "not available" if value is None else f"{100 * value:.0f} %"
 
 
-def _whole(value: float | None) -> str:
-    return "not available" if value is None else f"{round(value)}"
-
-
 def ordered_facts(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Key and value pairs in the order of `LABELS`, then the unknown ones as given."""
     known = [key for key in LABELS if key in values]
@@ -142,7 +138,3 @@ def _is_flat(row: object) -> bool:
     return isinstance(row, Mapping) and not any(
         isinstance(cell, Mapping) or _is_many(cell) for cell in row.values()
     )
-
-
-def _columns(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    return list(dict.fromkeys(column for _, row in rows for column in row))

@@ -44,18 +44,10 @@ def draw_sessions(
     rows: Sequence[Mapping[str, Any]],
     folder: Path,
 ) -> list[Path]:
-    """Draw one sheet a session: the same slices at the same places, in one grey scale.
+    """Draw one sheet a session, ``<name>.svg``: the same slices and places, in one grey scale.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Of the sessions.
-    volumes, families : sequence of Path
-        Sessions and numbers of the families in each, on one grid.
-    rows : sequence of mapping
-        Rows of the table of the comparison; the last of a family gives its colour.
-    folder : Path
-        Where to write ``<name>.svg``.
+    Volumes are the sessions, families the numbers of the families in each, on one grid. Of the rows
+    of the comparison's table, the last of a family gives its colour.
     """
     scans = [load_volume(path) for path in volumes]
     labels = [load_like(path, scans[0]).data.astype(np.int32) for path in families]

@@ -19,13 +19,7 @@ _MEANING = {
 
 
 def verdict(scan: ScanReport) -> list[tuple[str, str]]:
-    """Put the outcome of a scan into sentences.
-
-    Returns
-    -------
-    list of (str, str)
-        Words, and the tag that they name, or nothing.
-    """
+    """Put the outcome of a scan into sentences: words, and the tag that they name, or nothing."""
     rows = scan.components
     if not rows:
         return [("Nothing was found.", ""), *_doubts(scan)]

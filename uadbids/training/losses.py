@@ -55,16 +55,9 @@ class CollapseRobustLoss:
     """``L1 / Sigma + beta(t) KL`` (equation 2), with t and Sigma's buffer as its state.
 
     Sigma, the mean of the last L values of L1, the present one included, is a plain number: no
-    gradient flows through it.
-
-    Parameters
-    ----------
-    period, window : int
-        Cycle length T of beta in steps; number L of values in Sigma.
-    kl_reduction : {'mean', 'sum'}
-        See `kl_divergence`.
-    average : callable, optional
-        Mean of a tensor over the processes that share a batch: Sigma is that of the whole batch.
+    gradient flows through it. ``period`` is the cycle length T of beta in steps, ``window`` is L;
+    ``average`` is the mean of a tensor over the processes that share a batch, whose Sigma is that
+    of the whole.
     """
 
     def __init__(

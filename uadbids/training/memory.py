@@ -17,7 +17,8 @@ def memory_advice(device: torch.device) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+        if not known and not any(words in str(error) for words in _CPU_WORDS):
             raise
         elsewhere = ", or train on the CPU (--device cpu)" if device.type != "cpu" else ""
         raise UsageError(
@@ -25,9 +26,3 @@ def memory_advice(device: torch.device) -> Iterator[None]:
             "--batch-size, fewer channels (--channels) or a 2D model, end other programs on it"
             f"{elsewhere}."
         ) from error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    return any(words in str(error) for words in _CPU_WORDS)
