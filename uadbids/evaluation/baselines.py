@@ -1,7 +1,5 @@
 """The ways of making a map that are compared: the model, and what it must beat."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial

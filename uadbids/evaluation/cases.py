@@ -1,7 +1,5 @@
 """One scan to evaluate: what was drawn, what was found, and what the model saw."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Images of an evaluation: masks that people drew, checked, and the way between two grids."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

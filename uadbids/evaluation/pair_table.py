@@ -1,7 +1,5 @@
 """Pairs that a table names (``--pairs``): files of any name, or finished scans, and masks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

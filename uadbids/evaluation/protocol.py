@@ -1,7 +1,5 @@
 """Which threshold each method uses on each scan, by each of the ways to find one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The tables of an evaluation: figures of each scan, and what they come to."""
 
-from __future__ import annotations
-
 import math
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence

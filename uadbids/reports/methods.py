@@ -1,7 +1,5 @@
 """The words for the paper: what was done to these scans, with references."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Mapping, Sequence

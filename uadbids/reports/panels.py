@@ -1,7 +1,5 @@
 """From volumes to the panels of a sheet: grey scales, colours and outlines of one slice."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """All figures of one scan, and the images of its viewer; each file is read once."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """What all figures of one scan share: its voxels and findings, read once, and the slices shown."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The two figures of a training: its curves, and what the model makes of held-out scans."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 The script of the viewer is brainsprite's, which nilearn ships; `templates/viewer.js` starts it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache

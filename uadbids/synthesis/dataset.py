@@ -1,7 +1,5 @@
 """What a dataset of synthetic scans says of itself: descriptions and the list of its scans."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

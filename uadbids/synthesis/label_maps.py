@@ -1,7 +1,5 @@
 """Find and read label maps of heads; refuse what is none."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Healthy backgrounds of the reader's samples, and where lesions may lie in them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

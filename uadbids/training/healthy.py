@@ -1,7 +1,5 @@
 """Healthy brains for training and calibration: scans whose lesions are filled and left out."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Training of the reader: seeded, resumable, on a CPU or a GPU."""
 
-from __future__ import annotations
-
 import math
 import random
 import time

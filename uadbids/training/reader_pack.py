@@ -1,7 +1,5 @@
 """What samples of the reader are made from: tissue maps, scans, slices, masks, maps of places."""
 
-from __future__ import annotations
-
 import io
 import lzma
 from collections.abc import Mapping, Sequence

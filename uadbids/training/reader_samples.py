@@ -5,8 +5,6 @@ single slices made thick. A sample depends on the seed and on its number alone, 
 that makes it, nor on whether a training was interrupted.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Samples of the reader from worker processes, in the order of their numbers."""
 
-from __future__ import annotations
-
 import multiprocessing as mp
 import queue
 import signal

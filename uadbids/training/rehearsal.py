@@ -1,7 +1,5 @@
 """What a training will take of time and memory, measured on a few steps before it starts."""
 
-from __future__ import annotations
-
 import resource
 import statistics
 import time

@@ -1,7 +1,5 @@
 """Who is trained on and who is held out: whole participants and subject groups."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
