@@ -51,8 +51,7 @@ def read_covariates(bids_dir: Path, names: Sequence[str] = NAMES) -> list[Covari
 
 
 def _age_units(bids_dir: Path) -> str:
-    meanings = read_json(bids_dir / "participants.json")
-    columns = meanings.items() if isinstance(meanings, dict) else ()
+    columns = read_json(bids_dir / "participants.json").items()
     ages = [value for key, value in columns if key.casefold() == "age" and isinstance(value, dict)]
     return str(ages[0].get("Units", "year")) if ages else "year"
 

@@ -55,7 +55,7 @@ def check_output_dir(output_dir: Path) -> None:
     if not (output_dir / "dataset_description.json").exists():
         return
     description = read_json(output_dir / "dataset_description.json")
-    makers = description.get("GeneratedBy", []) if isinstance(description, dict) else []
+    makers = description.get("GeneratedBy", [])
     if not any(isinstance(maker, dict) and maker.get("Name") == NAME for maker in makers):
         raise UsageError(
             f"The output folder {output_dir} holds a BIDS dataset that {NAME} did not make; give "
@@ -101,7 +101,6 @@ def write_dataset(
     """
     check_output_dir(output_dir)
     raw = read_json(raw_dir / "dataset_description.json")
-    raw = raw if isinstance(raw, dict) else {}
     link = raw_link(raw_dir, output_dir)
     readme = _README.format(
         name=NAME, version=version, link=link, space=TEMPLATE_SPACE, card=MODEL_CARD,

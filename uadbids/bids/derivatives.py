@@ -120,7 +120,7 @@ def verify_scan(output_dir: Path, scan: NamedScan, source: Path | None = None) -
     """
     marker = marker_path(output_dir, scan)
     record = read_json(marker)
-    if not isinstance(record, dict):
+    if record is None:
         return ["the scan is not finished"]
     hashes = record.get(HASHES)
     if not isinstance(hashes, dict):
@@ -147,7 +147,7 @@ def marker_path(output_dir: Path, scan: NamedScan) -> Path:
 def is_finished(output_dir: Path, scan: NamedScan) -> bool:
     """Return whether the outputs of a scan are in place; `verify_scan` looks into them."""
     record = read_json(marker_path(output_dir, scan))
-    return isinstance(record, dict) and _complete(output_dir, record)
+    return record is not None and _complete(output_dir, record)
 
 
 def _complete(output_dir: Path, record: Mapping[str, Any]) -> bool:
@@ -197,7 +197,7 @@ def _marked_scans(
         # With "sub-" in front: a killed process may have left it under a temporary name.
         for path in output_dir.glob(f"{pattern}/sub-*_space-orig_*{_MARKER_ENDING}"):
             record = read_json(path)
-            if isinstance(record, dict):
+            if record is not None:
                 image = path.with_name(path.name.replace(".json", ".nii.gz"))
                 facts = {key: value for key, value in record.items() if key != HASHES}
                 found.append((FinishedScan(image, _source_entities(path), facts), record))

@@ -126,12 +126,13 @@ def json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON of ours, or ``None`` when the file is missing or holds something else."""
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object of ours, or ``None`` when the file is missing or holds something else."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
+    return content if isinstance(content, dict) else None
 
 
 def tsv_bytes(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bytes:

@@ -70,8 +70,7 @@ def check_root(root: Path, note: Callable[[str], None]) -> None:
 
 def is_derivative(root: Path) -> bool:
     """Whether a dataset says of itself that it was derived from another."""
-    content = read_json(root / "dataset_description.json")
-    return isinstance(content, dict) and content.get("DatasetType") == "derivative"
+    return read_json(root / "dataset_description.json").get("DatasetType") == "derivative"
 
 
 def survey(root: Path, folders: Iterable[Path], sessions: Sequence[str]) -> Survey:

@@ -82,12 +82,13 @@ def _parsed(text: str, wrong: list[str]) -> Any:
     return content
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON that may be anybody's, or ``None``."""
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that may be anybody's, or an empty one where there is none."""
     try:
-        return load_json(path)[0]
+        content, _ = load_json(path)
     except (OSError, ValueError):
-        return None
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def read_tsv(path: Path) -> list[dict[str, str]]:

@@ -171,7 +171,7 @@ def comparison_files(output_dir: Path, subject: str) -> list[Path]:
 def finished_comparison(output_dir: Path, subject: str) -> FinishedComparison | None:
     """Read the comparison of a participant; None where there is none."""
     record = read_json(output_dir / follow_up_path(subject, ".json"))
-    if not isinstance(record, dict) or not isinstance(record.get("Sessions"), list):
+    if record is None or not isinstance(record.get("Sessions"), list):
         return None
     rows = read_tsv(output_dir / follow_up_path(subject, ".tsv"))
     return FinishedComparison(tuple(record["Sessions"]), record, rows)

@@ -77,7 +77,6 @@ def _participant_tables(output_dir: Path, raw_dir: Path) -> dict[str, bytes]:
     is. Ages that cannot be read are left out: they might be above 89.
     """
     raw_json = read_json(raw_dir / "participants.json")
-    raw_json = raw_json if isinstance(raw_json, dict) else {}
     raw_json = {key.casefold(): value for key, value in raw_json.items() if isinstance(value, dict)}
     units = str(raw_json.get("age", {}).get("Units", "year"))
     known = {

@@ -102,7 +102,7 @@ def read_detection(maps_dir: Path) -> Detection:
 
     UsageError if the card is missing or incomplete.
     """
-    card = read_json(maps_dir / MODEL_CARD)
+    card = read_json(maps_dir / MODEL_CARD) or {}
     try:
         crop = Crop(tuple(card["crop"]["start"]), tuple(card["crop"]["shape"]))
         settings = card["detection"]

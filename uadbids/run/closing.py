@@ -42,8 +42,7 @@ def closing(
 
 
 def _flags(output_dir: Path, scan: Scan) -> list[str]:
-    record = read_json(marker_path(output_dir, scan))
-    flags = record.get("Flags") if isinstance(record, dict) else None
+    flags = (read_json(marker_path(output_dir, scan)) or {}).get("Flags")
     return [str(flag) for flag in flags] if isinstance(flags, list) else []
 
 

@@ -140,7 +140,7 @@ def _evaluate(
         failures=log.failures,
         left_over=pairing.left_over,
         command=options.request.command,
-        card=read_json(options.maps_dir / MODEL_CARD),
+        card=read_json(options.maps_dir / MODEL_CARD) or {},
     )
     with writing_to(options.output_dir):
         page = write_evaluation(options.output_dir, report, _hashes(measured, options.maps_dir))

@@ -94,8 +94,7 @@ def _group(
         ]
         for name, content in rating_tables(ratings).items() if ratings else ():
             write_bytes(options.output_dir / name, content)
-        found = read_json(options.output_dir / MODEL_CARD)
-        card = found if isinstance(found, dict) else {}
+        card = read_json(options.output_dir / MODEL_CARD) or {}
         counted = [scan for scan in scans if scan.name not in left_out]
         frequency, notes, broken = _map(options.output_dir, counted, card, console)
         if unknown := sorted(ratings.keys() - {scan.name for scan in scans}):

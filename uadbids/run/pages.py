@@ -86,7 +86,7 @@ def write_boilerplate(options: StudyOptions, card: Card) -> None:
 def _card_of_outputs(options: StudyOptions, card: Card) -> Card:
     """Return the card of the model that made the outputs which are there, else `card`."""
     with suppress(KeyError, TypeError, ValueError, AttributeError):
-        return parse_card(read_json(options.output_dir / MODEL_CARD))
+        return parse_card(read_json(options.output_dir / MODEL_CARD) or {})
     return card
 
 

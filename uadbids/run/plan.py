@@ -60,8 +60,7 @@ def settings_of(card: Card, run: RunOptions, settings: Mapping[str, Any]) -> dic
 
 def changes(output_dir: Path, scan: Scan, wanted: Mapping[str, Any], run: RunOptions) -> list[str]:
     """Say in which settings the outputs of a scan differ from those that it would get now."""
-    record = read_json(marker_path(output_dir, scan))
-    record = record if isinstance(record, dict) else {}
+    record = read_json(marker_path(output_dir, scan)) or {}
     mask = Path() if run.skull_strip == "mask" else None
     method = choose_method(run.skull_strip, scan.metadata, run.hd_bet_weights, mask)
     now = {**wanted, "BrainMaskMethod": method}

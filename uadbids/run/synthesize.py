@@ -97,7 +97,7 @@ class _Job:
     def is_as_written(self) -> bool | None:
         """Whether a scan that is there was made in the same way; None without any."""
         about = read_json(_json_of(self.image))
-        return self.facts.items() <= about.items() if isinstance(about, dict) else None
+        return None if about is None else self.facts.items() <= about.items()
 
 
 def _json_of(path: Path) -> Path:
@@ -188,8 +188,8 @@ def _check_output(options: SynthesizeOptions) -> None:
     if output.exists() and not output.is_dir():
         raise UsageError(f"the output folder {output} is a file; give a folder")
     if output.is_dir() and any(output.iterdir()):
-        description = read_json(output / "dataset_description.json")
-        if not isinstance(description, dict) or description.get("Name") != TITLE:
+        description = read_json(output / "dataset_description.json") or {}
+        if description.get("Name") != TITLE:
             raise UsageError(
                 f"the output folder {output} holds other things than synthetic scans; give an "
                 "empty folder or that of an earlier run"

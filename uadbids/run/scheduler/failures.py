@@ -79,11 +79,11 @@ def record_failure(node: pe.Node, error: BaseException) -> None:
 def read_crashes(folder: Path) -> dict[str, Crash]:
     """Read the records of one run, by the names of the graphs."""
     files = {_graph_of_file(path): path for path in sorted(folder.glob("crash-*.txt"))}
-    records = [read_json(path) for path in sorted(folder.glob("crash-*.json"))]
+    records = map(read_json, sorted(folder.glob("crash-*.json")))
     return {
         record["graph"]: Crash(**record, crash_file=files.get(record["graph"]))
         for record in records
-        if isinstance(record, dict)
+        if record
     }
 
 
