@@ -15,18 +15,10 @@ _MISSING = ("", "n/a", "nan", "none")
 
 @dataclass(frozen=True)
 class Covariate:
-    """One column of ``participants.tsv``.
+    """One column of ``participants.tsv``."""
 
-    Attributes
-    ----------
-    name : str
-        Heading, in lower case.
-    values : dict of str to (float or str)
-        Of the participants, with ``sub-``, that have one.
-    """
-
-    name: str
-    values: dict[str, float | str]
+    name: str  # heading, in lower case
+    values: dict[str, float | str]  # of the participants, with ``sub-``, that have one
 
     @property
     def is_number(self) -> bool:

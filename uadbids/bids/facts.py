@@ -7,41 +7,20 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fact:
-    """One field of the sidecars.
+    """One field of the sidecars."""
 
-    Attributes
-    ----------
-    key : str
-        Name in the sidecar.
-    label : str
-        Heading on the page of a participant; empty where it is shown under its own name.
-    column : str
-        Heading in the table of a study; empty where that has columns of its own.
-    description : str
-        What the values are, and their range.
-    units : str
-        As BIDS writes them; empty for texts, counts and shares.
-    title : str
-        Heading on the page of a study, which draws numbers; empty where it does not.
-    is_number, is_skewed : bool
-        Number, or text; many small values and few large ones, drawn on a square-root axis.
-    is_result : bool
-        A result of the scan, as against how it came about: beside the mask of findings alone.
-    is_headline, in_scans : bool
-        Shown large on the page of a participant; in the BIDS table of scans.
-    """
-
-    key: str
-    label: str = ""
-    column: str = ""
-    description: str = ""
-    units: str = ""
-    title: str = ""
-    is_number: bool = True
-    is_skewed: bool = False
+    key: str  # name in the sidecar
+    label: str = ""  # on the page of a participant; empty where it is shown under its own name
+    column: str = ""  # in the table of a study; empty where that has columns of its own
+    description: str = ""  # what the values are, and their range
+    units: str = ""  # as BIDS writes them; empty for texts, counts and shares
+    title: str = ""  # on the page of a study, which draws numbers; empty where it does not
+    is_number: bool = True  # or text
+    is_skewed: bool = False  # many small values and few large ones: drawn on a square-root axis
+    # A result of the scan, as against how it came about: beside the mask of findings alone.
     is_result: bool = True
-    is_headline: bool = False
-    in_scans: bool = False
+    is_headline: bool = False  # shown large on the page of a participant
+    in_scans: bool = False  # in the BIDS table of scans
 
     @property
     def meaning(self) -> dict[str, str]:

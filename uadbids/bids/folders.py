@@ -23,20 +23,12 @@ _OTHER_FORMAT = re.compile(
 
 @dataclass
 class Survey:
-    """What the folders of the participants hold.
+    """What the folders of the participants hold."""
 
-    Attributes
-    ----------
-    images : set of Path
-        Files in ``anat`` with the suffix FLAIR.
-    misplaced : list of Scan
-        What looks like a FLAIR and is none by its name or place, with the reason.
-    held : dict
-        Label of a participant -> names of the images in ``anat``.
-    """
-
-    images: set[Path] = field(default_factory=set)
+    images: set[Path] = field(default_factory=set)  # files in ``anat`` with the suffix FLAIR
+    # What looks like a FLAIR and is none by its name or place, with the reason.
     misplaced: list[Scan] = field(default_factory=list)
+    # Label of a participant -> names of the images in ``anat``.
     held: dict[str, list[str]] = field(default_factory=dict)
 
 

@@ -28,27 +28,13 @@ _PATTERN = (
 
 @dataclass(frozen=True)
 class Derivative:
-    """One kind of output file.
+    """One kind of output file."""
 
-    Attributes
-    ----------
-    entities : Mapping[str, str]
-        pybids' entities which are added to those of the scan.
-    description : str
-        What the file holds: voxel values, unit, range.
-    sources : tuple of str
-        Keys of the derivatives that it is made from; ``"raw"`` is the scan itself.
-    tables : tuple of str
-        Extensions of the tables that lie beside the image.
-    fields : Mapping[str, object]
-        JSON fields that BIDS asks of this kind of file.
-    """
-
-    entities: Mapping[str, str]
-    description: str
-    sources: tuple[str, ...]
-    tables: tuple[str, ...] = ()
-    fields: Mapping[str, object] = field(default_factory=dict)
+    entities: Mapping[str, str]  # pybids' names of those which are added to the scan's
+    description: str  # what the file holds: voxel values, unit, range
+    sources: tuple[str, ...]  # derivatives that it is made from, by key; "raw" is the scan itself
+    tables: tuple[str, ...] = ()  # extensions of the tables that lie beside the image
+    fields: Mapping[str, object] = field(default_factory=dict)  # that BIDS asks of its JSON
 
     @property
     def extension(self) -> str:

@@ -48,28 +48,16 @@ class NamedScan:
 
 @dataclass(frozen=True)
 class Scan(NamedScan):
-    """One raw FLAIR image of a dataset.
+    """One raw FLAIR image of a dataset."""
 
-    Attributes
-    ----------
-    path : Path
-        The image, ``.nii`` or ``.nii.gz``.
-    entities : Mapping[str, str]
-        pybids' names of the entities -> values exactly as written (``run`` stays ``"01"``), in the
-        order of the file name.
-    metadata : Mapping[str, Any]
-        Its JSON sidecars, merged by the inheritance principle of BIDS.
-    skip_reason : str or None
-        Why the scan cannot be processed; ``None`` for one that can.
-    is_refused : bool
-        The scan ought to be examined and cannot be: the run has failed, in this part. Without it,
-        a scan with a `skip_reason` is none to be examined (a phase image, another copy).
-    """
-
-    path: Path
+    path: Path  # the image, .nii or .nii.gz
+    # pybids' names -> values exactly as written (``run`` stays "01"), in the order of the name.
     entities: Mapping[str, str]
+    # Its JSON sidecars, merged by the inheritance principle of BIDS.
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    skip_reason: str | None = None
+    skip_reason: str | None = None  # why the scan cannot be processed; None for one that can
+    # The scan ought to be examined and cannot be: the run has failed, in this part. Without it, a
+    # scan with a `skip_reason` is none to be examined (a phase image, another copy).
     is_refused: bool = False
 
     @property
@@ -91,20 +79,12 @@ class Scan(NamedScan):
 
 @dataclass(frozen=True)
 class FinishedScan(NamedScan):
-    """One scan whose outputs are in place.
+    """One scan whose outputs are in place."""
 
-    Attributes
-    ----------
-    mask : Path
-        Mask of its findings, in the space of the scan.
-    entities : Mapping[str, str]
-        Those of the scan itself: `names.derivative_path` and `figure_path` lead to all its outputs.
-    metadata : Mapping[str, Any]
-        Sidecar of the mask: all facts of the scan.
-    """
-
-    mask: Path
+    mask: Path  # of its findings, in the space of the scan
+    # Those of the scan itself: `names.derivative_path` and `figure_path` lead to all its outputs.
     entities: Mapping[str, str]
+    # Sidecar of the mask: all facts of the scan.
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
