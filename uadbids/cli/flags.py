@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from uadbids.errors import UsageError
 
 if TYPE_CHECKING:
+    from uadbids.run.options import RunOptions
     from uadbids.run.runlog import Request
 
 
@@ -114,9 +116,29 @@ SkipValidation = Annotated[
 NoTrack = Annotated[bool, opt("Accepted; nothing is ever sent.", "--notrack")]
 
 
-def detection(**asked: float | str | None) -> dict[str, Any]:
+# Flags of detection -> what the settings are called.
+_DETECTION = {
+    "threshold": "threshold",
+    "false_positive_rate": "false_positive_rate",
+    "sensitivity": "sensitivity",
+    "residual": "residual",
+    "min_size_mm3": "min_volume_mm3",
+}
+
+
+def detection(context: typer.Context) -> dict[str, Any]:
     """Return what was asked of detection; what was not is left to the model."""
-    return {key: value for key, value in asked.items() if value is not None}
+    asked = {name: context.params[flag] for flag, name in _DETECTION.items()}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def run_options(context: typer.Context, **others: Any) -> RunOptions:
+    """Return what was asked of a run: the flags that are called like its options, and others."""
+    from uadbids.run.options import RunOptions
+
+    flags = context.params.keys() & {option.name for option in fields(RunOptions)}
+    asked = {flag: context.params[flag] for flag in flags if context.params[flag] is not None}
+    return RunOptions(**{"nprocs": 0, **others, **asked})
 
 
 def request(context: typer.Context) -> Request:

@@ -69,13 +69,7 @@ def participant(
     from uadbids.run import pages
     from uadbids.run import participant as command
 
-    settings = flags.detection(
-        threshold=threshold,
-        false_positive_rate=false_positive_rate,
-        sensitivity=sensitivity,
-        residual=residual,
-        min_volume_mm3=min_size_mm3,
-    )
+    settings = flags.detection(context)
     options = command.ParticipantOptions(
         bids_dir=bids_dir.absolute(),
         output_dir=output_dir.absolute(),
@@ -98,23 +92,9 @@ def participant(
         pages.write_boilerplate(options, card)
         return
     scans = options.find()
-    from uadbids.run.options import RunOptions
     from uadbids.run.setup import prepare_run
 
-    asked = RunOptions(
-        work_dir=work_dir,
-        skull_strip=skull_strip,
-        hd_bet_weights=hd_bet_weights,
-        device=device,
-        nprocs=nprocs or 0,
-        omp_nthreads=omp_nthreads or 0,
-        mem_mb=mem_mb,
-        use_plugin=use_plugin,
-        random_seed=random_seed,
-        stop_on_first_crash=stop_on_first_crash,
-        write_graph=write_graph,
-    )
-    run = prepare_run(asked, bids_dir, verbose=verbose, is_dry=dry_run)
+    run = prepare_run(flags.run_options(context), bids_dir, verbose=verbose, is_dry=dry_run)
     if dry_run:
         from uadbids.run import plan
 

@@ -54,7 +54,6 @@ def scan(
 ) -> None:
     """Examine one FLAIR, or a few, without a BIDS dataset: NIfTI files or DICOM."""
     from uadbids.run import scan as command
-    from uadbids.run.options import RunOptions
 
     options = command.ScanOptions(
         inputs=tuple(path.absolute() for path in inputs),
@@ -62,26 +61,13 @@ def scan(
         series=series,
         longitudinal=longitudinal,
         model=model,
-        settings=flags.detection(
-            threshold=threshold,
-            false_positive_rate=false_positive_rate,
-            sensitivity=sensitivity,
-            residual=residual,
-            min_volume_mm3=min_size_mm3,
-        ),
+        settings=flags.detection(context),
         keep_artefacts=keep_artefacts,
         keep_bids=keep_bids,
         request=flags.request(context),
     )
-    asked = RunOptions(
-        work_dir=Path(),  # a temporary folder
-        skull_strip=skull_strip,
-        hd_bet_weights=hd_bet_weights,
-        device=device,
-        nprocs=nprocs or 0,
-        omp_nthreads=omp_nthreads or 0,
-        random_seed=random_seed,
-    )
+    # The work directory becomes a temporary folder.
+    asked = flags.run_options(context, work_dir=Path())
     status, pages = command.scan(options, asked, verbose=verbose)
     for page in pages:
         typer.echo(page)

@@ -72,18 +72,9 @@ def train(
     ] = False,
 ) -> None:
     """Train a model on a healthy BIDS cohort and write its bundle."""
-    from uadbids.run.options import RunOptions
     from uadbids.run.setup import prepare_run
 
-    asked = RunOptions(
-        work_dir=work_dir,
-        skull_strip=skull_strip,
-        hd_bet_weights=hd_bet_weights,
-        device=device,
-        nprocs=nprocs or 0,
-        random_seed=random_seed,
-    )
-    run = prepare_run(asked, bids_dir, verbose=verbose, is_dry=dry_run)
+    run = prepare_run(flags.run_options(context), bids_dir, verbose=verbose, is_dry=dry_run)
     from uadbids.run.progress import waiting
 
     with waiting("PyTorch starts"):
