@@ -7,7 +7,6 @@ from pathlib import Path
 
 from uadbids.bids.derivatives import is_finished, verify_scan
 from uadbids.bids.masks import BRAIN, find_mask
-from uadbids.bids.names import log_dir
 from uadbids.bids.scan import Scan
 from uadbids.errors import UsageError
 from uadbids.reports.page import Failure
@@ -59,7 +58,6 @@ def _run_batch(
     batch: Sequence[Scan], plan: Examination, claims: Claims, progress: Progress
 ) -> dict[str, Failure]:
     from uadbids.run.scheduler.engine import Outcome, remove_results, run_graph
-    from uadbids.run.scheduler.failures import read_crashes
     from uadbids.run.scheduler.graph import graph_name, init_scans_wf
 
     claimed = [scan for scan in batch if claims.take(graph_name(scan.name))]
@@ -72,10 +70,7 @@ def _run_batch(
     for scan, _ in ready:
         name = graph_name(scan.name)
         if (name, "derive") not in outcome.ended:
-            folder = plan.derive.output_dir / log_dir(scan.subject, plan.run.run_uuid)
-            crash = read_crashes(folder).get(name)
-            crash_files[scan.name] = crash.crash_file if crash else None
-            reason = outcome.reason(name, crash)
+            reason, crash_files[scan.name] = outcome.reason(name, plan.log_dir(scan.subject))
             reasons[scan.name] = reason or "the run ended before this scan was done"
     if plan.clean:
         remove_results(graph, keep=[graph_name(name) for name in reasons])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -18,7 +18,6 @@ from uadbids.bids.names import (
     derivative_path,
     follow_up_figure,
     follow_up_page,
-    log_dir,
     path_of,
     report_path,
 )
@@ -40,18 +39,19 @@ def compare(scans: Sequence[Scan], failed: Mapping[str, str], plan: Examination)
     are left out, and the reason is reported. A participant with one session is named, and is no
     failure.
     """
+    from uadbids.run.scheduler.graph import graph_name
+
     subjects = sorted({scan.subject for scan in scans})
-    progress = Progress(
-        {graph: f"sub-{subject}, sessions" for subject, graph in _graphs(subjects).items()},
-        last="compare",
-    )
+    graphs = {subject: graph_name(f"sub-{subject}_longitudinal") for subject in subjects}
+    titles = {graph: f"sub-{subject}, sessions" for subject, graph in graphs.items()}
+    progress = Progress(titles, last="compare")
     ready: dict[str, tuple[Files, LongitudinalOptions]] = {}
     failures: dict[str, str] = {}
-    for subject in subjects:
+    for subject, graph in graphs.items():
         mine = [scan for scan in scans if scan.subject == subject]
         try:
             if sessions := _sessions(subject, mine, failed, plan, progress):
-                ready[subject] = (_files(sessions, mine, plan), _options(sessions, plan))
+                ready[graph] = (_files(sessions, mine, plan), _options(sessions, plan))
         except UsageError as error:
             failures[subject] = str(error)
     if ready:
@@ -64,29 +64,19 @@ def compare(scans: Sequence[Scan], failed: Mapping[str, str], plan: Examination)
 def _run(
     ready: Mapping[str, tuple[Files, LongitudinalOptions]], plan: Examination, progress: Progress
 ) -> dict[str, str]:
-    """Run the graph of comparisons, by participant; return why some failed."""
+    """Run the comparisons, by the names of their graphs; return why some participants' failed."""
     from uadbids.run.scheduler.engine import run_graph
-    from uadbids.run.scheduler.failures import read_crashes
     from uadbids.run.scheduler.graph import init_comparisons_wf
 
-    graph = init_comparisons_wf(
-        {_name(subject): made for subject, made in ready.items()}, plan.run, plan.derive.output_dir
-    )
     with progress:
-        outcome = run_graph(graph, plan.run, progress.step)
+        outcome = run_graph(init_comparisons_wf(ready, plan), plan.run, progress.step)
     failures: dict[str, str] = {}
-    for subject, name in _graphs(ready).items():
-        if (name, "compare") not in outcome.ended:
-            folder = plan.derive.output_dir / log_dir(subject, plan.run.run_uuid)
-            reason = outcome.reason(name, read_crashes(folder).get(name))
+    for graph, (_, options) in ready.items():
+        if (graph, "compare") not in outcome.ended:
+            subject = options.scans[0].subject
+            reason, _ = outcome.reason(graph, plan.log_dir(subject))
             failures[subject] = reason or "the run ended before they were compared"
     return failures
-
-
-def _graphs(subjects: Iterable[str]) -> dict[str, str]:
-    from uadbids.run.scheduler.graph import graph_name
-
-    return {subject: graph_name(_name(subject)) for subject in subjects}
 
 
 def write_page(output_dir: Path, subject: str) -> Path | None:
@@ -145,10 +135,6 @@ def write_flat(output_dir: Path, subject: str, names: Mapping[str, str], out: Pa
         image = output_dir / path_of(scans[name], IMAGES["native"])
         write_bytes(out / f"{title}_longitudinal.nii.gz", image.read_bytes())
     return [write_comparison_page(out / f"{stem}.html", report, {"uadbids": __version__})]
-
-
-def _name(subject: str) -> str:
-    return f"sub-{subject}_longitudinal"
 
 
 def _sessions(

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
+from uadbids.bids.names import log_dir
 from uadbids.bids.query import find_scans, read_filters
 from uadbids.bids.scan import Scan
 from uadbids.pipeline.records import Compute, DeriveOptions, DetectOptions, PreprocessOptions
@@ -98,3 +99,7 @@ class Examination:
     detect: DetectOptions
     derive: DeriveOptions
     clean: bool = False  # the intermediate results of a scan go once its outputs are written
+
+    def log_dir(self, subject: str) -> Path:
+        """Return where the crash files of a participant go."""
+        return self.derive.output_dir / log_dir(subject, self.run.run_uuid)

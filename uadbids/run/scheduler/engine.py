@@ -17,7 +17,7 @@ from nipype.pipeline.plugins.base import GraphPluginBase, SGELikeBatchManagerBas
 
 from uadbids.errors import ScanError, UsageError
 from uadbids.run.options import RunOptions
-from uadbids.run.scheduler.failures import Crash, record_failure, sentence
+from uadbids.run.scheduler.failures import read_crashes, record_failure, sentence
 from uadbids.run.scheduler.pool import EAGERNESS, ScanByScan
 
 Status = Literal["start", "end", "exception"]
@@ -60,9 +60,14 @@ class Outcome:
     # Graph -> why it failed, as far as it is known without records (see `failures`).
     failures: Mapping[str, str] = field(default_factory=dict)
 
-    def reason(self, graph: str, crash: Crash | None) -> str:
-        """Say why a graph did not come to its end, by its record where there is one; else empty."""
-        return (crash.reason if crash else "") or self.failures.get(graph) or self.error
+    def reason(self, graph: str, folder: Path) -> tuple[str, Path | None]:
+        """Say why a graph did not come to its end, and where its crash file is.
+
+        By the record in the folder of crash files where there is one; else as far as is known.
+        """
+        crash = read_crashes(folder).get(graph)
+        reason = (crash.reason if crash else "") or self.failures.get(graph) or self.error
+        return reason, crash.crash_file if crash else None
 
 
 def run_graph(workflow: pe.Workflow, options: RunOptions, on_status: OnStatus) -> Outcome:

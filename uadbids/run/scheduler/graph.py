@@ -12,10 +12,9 @@ from pathlib import Path
 from nipype.pipeline import engine as pe
 
 from uadbids import __version__
-from uadbids.bids.names import log_dir
 from uadbids.bids.scan import Scan
 from uadbids.pipeline.records import HealthyOptions, LongitudinalOptions, PreprocessOptions
-from uadbids.run.options import Examination, RunOptions
+from uadbids.run.options import Examination
 from uadbids.run.scheduler.nodes import Stage, Step
 
 
@@ -74,20 +73,18 @@ def init_scans_wf(scans: Sequence[tuple[Scan, Path | None]], plan: Examination) 
             (first, last, [("made", "scan")]),
             (second, last, [("made", "found")]),
         ])  # fmt: skip
-        set_crash_dir(workflow, plan.derive.output_dir / log_dir(scan.subject, plan.run.run_uuid))
+        set_crash_dir(workflow, plan.log_dir(scan.subject))
         root.add_nodes([workflow])
     return root
 
 
 def init_comparisons_wf(
-    comparisons: Mapping[str, tuple[Mapping[str, Path], LongitudinalOptions]],
-    run: RunOptions,
-    output_dir: Path,
+    comparisons: Mapping[str, tuple[Mapping[str, Path], LongitudinalOptions]], plan: Examination
 ) -> pe.Workflow:
-    """Build the graph of comparisons: one node a participant, by name, from files and options."""
-    root = new_root(run.work_dir)
+    """Build the graph of comparisons: of each, by its name, one node with files and options."""
+    root = new_root(plan.run.work_dir)
     for name, (files, options) in comparisons.items():
-        workflow = pe.Workflow(name=graph_name(name))
+        workflow = pe.Workflow(name=name)
         compare = Stage(
             function="uadbids.pipeline.longitudinal.compare_sessions",
             files=_present(**files),
@@ -95,8 +92,7 @@ def init_comparisons_wf(
         )
         threads = options.detect.compute.threads
         workflow.add_nodes([Step(compare, "compare", mem_gb=3.0, n_procs=threads)])
-        subject = options.scans[0].subject
-        set_crash_dir(workflow, output_dir / log_dir(subject, run.run_uuid))
+        set_crash_dir(workflow, plan.log_dir(options.scans[0].subject))
         root.add_nodes([workflow])
     return root
 
