@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from uadbids.bids.foreign import age_in_years, read_json, read_tsv
 
 # Other columns may name a person, or hold what nobody asked for.
-NAMES = ("age", "sex", "group", "site", "diagnosis", "scanner", "cohort")
+_NAMES = ("age", "sex", "group", "site", "diagnosis", "scanner", "cohort")
 _MISSING = ("", "n/a", "nan", "none")
 
 
@@ -26,7 +25,7 @@ class Covariate:
         return all(isinstance(value, float) for value in self.values.values())
 
 
-def read_covariates(bids_dir: Path, names: Sequence[str] = NAMES) -> list[Covariate]:
+def read_covariates(bids_dir: Path) -> list[Covariate]:
     """Read covariates of ``participants.tsv``, those that are there; ages above 89 are 89."""
     try:
         rows = read_tsv(bids_dir / "participants.tsv")
@@ -34,7 +33,7 @@ def read_covariates(bids_dir: Path, names: Sequence[str] = NAMES) -> list[Covari
         return []
     units = _age_units(bids_dir)
     found = []
-    for name in names:
+    for name in _NAMES:
         texts = {row.get("participant_id", ""): _text(row, name, units) for row in rows}
         known = {who: text for who, text in texts.items() if who and text is not None}
         if known:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def find_scans(
     indexed: that is what keeps large datasets quick (`benchmarks/discovery.py`).
     """
     root = Path(os.path.abspath(bids_dir))
-    note = _once(note)
+    # Nothing is said twice.
+    note = cache(note or (lambda sentence: None))
     check_root(root, note)
     subjects = known_labels("sub-", participant_label, [root], root)
     folders = [root / f"sub-{label}" for label in subjects] or sorted(root.glob("sub-*"))
@@ -96,17 +98,6 @@ def find_scans(
     if all(scan.is_absent for scan in scans):
         raise UsageError(_nothing(root, bool(subjects or sessions or filters), scans))
     return _mark_twins(sorted(scans, key=lambda scan: (scan.name, scan.path.name)))
-
-
-def _once(note: Callable[[str], None] | None) -> Callable[[str], None]:
-    said: set[str] = set()
-
-    def once(sentence: str) -> None:
-        if note is not None and sentence not in said:
-            said.add(sentence)
-            note(sentence)
-
-    return once
 
 
 def _unfit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,8 +82,3 @@ def rating_tables(ratings: Mapping[str, Rating]) -> dict[str, bytes]:
         STORED: tsv_bytes(list(_COLUMNS), rows),
         STORED.replace(".tsv", ".json"): json_bytes(_COLUMNS),
     }
-
-
-def rejected(names: Iterable[str], ratings: Mapping[str, Rating]) -> list[str]:
-    """Pick the scans that were rejected."""
-    return [name for name in names if name in ratings and ratings[name].rating == REJECTED]

@@ -38,6 +38,8 @@ def closing(
         folders = shlex.join(map(str, (options.bids_dir, options.output_dir)))
         lines.append(f"all scans on one page: uadbids {folders} group")
     lines.append(f"log: {options.output_dir / 'logs' / run_uuid / LOG_NAME}")
+    if done and (options.output_dir / "group_FLAIR.tsv").exists():
+        lines.append("the group level's table and page are older than these outputs: run it again")
     return lines
 
 

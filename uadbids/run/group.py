@@ -23,7 +23,7 @@ from uadbids.bids.names import (
     log_dir,
     report_path,
 )
-from uadbids.bids.ratings import REJECTED, STORED, Rating, rating_tables, read_ratings, rejected
+from uadbids.bids.ratings import REJECTED, STORED, Rating, rating_tables, read_ratings
 from uadbids.bids.scan import FinishedScan, Scan
 from uadbids.bids.sidecar import without_folders
 from uadbids.errors import ScanError, UsageError
@@ -81,7 +81,7 @@ def _group(
 ) -> int:
     console = terminal()
     rows = group_rows(scans, ratings)
-    left_out = set(rejected([scan.name for scan in scans], ratings))
+    left_out = {name for name, given in ratings.items() if given.rating == REJECTED}
     pages = {
         f"sub-{scan.subject}": options.output_dir / report_path(scan.subject) for scan in scans
     }

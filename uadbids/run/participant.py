@@ -151,9 +151,9 @@ def _participant(
             scans, {name: failure.reason for name, failure in failed.items()}, plan
         )
 
-    for scan in runnable:
-        if scan.name not in failed:
-            _log_files(options.output_dir, scan)
+    done = [scan for scan in runnable if scan.name not in failed]
+    for scan in done:
+        _log_files(options.output_dir, scan)
     failures: dict[str, list[Failure]] = {}
     of_runnable = [(scan, failed[scan.name]) for scan in runnable if scan.name in failed]
     for scan, failure in [*refused, *of_runnable]:
@@ -169,7 +169,7 @@ def _participant(
         written = False
         progress.note(f"tables and pages are not up to date: {error}; --reports-only makes them")
     without = [scan.name for scan, _ in (*refused, *of_runnable)]
-    for sentence in _closing(options, runnable, without, run):
+    for sentence in closing(options, done, without, run.run_uuid) if options.sums_up else ():
         progress.note(sentence)
     n_asked, n_failed = len(runnable) + len(refused), len(of_runnable) + len(refused)
     progress.note(
@@ -177,18 +177,6 @@ def _participant(
         f"skipped: {len(scans) - n_asked}"
     )
     return 0 if written and not n_failed and not apart else 1
-
-
-def _closing(
-    options: ParticipantOptions, runnable: Sequence[Scan], without: Sequence[str], run: RunOptions
-) -> list[str]:
-    if not options.sums_up:
-        return []
-    done = [scan for scan in runnable if scan.name not in without]
-    lines = closing(options, done, without, run.run_uuid)
-    if done and (options.output_dir / "group_FLAIR.tsv").exists():
-        lines.append("the group level's table and page are older than these outputs: run it again")
-    return lines
 
 
 def _log_files(output_dir: Path, scan: Scan) -> None:
