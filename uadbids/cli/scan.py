@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -72,5 +73,5 @@ def scan(
     for page in pages:
         typer.echo(page)
         if open_page and sys.stdout.isatty():
-            command.show(page)
+            webbrowser.open(page.as_uri())
     raise typer.Exit(status)

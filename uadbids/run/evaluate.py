@@ -142,10 +142,7 @@ def _evaluate(
         command=options.request.command,
         card=read_json(options.maps_dir / MODEL_CARD) or {},
     )
-    with writing_to(options.output_dir):
-        page = write_evaluation(options.output_dir, report, _hashes(measured, options.maps_dir))
-    progress.note(f"done: {page}")
-    return 1 if log.failures else 0
+    return finish(options.output_dir, report, _hashes(measured, options.maps_dir), progress)
 
 
 def _check(options: EvaluateOptions) -> None:
@@ -226,10 +223,13 @@ def _hashes(pairs: Sequence[Pair], maps_dir: Path) -> list[dict[str, str]]:
     ]
 
 
-def write_evaluation(
-    output_dir: Path, report: EvaluationReport, inputs: Sequence[Mapping[str, str]]
-) -> Path:
-    """Write tables, dictionaries, record, figures and page; return the page."""
+def finish(
+    output_dir: Path,
+    report: EvaluationReport,
+    inputs: Sequence[Mapping[str, str]],
+    progress: Progress,
+) -> int:
+    """Write tables, dictionaries, record, figures and page; return the exit status."""
     record = {
         **report.facts,
         "Command": report.command,
@@ -246,6 +246,9 @@ def write_evaluation(
         "summary.json": json_bytes(SUMMARY_COLUMNS),
         "evaluation.json": json_bytes(record),
     }
-    for name, content in contents.items():
-        write_bytes(output_dir / name, content)
-    return write_evaluation_page(output_dir / "evaluation.html", report)
+    with writing_to(output_dir):
+        for name, content in contents.items():
+            write_bytes(output_dir / name, content)
+        page = write_evaluation_page(output_dir / "evaluation.html", report)
+    progress.note(f"done: {page}")
+    return 1 if report.failures else 0

@@ -11,9 +11,9 @@ from uadbids.evaluation.metrics import RECALLS
 from uadbids.evaluation.pair_table import KIND, METHOD, FilePair, measure, read_file_pairs
 from uadbids.evaluation.tables import Curve, Row, add_thirds, summarise
 from uadbids.reports.evaluation import EvaluationReport
-from uadbids.run.evaluate import EvaluateOptions, mean_curves, write_evaluation
+from uadbids.run.evaluate import EvaluateOptions, finish, mean_curves
 from uadbids.run.progress import Progress
-from uadbids.run.runlog import run_log, writing_to
+from uadbids.run.runlog import run_log
 
 _KINDS = {KIND: "in the column threshold of the table; of a mask, all above 0 was found"}
 
@@ -83,7 +83,4 @@ def _evaluate(options: EvaluateOptions, pairs: list[FilePair]) -> int:
         if pair.name not in failures
         for path in (pair.map, pair.mask)
     ]
-    with writing_to(options.output_dir):
-        page = write_evaluation(options.output_dir, report, inputs)
-    progress.note(f"done: {page}")
-    return 1 if failures else 0
+    return finish(options.output_dir, report, inputs, progress)

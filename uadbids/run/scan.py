@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-import webbrowser
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -136,11 +135,6 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
         raise UsageError(
             f"no temporary folder can be made ({error.strerror}); name one by TMPDIR"
         ) from error
-
-
-def show(page: Path) -> None:
-    """Open a page in the browser."""
-    webbrowser.open(page.resolve().as_uri())
 
 
 def _named(options: ScanOptions) -> list[_Input]:
