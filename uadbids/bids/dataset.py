@@ -44,11 +44,8 @@ The whole card is `{card}`.
 def check_output_dir(output_dir: Path) -> None:
     """Refuse a folder, which need not exist, that holds a BIDS dataset of another kind.
 
-    Raises
-    ------
-    UsageError
-        If it is a file, or holds a dataset that uadbids did not make, whose files would be
-        overwritten.
+    UsageError if it is a file, or holds a dataset that uadbids did not make, whose files would be
+    overwritten.
     """
     if output_dir.exists() and not output_dir.is_dir():
         raise UsageError(f"The output folder {output_dir} is a file; give a folder.")
@@ -92,12 +89,8 @@ def write_dataset(
     template and mask are ``.nii.gz`` on the template grid, and ``subjects`` are the participants
     whose tables of scans are written, by default all.
 
-    Raises
-    ------
-    UsageError
-        If the folder holds a dataset that uadbids did not make.
-    OSError
-        If a file cannot be read or written.
+    UsageError if the folder holds a dataset that uadbids did not make; OSError if a file cannot be
+    read or written.
     """
     check_output_dir(output_dir)
     raw = read_json(raw_dir / "dataset_description.json")

@@ -110,13 +110,9 @@ def _sha256(content: Path | bytes) -> str:
 def verify_scan(output_dir: Path, scan: NamedScan, source: Path | None = None) -> list[str]:
     """Compare the outputs of a scan with the hashes that were written with them.
 
-    Of the scan its entities alone count; ``source`` is its image, to check that the outputs belong
-    to it as it is now.
-
-    Returns
-    -------
-    list of str
-        What is wrong, a clause each; empty where all is as it was written.
+    Returned is what is wrong, a clause each; nothing where all is as it was written. Of the scan
+    its entities alone count; ``source`` is its image, to check that the outputs belong to it as it
+    is now.
     """
     marker = marker_path(output_dir, scan)
     record = read_json(marker)
@@ -168,13 +164,7 @@ def scan_files(output_dir: Path, scan: NamedScan) -> list[Path]:
 
 
 def finished_scans(output_dir: Path, subject: str | None = None) -> list[FinishedScan]:
-    """Find the scans which are finished in an output dataset, all or those of one participant.
-
-    Returns
-    -------
-    list of FinishedScan
-        Sorted by name.
-    """
+    """Find the finished scans of an output dataset or of one participant, sorted by name."""
     marked = _marked_scans(output_dir, subject)
     return [scan for scan, record in marked if _complete(output_dir, record)]
 

@@ -182,10 +182,7 @@ def known_labels(
 ) -> list[str]:
     """Return the wanted labels without their prefix, ``sub-`` or ``ses-``.
 
-    Raises
-    ------
-    UsageError
-        When no subfolder of ``folders`` carries one of them; it names the root of the dataset.
+    UsageError, which names the root of the dataset, when no subfolder of ``folders`` carries one.
     """
     labels = [label.removeprefix(prefix) for label in wanted or ()]
     if not labels:

@@ -22,10 +22,7 @@ _HEAD = """\
 def label_description(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Describe the labels of a label image for ITK-SNAP, which loads it beside the image.
 
-    Parameters
-    ----------
-    rows : sequence of Mapping
-        Of `sidecar.COMPONENT_COLUMNS`.
+    Rows are those of `sidecar.COMPONENT_COLUMNS`.
     """
     lines = []
     for row in rows:

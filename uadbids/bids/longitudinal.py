@@ -104,21 +104,9 @@ def write_comparison(
 ) -> list[Path]:
     """Write all outputs of one comparison, or none; those of an earlier one go.
 
-    Parameters
-    ----------
-    output_dir, scans
-        Root of the output dataset; the sessions, in the order of time.
-    images : mapping
-        Keys of `IMAGES` -> finished file of each session.
-    figures : sequence of Path
-        SVG of each session.
-    rows, facts
-        Rows of `COLUMNS`; what else is said of the comparison, in CamelCase keys.
-
-    Returns
-    -------
-    list of Path
-        The files written, sorted. The sidecar of the table comes last.
+    Scans are in the order of time, images (keys of `IMAGES`) and figures (SVG) one a scan; rows are
+    of `COLUMNS`, facts what else is said of the comparison, in CamelCase keys. The sidecar of the
+    table is written last; returned are all files, sorted.
     """
     subject = scans[0].subject
     common = {key: value for key, value in facts.items() if key in _IN_ALL}

@@ -30,10 +30,7 @@ def find_mask(root: Path, scan: Scan, labels: frozenset[str]) -> Path | None:
     ``space-`` or with ``space-orig`` lies on the scan's own grid. Those with a ``label-`` or
     ``desc-`` of ``labels`` count.
 
-    Raises
-    ------
-    UsageError
-        When more than one mask fits: which rater is meant must be said, not guessed.
+    UsageError when more than one mask fits: which rater is meant must be said, not guessed.
     """
     found = [path for path in _masks(root, scan) if _fits(path, scan, labels)]
     if len(found) > 1:

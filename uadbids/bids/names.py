@@ -125,12 +125,8 @@ def derivative_path(scan: NamedScan, key: str, extension: str | None = None) -> 
     The path starts at the root of the output dataset; ``extension`` is another one of this kind,
     ``".json"`` or ``".tsv"``. All entities of the scan are kept.
 
-    Raises
-    ------
-    KeyError
-        If there is no such kind of output.
-    ScanError
-        If the scan carries an entity that has no place in the name of a derivative.
+    KeyError if there is no such kind of output; ScanError if the scan carries an entity that has no
+    place in the name of a derivative.
     """
     return path_of(scan, DERIVATIVES[key], extension)
 

@@ -144,12 +144,8 @@ def read_filters(path: Path) -> dict[str, Any]:
     """Read a ``--bids-filter-file``, for `find_scans`.
 
     It is JSON: entities -> value, list of values or null, either flat or, as fMRIPrep has it, under
-    a query name (``{"flair": {"session": "1", "acquisition": null}}``).
-
-    Raises
-    ------
-    UsageError
-        If the file is missing, is not JSON or holds no object.
+    a query name (``{"flair": {"session": "1", "acquisition": null}}``). UsageError if the file is
+    missing, is not JSON or holds no object.
     """
     try:
         filters, _ = load_json(Path(path))

@@ -33,22 +33,10 @@ class Rating(NamedTuple):
 
 
 def read_ratings(path: Path) -> dict[str, Rating]:
-    """Read ratings by the names of scans.
+    """Read a table of ratings, by the names of scans; those without rating and note are left out.
 
-    Parameters
-    ----------
-    path : Path
-        Table with the columns ``scan``, ``rating`` and, if wanted, ``note``.
-
-    Returns
-    -------
-    dict of str to Rating
-        Scans without rating and note are left out.
-
-    Raises
-    ------
-    UsageError
-        When the file cannot be read, a column is missing, or a rating is not one of `RATINGS`.
+    Columns are ``scan``, ``rating`` and, if wanted, ``note``. UsageError when the file cannot be
+    read, a column is missing, or a rating is not one of `RATINGS`.
     """
     if not path.is_file():
         raise UsageError(f"{path}: there is no such table of ratings")

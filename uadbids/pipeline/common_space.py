@@ -44,19 +44,9 @@ def to_common_space(
 ) -> list[Preprocessed]:
     """Bring sessions to one space half-way between them, with comparable grey values.
 
-    Parameters
-    ----------
-    sessions : sequence of Session
-        At least two, of one person.
-    folder : Path
-        Existing folder for the results, one folder a session in it.
-    config : PreprocConfig
-        As the sessions were preprocessed.
-
-    Returns
-    -------
-    list of Preprocessed
-        ``xfm`` leads to the common space, and ``affine`` goes with it.
+    There are at least two, of one person, preprocessed by `config`; results go to folders of theirs
+    in `folder`, which exists. ``xfm`` of a result leads to the common space, and ``affine`` goes
+    with it.
     """
     template = Template.packaged()
     folders = [folder / session.name for session in sessions]

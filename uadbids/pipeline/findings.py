@@ -41,21 +41,10 @@ def list_findings(
     The minimum size holds in the voxels of the scan: what shrinks below it on the way from the
     template grid is in no table, mask or label image.
 
-    Parameters
-    ----------
-    scan, found
-        The scan on the template grid, and what was found there.
-    files : mapping of str to Path
-        ``native_anomaly``, ``native_brain`` and ``native_components``, the last with the numbers of
-        the template grid; it is written anew, and ``native_lesions``, ``template_components`` and
-        ``template_lesions`` are written.
-    keep_artefacts : bool
-        Whether images hold what is tagged as a likely artefact, too; the table always does.
-
-    Returns
-    -------
-    list of dict
-        One row for each finding, the largest first.
+    Of the files, ``native_anomaly``, ``native_brain`` and ``native_components`` are there, the last
+    with the numbers of the template grid; it is written anew, and ``native_lesions``,
+    ``template_components`` and ``template_lesions`` are written. With `keep_artefacts`, images hold
+    what is tagged as a likely artefact, too; the rows, the largest finding first, always do.
     """
     anomaly, native = (nib.load(files[f"native_{kind}"]) for kind in ("anomaly", "components"))
     components = np.asarray(native.dataobj)
@@ -125,14 +114,9 @@ class Judge:
         self._brain = np.asarray(nib.load(scan.mask).dataobj) > 0
 
     def look(self, part: Component, components: np.ndarray, odd: np.ndarray) -> Evidence:
-        """Collect what speaks for and against a finding.
+        """Collect what speaks for and against a finding, `part` on the grid of the scan.
 
-        Parameters
-        ----------
-        part : Component
-            The finding on the grid of the scan.
-        components, odd : ndarray
-            All findings, and slices of another brightness, on that grid.
+        On that grid are `components`, all findings, and `odd`, slices of another brightness.
         """
         voxels = self._voxels(part)
         here = tuple(voxels.T)

@@ -50,21 +50,10 @@ class Compared:
 def follow_up(
     sessions: Sequence[Session], folder: Path, config: PreprocConfig, options: DetectOptions
 ) -> Compared:
-    """Compare the sessions of one person.
+    """Compare the sessions of one person: at least two, in the order of time.
 
-    Parameters
-    ----------
-    sessions : sequence of Session
-        At least two, in the order of time.
-    folder : Path
-        Existing folder for the results.
-    config, options
-        Preprocessing and model with which the sessions were examined.
-
-    Raises
-    ------
-    ScanError
-        When sessions could not be aligned, or a scan cannot be read.
+    Results go to `folder`, which exists; `config` and `options` are those with which the sessions
+    were examined. ScanError when sessions could not be aligned, or a scan cannot be read.
     """
     scans = to_common_space(sessions, folder, config)
     found = _detect(scans, options)
