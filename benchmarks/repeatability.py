@@ -26,7 +26,7 @@ from scipy.optimize import minimize
 from uadbids.detection.change import MEASURED, Repeatability
 from uadbids.model.bundle import find_bundle, load_bundle
 from uadbids.pipeline.common_space import Session
-from uadbids.pipeline.follow_up import Compared, follow_up
+from uadbids.pipeline.longitudinal import Compared, follow_up
 from uadbids.pipeline.preprocess import preprocess
 from uadbids.pipeline.records import DetectOptions, Preprocessed, PreprocessOptions
 from uadbids.preproc.config import PreprocConfig

@@ -21,6 +21,7 @@ from uadbids.preproc.registration import register
 from uadbids.preproc.resample import to_template
 from uadbids.preproc.template import Template
 from uadbids.preproc.transform import read_transform, write_transform
+from uadbids.preproc.volume import read_volume
 from uadbids.qc.comparable import measure_session
 from uadbids.qc.facts import Facts
 
@@ -88,7 +89,9 @@ def _resampled(
     resampled.unlink()
     conformed = folder / "conformed.nii.gz"
     quality = measure_session(
-        _data(volume), _data(mask) > 0, float(max(nib.load(conformed).header.get_zooms()))
+        read_volume(volume).data,
+        read_volume(mask).data > 0,
+        float(max(nib.load(conformed).header.get_zooms())),
     )
     facts = Facts({
         "ThicknessMm": quality.thickness_mm,
@@ -100,8 +103,8 @@ def _resampled(
 
 def _matched(scans: Sequence[Preprocessed], template: Template) -> list[Preprocessed]:
     """Bring the volumes to the grey values that they have in the mean."""
-    volumes = [_data(scan.volume) for scan in scans]
-    masks = [_data(scan.mask) > 0 for scan in scans]
+    volumes = [read_volume(scan.volume).data for scan in scans]
+    masks = [read_volume(scan.mask).data > 0 for scan in scans]
     tissue = np.logical_and.reduce([
         mask & (robust_z(volume, mask) < _BRIGHT_Z) & (volume > _TISSUE * np.median(volume[mask]))
         for volume, mask in zip(volumes, masks, strict=True)
@@ -122,8 +125,8 @@ def _placed(
 ) -> list[Preprocessed]:
     """Align the mean of the sessions with the average brain, by which places get their names."""
     mean, mask = folder / "mean.nii.gz", folder / "mean_mask.nii.gz"
-    masks = np.mean([_data(scan.mask) > 0 for scan in scans], axis=0) >= 0.5
-    template.save(np.mean([_data(scan.volume) for scan in scans], axis=0) * masks, mean)
+    masks = np.mean([read_volume(scan.mask).data > 0 for scan in scans], axis=0) >= 0.5
+    template.save(np.mean([read_volume(scan.volume).data for scan in scans], axis=0) * masks, mean)
     template.save(masks.astype(np.uint8), mask)
     affine = folder / "affine.txt"
     register(mean, mask, folder / "rigid.txt", affine, template, config)
@@ -133,7 +136,3 @@ def _placed(
         write_transform(read_transform(scan.xfm) @ read_transform(affine), path)
         placed.append(replace(scan, affine=path))
     return placed
-
-
-def _data(path: Path) -> np.ndarray:
-    return np.asarray(nib.load(path).dataobj)
