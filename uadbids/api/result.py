@@ -1,7 +1,5 @@
 """What was found in one image: maps, findings, measures."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Mapping

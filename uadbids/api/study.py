@@ -1,7 +1,5 @@
 """Many scans: the tables of a study, and measures of masks."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

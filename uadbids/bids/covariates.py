@@ -1,7 +1,5 @@
 """What a dataset says of its participants, to sort, filter and colour a study by."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

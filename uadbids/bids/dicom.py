@@ -4,8 +4,6 @@ Nothing that could name a person leaves this file: of a header the fields of the
 kept.
 """
 
-from __future__ import annotations
-
 import gzip
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What people thought of the scans of a study: ``ratings.tsv``, which the study's page exports."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The command line: typer commands, errors -> exit status. Nothing heavy is imported up here."""
 
-from __future__ import annotations
-
 import sys
 from typing import Annotated
 

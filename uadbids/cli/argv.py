@@ -1,7 +1,5 @@
 """Turn what users of BIDS Apps type into what the command line parser understands."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

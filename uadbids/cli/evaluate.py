@@ -1,7 +1,5 @@
 """`uadbids evaluate MAPS_DIR MASKS_DIR OUTPUT_DIR`, or with `--pairs` for the first two."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

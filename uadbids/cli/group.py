@@ -1,7 +1,5 @@
 """`uadbids BIDS_DIR OUTPUT_DIR group`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Flags that users of fMRIPrep and MRIQC have in their scripts, and words that are mistyped."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from difflib import get_close_matches
 

@@ -1,7 +1,5 @@
 """`uadbids scan INPUT... OUTPUT_DIR`."""
 
-from __future__ import annotations
-
 import sys
 import webbrowser
 from pathlib import Path

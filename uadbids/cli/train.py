@@ -1,7 +1,5 @@
 """`uadbids train BIDS_DIR OUTPUT_DIR`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

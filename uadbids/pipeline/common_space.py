@@ -1,7 +1,5 @@
 """The sessions of one person on the template grid, aligned with each other, each resampled once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

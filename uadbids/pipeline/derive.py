@@ -1,7 +1,5 @@
 """What was found, on the voxels of the scan: measured, drawn, written into the dataset."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

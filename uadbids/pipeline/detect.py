@@ -1,7 +1,5 @@
 """From a volume on the template grid to an anomaly map and findings on it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

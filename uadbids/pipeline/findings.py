@@ -1,7 +1,5 @@
 """The findings of a scan: measured on its own grid, named and judged on the template grid."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path

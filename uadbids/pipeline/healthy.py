@@ -1,7 +1,5 @@
 """From a preprocessed scan of a healthy cohort to a brain to learn from."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

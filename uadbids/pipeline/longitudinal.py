@@ -3,8 +3,6 @@
 A finding is new, enlarging, stable, shrinking or gone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise

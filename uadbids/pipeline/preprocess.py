@@ -1,7 +1,5 @@
 """From a scan to a volume on the template grid; training and detection share it."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ The representation of these objects is what a cache compares: what has no say in
 whose turn it is) is left out of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

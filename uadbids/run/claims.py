@@ -1,7 +1,5 @@
 """Which scans this run examines: no two runs work on one scan in one work directory."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 from contextlib import AbstractContextManager

@@ -1,7 +1,5 @@
 """What a person should know when a run is over: what needs a look, and where everything is."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from pathlib import Path

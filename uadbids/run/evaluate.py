@@ -1,7 +1,5 @@
 """Compare the maps of a dataset with masks that people drew, and with simple baselines."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial

@@ -1,7 +1,5 @@
 """Compare files of any name with masks that people drew, as a table pairs them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from uadbids import __version__

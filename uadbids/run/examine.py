@@ -1,7 +1,5 @@
 """Run the graphs of many scans, a batch at a time, and report what became of each."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

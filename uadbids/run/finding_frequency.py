@@ -1,7 +1,5 @@
 """How often findings lie at each place of the template, one mask in memory at a time."""
 
-from __future__ import annotations
-
 import gzip
 from collections import Counter
 from collections.abc import Sequence

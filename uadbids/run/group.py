@@ -1,7 +1,5 @@
 """Gather the finished scans of a study: a table, a page, a map of where findings lie."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Compare the sessions of participants, once each session has its own outputs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

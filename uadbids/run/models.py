@@ -1,7 +1,5 @@
 """List the packaged bundles, or show the card of one."""
 
-from __future__ import annotations
-
 import json
 
 from uadbids.model.bundle import find_bundle, packaged_bundles, read_card, verify_bundle

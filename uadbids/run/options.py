@@ -1,7 +1,5 @@
 """Frozen options that a whole run shares; levels make them, graphs read them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version

@@ -1,7 +1,5 @@
 """Make tables and pages from what lies in the output folder; again and again."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Find scans, build the graph, run it, report."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """What a run would do with each scan, by the same checks as the run itself."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """One file in, or a few: a BIDS dataset for the time of the run, and a flat folder out of it."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import tempfile

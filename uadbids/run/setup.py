@@ -3,8 +3,6 @@
 What has to be in the environment is made ready before nipype, ANTs or torch are imported anywhere.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Label maps -> a raw BIDS dataset of synthetic healthy FLAIR scans, with their brain masks."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Healthy scans -> volumes -> fit -> calibrate -> bundle."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace

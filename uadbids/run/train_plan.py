@@ -1,7 +1,5 @@
 """What a training would do, by the same checks as the training itself; nothing is written."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """What `train` was asked for: from flags to settings, checked."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Mapping, Sequence

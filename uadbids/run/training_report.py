@@ -1,7 +1,5 @@
 """What is left of a training beside its bundle: history, curves, reconstructions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

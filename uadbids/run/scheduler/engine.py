@@ -1,7 +1,5 @@
 """Run a graph with nipype: every scan to its end, whatever happens to the others."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Why a scan failed: the node that failed leaves a record, with the sentence of its error."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The graphs of scans: three nodes each, ``preprocess -> detect -> derive``, under one root."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,6 @@
 So the process that builds the graph needs neither torch nor ANTs.
 """
 
-from __future__ import annotations
-
 import pickle
 import zlib
 from collections.abc import Iterator

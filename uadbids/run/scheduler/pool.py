@@ -1,7 +1,5 @@
 """The processes that run the steps: scan by scan, none left behind, none waited for in vain."""
 
-from __future__ import annotations
-
 import gc
 import os
 import signal
