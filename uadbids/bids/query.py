@@ -10,26 +10,12 @@ from typing import Any
 
 from bids.layout import BIDSLayout, Query
 
-from uadbids.bids.folders import (
-    Survey,
-    absent,
-    check_root,
-    is_derivative,
-    known_labels,
-    survey,
-)
+from uadbids.bids.folders import Survey, absent, check_root, is_derivative, known_labels, survey
 from uadbids.bids.foreign import load_json
 from uadbids.bids.ignore import ignored_by
 from uadbids.bids.index import open_index
 from uadbids.bids.inherited import merged
-from uadbids.bids.scan import (
-    ENTITIES,
-    IMAGE_NAME,
-    Scan,
-    is_other_part,
-    parse_entities,
-    skip_reason,
-)
+from uadbids.bids.scan import ENTITIES, IMAGE_NAME, Scan, is_other_part, parse_entities, skip_reason
 from uadbids.errors import UsageError
 
 _WANTED = "sub-*/[ses-*/]anat/*_FLAIR.nii[.gz]"
@@ -215,10 +201,7 @@ def _by_folder(paths: Iterable[Path]) -> dict[Path, list[Path]]:
 
 
 def _scan(
-    path: Path,
-    root: Path,
-    sidecars: Mapping[Path, Sequence[Path]],
-    note: Callable[[str], None],
+    path: Path, root: Path, sidecars: Mapping[Path, Sequence[Path]], note: Callable[[str], None]
 ) -> Scan:
     stem = IMAGE_NAME.sub(r"\1", path.name)
     folder_label = path.relative_to(root).parts[0].removeprefix("sub-")

@@ -25,18 +25,13 @@ def opt(text: str, *names: str, **rules: Any) -> Any:
 BidsDir = Annotated[Path, typer.Argument(help="Root of the BIDS dataset.")]
 OutputDir = Annotated[Path, typer.Argument(help="Where the outputs go.")]
 WorkDir = Annotated[
-    Path,
-    opt("Intermediate results; a second run goes on from them.", "--work-dir", "-w"),
+    Path, opt("Intermediate results; a second run goes on from them.", "--work-dir", "-w")
 ]
 Procs = Annotated[
-    int | None,
-    opt("Steps at the same time.", "--nprocs", "--nthreads", "--n-cpus", min=1),
+    int | None, opt("Steps at the same time.", "--nprocs", "--nthreads", "--n-cpus", min=1)
 ]
 # What a generator of NumPy takes.
-Seed = Annotated[
-    int,
-    opt("Seed of every random choice.", "--random-seed", min=0, max=2**32 - 1),
-]
+Seed = Annotated[int, opt("Seed of every random choice.", "--random-seed", min=0, max=2**32 - 1)]
 Device = Annotated[str, opt("auto, cpu or cuda[:N].", "--device")]
 Model = Annotated[str, opt("Packaged model, or folder of a bundle.")]
 Threshold = Annotated[float | None, opt("Threshold on the anomaly map; default: calibrated.")]
@@ -70,8 +65,7 @@ SkullStrip = Annotated[
 ]
 HdBetWeights = Annotated[Path | None, opt("Folder with HD-BET's weights.", "--hd-bet-weights")]
 Verbose = Annotated[
-    bool,
-    opt("Show and log what nipype does, step by step.", "--verbose", "-v", "--debug"),
+    bool, opt("Show and log what nipype does, step by step.", "--verbose", "-v", "--debug")
 ]
 DEFAULT_SEED = 20210301
 
@@ -106,8 +100,7 @@ ConfigFile = Annotated[
 FilterFile = Annotated[Path | None, opt("JSON file with pybids filters of the FLAIR.")]
 ParticipantLabels = Annotated[list[str] | None, opt("Participants, with or without 'sub-'.")]
 SessionLabels = Annotated[
-    list[str] | None,
-    opt("Sessions, with or without 'ses-'.", "--session-label", "--session-id"),
+    list[str] | None, opt("Sessions, with or without 'ses-'.", "--session-label", "--session-id")
 ]
 DatabaseDir = Annotated[Path | None, opt("Keep the index of the dataset here.")]
 SkipValidation = Annotated[

@@ -25,12 +25,7 @@ from uadbids.pipeline.common_space import Session, to_common_space
 from uadbids.pipeline.detect import inside_template
 from uadbids.pipeline.findings import Judge
 from uadbids.pipeline.preprocess import gpu_turn
-from uadbids.pipeline.records import (
-    Detected,
-    DetectOptions,
-    LongitudinalOptions,
-    Preprocessed,
-)
+from uadbids.pipeline.records import Detected, DetectOptions, LongitudinalOptions, Preprocessed
 from uadbids.preproc.config import PreprocConfig
 from uadbids.preproc.resample import to_scan
 from uadbids.preproc.template import Template

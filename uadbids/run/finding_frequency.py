@@ -41,10 +41,7 @@ class FindingFrequency:
 
 
 def finding_frequency(
-    output_dir: Path,
-    scans: Sequence[FinishedScan],
-    template: Path,
-    console: Console | None = None,
+    output_dir: Path, scans: Sequence[FinishedScan], template: Path, console: Console | None = None
 ) -> FindingFrequency:
     """Average the masks of a study on the grid of the template image.
 

@@ -14,13 +14,7 @@ from uadbids.bids.derivatives import finished_scans, verify_outputs
 from uadbids.bids.facts import RESULTS, results_of
 from uadbids.bids.files import locked, read_json, write_bytes
 from uadbids.bids.foreign import read_tsv
-from uadbids.bids.names import (
-    VIEWER,
-    derivative_path,
-    figure_path,
-    follow_up_page,
-    report_path,
-)
+from uadbids.bids.names import VIEWER, derivative_path, figure_path, follow_up_page, report_path
 from uadbids.bids.scan import FinishedScan
 from uadbids.bids.sidecar import without_folders
 from uadbids.errors import UsageError
@@ -28,13 +22,7 @@ from uadbids.model.bundle import Card
 from uadbids.model.card import parse_card
 from uadbids.preproc.template import Template
 from uadbids.reports.methods import MethodsText, describe_methods, methods_page
-from uadbids.reports.page import (
-    Failure,
-    ScanReport,
-    data_address,
-    figure_texts,
-    write_subject_page,
-)
+from uadbids.reports.page import Failure, ScanReport, data_address, figure_texts, write_subject_page
 from uadbids.run.longitudinal import write_page
 from uadbids.run.options import StudyOptions
 from uadbids.run.runlog import run_log, say, terminal, writing_to

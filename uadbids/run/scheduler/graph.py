@@ -39,10 +39,7 @@ def init_preprocess_node(scan: Scan, given_mask: Path | None, options: Preproces
     stage = Stage(
         function="uadbids.pipeline.preprocess.preprocess",
         files=_present(source=scan.path, given_mask=given_mask),
-        options={
-            "skull_stripped": scan.metadata.get("SkullStripped") is True,
-            "options": options,
-        },
+        options={"skull_stripped": scan.metadata.get("SkullStripped") is True, "options": options},
     )
     return Step(stage, "preprocess", mem_gb=3.0, n_procs=options.compute.threads)
 
