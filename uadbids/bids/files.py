@@ -67,20 +67,11 @@ def replace_together(
 ) -> None:
     """Put several files in place as one, as far as a file system allows.
 
-    Parameters
-    ----------
-    targets : Mapping[Path, Path | bytes]
-        Target -> file to copy, or content.
-    last : Path
-        The target whose presence says that the set is whole. Its old version goes before the first
-        file is replaced and its new one comes after all others.
-    stale : iterable of Path
-        Files of an older set which must go with it.
+    Each target comes with a file to copy, or content. The presence of `last` says that the set is
+    whole: its old version goes before the first file is replaced, and its new one comes after all
+    others. `stale` are files of an older set, which must go with it.
 
-    Raises
-    ------
-    OSError
-        If a copy fails (full disk, no permission); the old set is then untouched.
+    OSError if a copy fails (full disk, no permission); the old set is then untouched.
     """
     staged: dict[Path, Path] = {}
     try:

@@ -56,24 +56,15 @@ def sidecar(
     facts: Mapping[str, Any],
     summary: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Make the JSON of one output.
+    """Make the JSON of one output, a key of `names.DERIVATIVES`; ready for `json.dumps`.
 
-    Parameters
-    ----------
-    scan, key
-        Where the output comes from, and its key of `names.DERIVATIVES`. Nothing of the scan's own
-        metadata is copied: sidecars of clinical scans may hold dates and names.
-    written : collection of str
-        Keys of all outputs of this run; ``Sources`` names no file that is not there.
-    facts, summary : Mapping[str, Any]
-        Provenance in CamelCase keys (``UadbidsVersion``, ``ModelSHA256``, ...), and results of the
-        scan (``FindingVolumeMl``, ...), written beside ``native_lesions`` alone.
+    `written` are the keys of all outputs of this run: ``Sources`` names no file that is not there.
+    Facts are provenance in CamelCase keys (``UadbidsVersion``, ``ModelSHA256``, ...); `summary`,
+    the results of the scan (``FindingVolumeMl``, ...), is written beside ``native_lesions`` alone.
 
-    Returns
-    -------
-    dict
-        Ready for `json.dumps`. Of absolute paths in `facts` only the last name is kept, since
-        derivatives are shared with people to whom the folders of this computer mean nothing.
+    Nothing of the scan's own metadata is copied: sidecars of clinical scans may hold dates and
+    names. Of absolute paths in `facts` only the last name is kept, since derivatives are shared
+    with people to whom the folders of this computer mean nothing.
     """
     derivative = DERIVATIVES[key]
     content: dict[str, Any] = {

@@ -89,8 +89,7 @@ def to_average_brain(scan: Preprocessed) -> np.ndarray:
     """Matrix from voxels of the template grid to millimetres of MNI152, shape (4, 4)."""
     # Template grid -> scan (rigid) -> average brain (affine, the other way).
     there = np.linalg.inv(read_transform(scan.affine)) @ read_transform(scan.xfm)
-    matrix: np.ndarray = there @ Template.packaged().affine
-    return matrix
+    return there @ Template.packaged().affine
 
 
 def _write(data: np.ndarray, like: nib.Nifti1Image, path: Path) -> None:
@@ -135,8 +134,7 @@ class Judge:
 
     def points(self, part: Component) -> np.ndarray:
         """Voxels of a finding in millimetres of MNI152, shape (N, 3)."""
-        points: np.ndarray = apply_affine(self._there, self._voxels(part))
-        return points
+        return apply_affine(self._there, self._voxels(part))
 
     def _voxels(self, part: Component) -> np.ndarray:
         box = self._boxes[part.index - 1]

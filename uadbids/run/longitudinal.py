@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -215,11 +216,7 @@ def _files(sessions: Sequence[FinishedScan], scans: Sequence[Scan], plan: Examin
 def _options(sessions: Sequence[FinishedScan], plan: Examination) -> LongitudinalOptions:
     # Of a sidecar, what the outputs name.
     named = tuple(
-        FinishedScan(
-            scan.mask,
-            scan.entities,
-            {key: scan.metadata.get(key) for key in ("Sources", *EXAMINED)},
-        )
+        replace(scan, metadata={key: scan.metadata.get(key) for key in ("Sources", *EXAMINED)})
         for scan in sessions
     )
     return LongitudinalOptions(

@@ -51,9 +51,8 @@ def remove_results(workflow: pe.Workflow, keep: Collection[str] = ()) -> None:
 class Outcome:
     """What became of a run."""
 
-    ended: frozenset[tuple[str, str]] = (
-        frozenset()
-    )  # graph and step of every step that came to its end
+    # Graph and step of every step that came to its end.
+    ended: frozenset[tuple[str, str]] = frozenset()
     error: str = ""  # what nipype raised first; empty where all went well
     # Graph -> why it failed, as far as it is known without records (see `failures`).
     failures: Mapping[str, str] = field(default_factory=dict)

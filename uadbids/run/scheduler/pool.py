@@ -92,8 +92,7 @@ class ScanByScan(MultiProcPlugin):
             return None
         error = future.exception()
         if error is None:
-            result: dict[str, Any] = future.result()
-            return result
+            return future.result()
         return _failed(ScanError(_LOST) if isinstance(error, BrokenProcessPool) else error, taskid)
 
     def _send_procs_to_workers(self, updatehash: bool = False, graph: Any = None) -> None:
