@@ -50,8 +50,8 @@ def made_files(tmp_path: Path, save_image: Callable[[Path], Path]) -> Mapping[st
     """One finished file for every kind of output."""
     files = {}
     for key, derivative in DERIVATIVES.items():
-        files[key] = tmp_path / "work" / f"{key}{derivative.extension}"
-        if derivative.extension == ".nii.gz":
+        files[key] = tmp_path / "work" / f"{key}{derivative.extensions[0]}"
+        if derivative.extensions[0] == ".nii.gz":
             save_image(files[key])
         else:
             files[key].write_text("#Insight Transform File V1.0\n")

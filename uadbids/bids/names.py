@@ -37,14 +37,9 @@ class Derivative:
     fields: Mapping[str, object] = field(default_factory=dict)  # that BIDS asks of its JSON
 
     @property
-    def extension(self) -> str:
-        """Extension of the main file, with its dot."""
-        return self.entities["extension"]
-
-    @property
     def extensions(self) -> tuple[str, ...]:
         """Extensions of all files of this kind: the main one, the sidecar, the tables."""
-        return (self.extension, ".json", *self.tables)
+        return (self.entities["extension"], ".json", *self.tables)
 
 
 def _image(space: str, suffix: str, description: str, sources: str, **entities: str) -> Derivative:

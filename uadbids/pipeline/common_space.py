@@ -26,6 +26,8 @@ from uadbids.qc.facts import Facts
 # Robust z from which tissue of one session may be a lesion, and has no say in the match; normal
 # tissue is above this part of the brain's median, as in `tissue_level`.
 _BRIGHT_Z, _TISSUE = 2.0, 0.7
+QUALITY = {"thickness_mm": "ThicknessMm", "grey_white": "GreyWhiteRatio", "noise": "NoiseLevel"}
+"""What is measured of a session -> key of the fact."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,7 @@ def _resampled(
         read_volume(mask).data > 0,
         float(max(nib.load(conformed).header.get_zooms())),
     )
-    facts = Facts({
-        "ThicknessMm": quality.thickness_mm,
-        "GreyWhiteRatio": quality.grey_white,
-        "NoiseLevel": quality.noise,
-    })  # fmt: skip
+    facts = Facts({key: getattr(quality, name) for name, key in QUALITY.items()})
     return Preprocessed(session.source, conformed, brain, xfm, xfm, volume, mask, facts)
 
 

@@ -21,7 +21,7 @@ from uadbids.detection.postprocess import describe_components
 from uadbids.detection.residuals import RESIDUALS
 from uadbids.detection.tags import tag
 from uadbids.model.bundle import load_bundle
-from uadbids.pipeline.common_space import Session, to_common_space
+from uadbids.pipeline.common_space import QUALITY, Session, to_common_space
 from uadbids.pipeline.detect import inside_template
 from uadbids.pipeline.findings import Judge
 from uadbids.pipeline.preprocess import gpu_turn
@@ -185,15 +185,13 @@ def _describe(
 
 
 def _reason(first: Preprocessed, second: Preprocessed) -> str:
-    quality = [SessionQuality(**_quality(scan)) for scan in (first, second)]
+    quality = [
+        SessionQuality(**{name: scan.facts.values[key] for name, key in QUALITY.items()})
+        for scan in (first, second)
+    ]
     volumes = (read_volume(first.volume).data, read_volume(second.volume).data)
     brains = (read_volume(first.mask).data > 0, read_volume(second.mask).data > 0)
     return why_not_comparable(*quality, coverage=coverage(brains), fit=fit(volumes, brains))
-
-
-def _quality(scan: Preprocessed) -> dict[str, float]:
-    keys = {"thickness_mm": "ThicknessMm", "grey_white": "GreyWhiteRatio", "noise": "NoiseLevel"}
-    return {name: scan.facts.values[key] for name, key in keys.items()}
 
 
 def _rows(

@@ -56,18 +56,12 @@ def group(options: GroupOptions) -> int:
     no outputs, none of the participants asked for, or the folder cannot be written.
     """
     selected = _select(options)
-    ratings = _ratings(options.output_dir, options.ratings)
+    stored = options.output_dir / STORED
+    given = options.ratings or (stored if stored.exists() else None)
+    ratings = read_ratings(given) if given else {}
     with run_log(options.output_dir, options.request) as log:
         log.status = _group(options, ratings, *selected)
     return log.status
-
-
-def _ratings(output_dir: Path, given: Path | None) -> dict[str, Rating]:
-    """Read the ratings that hold: those given, else those stored."""
-    stored = output_dir / STORED
-    if given is None and not stored.exists():
-        return {}
-    return read_ratings(given or stored)
 
 
 def _group(
