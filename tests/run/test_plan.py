@@ -57,7 +57,8 @@ def test_names_are_whole_and_each_verdict_has_its_reason(here, raw, tmp_path):
 
 
 def test_a_plan_as_json_is_for_scripts(here, raw, tmp_path):
-    done = here(raw, tmp_path / "out", "participant", "--dry-run", "--json")
+    # A shell that stands beside the dataset is told ../raw.
+    done = here(raw / ".." / "raw", tmp_path / "out", "participant", "--dry-run", "--json")
     plan = json.loads(done.stdout)
     assert plan["counts"] == {"run": 2, "done": 0, "overwrite": 0, "refuse": 3, "skip": 1}
     assert [scan["verdict"] for scan in plan["scans"]] == [

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -87,7 +88,8 @@ def plan(
         Entry(
             scan.name,
             *_verdict(scan, bids_dir, output_dir, wanted, run),
-            scan.path.relative_to(Path(bids_dir).absolute()).as_posix(),
+            # Not by `relative_to`, which stumbles over ".." in the path of the dataset.
+            Path(os.path.relpath(scan.path, bids_dir)).as_posix(),
         )
         for scan in scans
     ]
