@@ -41,9 +41,7 @@ FalsePositiveRate = Annotated[
 Sensitivity = Annotated[
     str | None, opt("low, default or high: half, once or 1.5 times the model's rate.")
 ]
-Residual = Annotated[
-    str | None, opt("positive, signed, abs, excess-z, tfce or reader.")
-]
+Residual = Annotated[str | None, opt("positive, signed, abs, excess-z, tfce or reader.")]
 MinSize = Annotated[float | None, opt("Smallest finding; default: the model's.", min=0)]
 KeepArtefacts = Annotated[
     bool,
