@@ -159,9 +159,11 @@ def bundle(out: Path, folders: Sequence[Path]) -> None:
 def lend(lender: Path, folders: Sequence[Path]) -> None:
     """Give bundles the reader of another, and its settings of detection; calibrate them then."""
     found = load_bundle(lender, device="cpu")
+    training = {**found.card.reader.training, "taken_from": found.card.name}
+    reader = replace(found.card.reader, training=training)
     for folder in folders:
         own = load_bundle(folder, device="cpu")
-        card = replace(own.card, reader=found.card.reader, detection=found.card.detection)
+        card = replace(own.card, reader=reader, detection=found.card.detection)
         save_bundle(replace(own, card=card, reader=found.reader), folder)
         print(f"{folder}: has the reader of {found.card.name}", flush=True)
 

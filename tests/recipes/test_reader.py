@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 
 from small_reader import NETWORK, pack, scan, single_slice, tissue_map, vae
-from uadbids.model.bundle import Bundle, Card, load_bundle, save_bundle
+from uadbids.model.bundle import Bundle, Card, find_bundle, load_bundle, save_bundle
 from uadbids.model.calibration import calibrate
-from uadbids.model.config import DetectionConfig, ReaderConfig
+from uadbids.model.config import MODELS, DetectionConfig, ReaderConfig
 from uadbids.model.grid import Crop
 from uadbids.model.reader import Reader
 from uadbids.training.reader_pack import PACKED, write_pack
@@ -129,6 +130,12 @@ def test_a_training_from_files_ends_with_weights_and_a_record(script, files, cap
     reader.bundle(more, [bundle])
     assert load_bundle(bundle, device="cpu").card.reader.training["steps"] == 4
     assert found.card.config == NETWORK and found.reader.config == SMALL
+    other = shutil.copytree(find_bundle("spatial2d"), out.with_name("other"))
+    reader.lend(bundle, [other])
+    lent = load_bundle(other, device="cpu").card
+    assert lent.reader.sha256 == load_bundle(bundle, device="cpu").card.reader.sha256
+    assert lent.reader.training["taken_from"] == found.card.name
+    assert lent.config == MODELS["spatial2d"] and lent.detection == found.card.detection
     x = torch.rand(1, 4, 8, 8, 8)
     with torch.inference_mode():
         assert torch.allclose(found.reader(x), model.eval()(x), atol=1e-3)

@@ -47,8 +47,8 @@ def made(tmp_path_factory, example_flair):
         for path in series.iterdir():
             packed.write(path, path.name)
     frames = write_enhanced(folder / "frames.dcm", nib.load(image), 5, **FLAIR)
-    # The quickest of the models: nothing here depends on which it is.
-    model = ("--model", "spatial3d")
+    # The quickest of the models and maps: nothing here depends on which it is.
+    model = ("--model", "spatial3d", "--residual", "tfce", "--threshold", "2.6")
     run = examine(folder / "raw", folder / "derivatives", folder / "work", *model)
     assert run.status == 0, run.text
     flags = (*model, "--keep-bids", "--skull-strip", "none")
