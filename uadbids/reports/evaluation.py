@@ -105,12 +105,9 @@ def _volumes(axes: Axes, report: EvaluationReport, reference: str) -> None:
     # The first kind that all methods have; label-free thresholds need healthy scans for that.
     methods = list(dict.fromkeys(r["method"] for r in rows if r["threshold_kind"] in report.kinds))
     drawn: list[float] = []
+    known = {(r["method"], r["threshold_kind"]) for r in rows}
     for place, method in enumerate(methods):
-        kind = next(
-            kind
-            for kind in report.kinds
-            if any(r["threshold_kind"] == kind for r in rows if r["method"] == method)
-        )
+        kind = next(kind for kind in report.kinds if (method, kind) in known)
         points = [
             (max(r["lesion_volume_ml"], _SMALLEST_ML), max(r["found_volume_ml"], _SMALLEST_ML))
             for r in rows

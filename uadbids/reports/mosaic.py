@@ -26,7 +26,7 @@ from uadbids.reports.panels import (
     heat,
     panels,
     trace,
-    trace_level,
+    trace_half,
     veil,
     window,
 )
@@ -126,8 +126,8 @@ def trace_template(scene: Scene, landmarks: Landmarks) -> tuple[Tracer, ...]:
     inside = scene.plane(canvas, landmarks.brain)
     fluid = scene.plane(canvas, landmarks.ventricles)
     return (
-        trace_level(canvas, inside, 0.5, TEMPLATE),
-        trace_level(canvas, fluid, 0.5, VENTRICLES, VENTRICLE_DASH),
+        trace_half(canvas, inside, TEMPLATE),
+        trace_half(canvas, fluid, VENTRICLES, VENTRICLE_DASH),
         _trace_midline(canvas, inside, landmarks.to_average),
     )
 

@@ -14,12 +14,16 @@ from markupsafe import Markup
 from uadbids.bids.facts import FACTS
 from uadbids.reports.findings import style_of
 from uadbids.reports.layout import LAYOUTS, label, millilitres, ordered_facts, write_page
-from uadbids.reports.verdict import verdict
 from uadbids.reports.viewer import viewer_script
 
 MAX_ROWS = 30
 _DATA = "data:image/svg+xml;base64,"
 HEADLINES = tuple(fact.key for fact in FACTS if fact.is_headline)
+_MEANING = {
+    "likely": "large and bright enough, and nothing speaks against it.",
+    "check": "small or faint; look at it before you count it.",
+    "likely-artefact": "probably no lesion",
+}
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def write_subject_page(
         "quality": _quality,
         "expected": _expected,
         "tag_style": style_of,
-        "verdict": verdict,
+        "verdict": _verdict,
         "viewer_data": _viewer_data,
     }
     return write_page(
@@ -152,6 +156,46 @@ def _viewer_data(text: str) -> Markup:
 def _results(scan: ScanReport) -> list[tuple[str, Any]]:
     """Pick what was found, and in how much of the brain: shown large."""
     return [(key, scan.summary[key]) for key in HEADLINES if key in scan.summary]
+
+
+def _verdict(scan: ScanReport) -> list[tuple[str, str]]:
+    """Put the outcome of a scan into sentences: words, and the tag that they name, or nothing."""
+    rows = scan.components
+    if not rows:
+        return [("Nothing was found.", ""), *_doubts(scan)]
+    first = rows[0]
+    words = [(f"Largest finding: {_place(first)}.", ""), *_tagged(first)]
+    if str(first.get("tag")) == "likely-artefact":
+        better = next((row for row in rows if row.get("tag") != "likely-artefact"), None)
+        if better is None:
+            words.append(("All findings are likely artefacts.", ""))
+        else:
+            words += [(f"The largest that is none: {_place(better)}.", ""), *_tagged(better)]
+    return [*words, *_doubts(scan)]
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    place = f", {row['location']}" if row.get("location") else ""
+    return f"number {row.get('index', 1)}{place}, {millilitres(row.get('volume_ml'))} mL"
+
+
+def _tagged(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    tag = str(row.get("tag"))
+    if tag not in _MEANING:
+        return []
+    reason = row.get("reason")
+    text = _MEANING[tag]
+    if tag == "likely-artefact":
+        text += f" ({reason})." if reason not in (None, "", "n/a") else "."
+    return [(style_of(row).words, tag), (text, "")]
+
+
+def _doubts(scan: ScanReport) -> list[tuple[str, str]]:
+    """Say whether the scan as a whole can be trusted."""
+    flags = scan.facts.get("Flags") or ()
+    if not flags:
+        return [("No flag speaks against the scan as a whole.", "")]
+    return [(f"But the scan as a whole has warnings, see below: {', '.join(map(str, flags))}.", "")]
 
 
 def _expected(scan: ScanReport) -> str:

@@ -173,16 +173,14 @@ def trace(
     return line
 
 
-def trace_level(
-    canvas: Canvas, plane: Plane, level: float, colour: str, dash: tuple[float, ...] = ()
-) -> Tracer:
-    """Trace where the values of a plane pass a level."""
+def trace_half(canvas: Canvas, plane: Plane, colour: str, dash: tuple[float, ...] = ()) -> Tracer:
+    """Trace where the values of a plane pass 0.5: the border of a mask on another grid."""
 
     def line(axis: int, index: int) -> tuple[Outline]:
         picture = plane(axis, index)
         width, height = canvas.size(axis)
         spacing = width / picture.shape[1], height / picture.shape[0]
-        return (Outline(level_outline(picture, level, spacing, min_points=12), colour, 0.8, dash),)
+        return (Outline(level_outline(picture, 0.5, spacing, min_points=12), colour, 0.8, dash),)
 
     return line
 

@@ -52,24 +52,16 @@ def draw_figures(
     bundle: Path,
     folder: Path,
 ) -> dict[str, Path]:
-    """Draw what was found, and the steps that it rests on.
+    """Draw what was found in a scan, and the steps that it rests on, into a folder.
 
     Parameters
     ----------
-    source : Path
-        Scan as it was found.
-    files : mapping of str to Path
-        Images by their keys of `names.DERIVATIVES`.
-    rows : sequence of mapping
-        Of the table of findings.
-    alignment : Alignment
-        Of the scan.
-    facts : mapping
-        ``Threshold``, ``ResidualKind`` and ``Flags``.
+    source, files : Path, mapping of str to Path
+        Scan as it was found; images by their keys of `names.DERIVATIVES`.
+    rows, facts : sequence of mapping, mapping
+        Table of findings; ``Threshold``, ``ResidualKind`` and ``Flags``.
     bundle : Path
         Folder of the model; only its card is read.
-    folder : Path
-        Where to write.
 
     Returns
     -------

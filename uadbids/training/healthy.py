@@ -164,19 +164,15 @@ def measure_on(
     rebuilt worse than all of them is unlike the cohort; one in which no more is found than in them
     is no different from it.
     """
-    card = bundle.card
-    threshold = bundle.calibration.threshold(card.detection.false_positive_rate)
+    crop, settings, reader = bundle.card.crop, bundle.card.detection, bundle.reader
+    threshold = bundle.calibration.threshold(settings.false_positive_rate)
     errors, volumes = [], []
     for item, model in scans:
-        found = examine(
-            item.volume, item.mask, model, card.crop, card.detection,
-            device=device, reader=bundle.reader,
-        )  # fmt: skip
-        settings = card.detection
+        found = examine(item.volume, item.mask, model, crop, settings, device=device, reader=reader)
         lesions = cut(found, threshold, settings.residual, settings.min_volume_mm3) > 0
         left_out = item.excluded | lesions
         errors.append(
-            reconstruction_error(item.volume, found.reconstruction, item.mask, left_out, card.crop)
+            reconstruction_error(item.volume, found.reconstruction, item.mask, left_out, crop)
         )
         volumes.append(float(np.count_nonzero(lesions & ~item.excluded)) / 1000)
     return CohortMeasures(sorted(round(error, 5) for error in errors), sorted(volumes))
