@@ -181,11 +181,8 @@ class _Run:
         self.reconstruction = terms.reconstruction
         done = self.step % self.config.epoch_steps == 0
         validation = self._validate() if done else None
-        self._totals = [
-            self._totals[0] + terms.reconstruction,
-            self._totals[1] + terms.kl,
-            self._totals[2] + time.perf_counter() - start,
-        ]
+        parts = (terms.reconstruction, terms.kl, time.perf_counter() - start)
+        self._totals = [a + b for a, b in zip(self._totals, parts, strict=True)]
         return None if validation is None else self._close_epoch(terms, *validation)
 
     def finish(self) -> History:

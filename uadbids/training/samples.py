@@ -60,10 +60,8 @@ def pick(count: int, first: int, size: int, seed: int) -> list[int]:
     Every pass over the ``count`` samples has its own order, which depends on the seed and the
     pass alone: a resumed training needs to remember nothing.
     """
-    return [
-        _order(count, number // count, seed)[number % count]
-        for number in range(first, first + size)
-    ]
+    numbers = range(first, first + size)
+    return [_order(count, number // count, seed)[number % count] for number in numbers]
 
 
 def draw_batch(

@@ -49,15 +49,13 @@ def choose_held_out(
     """
     if options.labels and not options.folds:
         return [_labelled(members, options.labels, bids_dir)]
-    parts = (
-        _folds(members, options, bids_dir)
-        if options.folds
-        else [_drawn(members, options, bids_dir)]
-    )
+    parts = (_folds if options.folds else _drawn)(members, options, bids_dir)
     return [frozenset(who for who, group in members.items() if group in part) for part in parts]
 
 
-def _drawn(members: Mapping[str, str], options: SplitOptions, bids_dir: Path) -> Sequence[str]:
+def _drawn(
+    members: Mapping[str, str], options: SplitOptions, bids_dir: Path
+) -> list[Sequence[str]]:
     distinct = sorted(set(members.values()))
     if len(distinct) < 2:
         raise UsageError(
@@ -65,7 +63,7 @@ def _drawn(members: Mapping[str, str], options: SplitOptions, bids_dir: Path) ->
             + (", and they must not all come from one label map" if len(members) > 1 else "")
         )
     count = min(max(1, round(options.fraction * len(distinct))), len(distinct) - 1)
-    return random.Random(options.seed).sample(distinct, count)
+    return [random.Random(options.seed).sample(distinct, count)]
 
 
 def _labelled(members: Mapping[str, str], given: Sequence[str], bids_dir: Path) -> frozenset[str]:
