@@ -7,8 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from uadbids.reports.longitudinal import ComparisonReport, write_comparison_page
-from uadbids.reports.longitudinal_figures import draw_sessions
+from uadbids.reports.longitudinal import ComparisonReport, draw_sessions, write_comparison_page
 
 NAMES = ("sub-01_ses-1", "sub-01_ses-2")
 STATUSES = ("new", "enlarging", "stable", "shrinking", "gone", "n/a")

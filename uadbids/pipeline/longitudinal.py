@@ -32,7 +32,7 @@ from uadbids.preproc.template import Template
 from uadbids.preproc.volume import read_volume
 from uadbids.qc.comparable import SessionQuality, coverage, fit, why_not_comparable
 from uadbids.qc.facts import Facts
-from uadbids.reports.longitudinal_figures import draw_sessions
+from uadbids.reports.longitudinal import draw_sessions
 
 _SPACING = (1.0, 1.0, 1.0)
 # Of a family's largest finding: with less examined in a session, nothing is said of it there.
