@@ -11,7 +11,6 @@ import torch
 
 from uadbids.model.config import TrainConfig, VAEConfig
 from uadbids.model.vae import VAE
-from uadbids.training.distributed import World
 from uadbids.training.fit import fit
 from uadbids.training.samples import Sample
 
@@ -38,17 +37,16 @@ def rehearse(
         steps=_EPOCHS * _STEPS, epoch_steps=_STEPS, period=_STEPS, window=1, patience=None,
     )  # fmt: skip
     marks = [time.monotonic()]
-    place = World(device).device
-    if place.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(place)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     fit(
         VAE(network), [_ball(shape)], [], short,
-        device=place, on_epoch=lambda _: marks.append(time.monotonic()),
+        device=device, on_epoch=lambda _: marks.append(time.monotonic()),
     )  # fmt: skip
     seconds = [(after - before) / _STEPS for before, after in pairwise(marks)][1:]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    if place.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(place) / 1024**3
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device) / 1024**3
     return Cost(statistics.median(seconds), peak)
 
 
