@@ -56,22 +56,13 @@ def find_pairs(maps_dir: Path, masks_dir: Path, filters: Filters) -> Pairing:
     """Pair scans and masks by the entities in their names.
 
     Participant and session must be the same. Of the other entities, such as ``run``, those which
-    a mask carries must agree; a mask that then fits more than one scan is left over.
+    a mask carries must agree; a mask that then fits more than one scan is left over. Without
+    filters (`read_filters`), masks count whose label says that they are lesions, or which have no
+    label that says otherwise.
 
-    Parameters
-    ----------
-    maps_dir : Path
-        Outputs of ``uadbids participant``.
-    masks_dir : Path
-        Dataset with ``*_mask`` or ``*_dseg`` images, in itself or in its ``derivatives/*``.
-    filters : mapping
-        See `read_filters`. Without filters, masks count whose label says that they are lesions,
-        or which have no label that says otherwise.
-
-    Raises
-    ------
-    UsageError
-        If a folder is not there, holds no finished scan or no mask, or nothing fits.
+    Maps are outputs of ``uadbids participant``; masks are ``*_mask`` or ``*_dseg`` images of a
+    dataset or of its ``derivatives/*``. UsageError if a folder is not there, holds no finished scan
+    or no mask, or nothing fits.
     """
     for folder in (maps_dir, masks_dir):
         if not folder.is_dir():

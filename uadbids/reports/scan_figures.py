@@ -54,25 +54,15 @@ def draw_figures(
 ) -> dict[str, Path]:
     """Draw what was found in a scan, and the steps that it rests on, into a folder.
 
-    Parameters
-    ----------
-    source, files : Path, mapping of str to Path
-        Scan as it was found; images by their keys of `names.DERIVATIVES`.
-    rows, facts : sequence of mapping, mapping
-        Table of findings; ``Threshold``, ``ResidualKind`` and ``Flags``.
-    bundle : Path
-        Folder of the model; only its card is read.
+    `source` is the scan as it was found, `files` are images by their keys of `names.DERIVATIVES`,
+    `rows` those of the table of findings; facts are ``Threshold``, ``ResidualKind`` and ``Flags``.
+    Of the model's folder only the card is read. ScanError if a file cannot be read.
 
     Returns
     -------
     dict of str to Path
         Kind of figure (``reports/templates/subject.toml``), and ``thumbnail`` -> SVG file;
         ``viewer`` -> JSON.
-
-    Raises
-    ------
-    ScanError
-        If a file cannot be read.
     """
     threshold, template, card = float(facts["Threshold"]), Template.packaged(), read_card(bundle)
     kinds = ("preproc", "recon", "anomaly", "components", "brain")

@@ -120,20 +120,10 @@ def calibrate_on(
 ) -> Calibration:
     """Pool the residuals of held-out scans where they are healthy (docs/method.md, 8).
 
-    Parameters
-    ----------
-    scans : iterable of (Healthy, VAE)
-        Each scan with a model, in evaluation mode and on ``device``, that was not trained on its
-        participant. Taken one by one: of each only the residuals stay in memory.
-    crop, detection, device, reader
-        As detection will use them.
-    maps : Reference, optional
-        Takes in the anomaly maps, on the template grid: where healthy brains look abnormal.
-
-    Returns
-    -------
-    Calibration
-        Counts participants, not scans.
+    Each scan comes with a model, in evaluation mode and on ``device``, that was not trained on its
+    participant. They are taken one by one: of each only the residuals stay in memory. ``maps``
+    takes in the anomaly maps, on the template grid: where healthy brains look abnormal. The rest is
+    as detection will use it. The calibration counts participants, not scans.
     """
     residuals, subjects = [], set()
     for item, model in scans:

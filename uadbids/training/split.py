@@ -39,13 +39,8 @@ def choose_held_out(
     """Choose the participants that each training holds out: one set, or one for each fold.
 
     The folds share nobody and together are everybody. Nobody is held out who shares a group (see
-    `subject_groups`: participant -> group) with somebody that is trained on.
-
-    Raises
-    ------
-    UsageError
-        When the labels are unknown, everybody, or not all of one group, or there are too few
-        participants.
+    `subject_groups`: participant -> group) with somebody that is trained on. UsageError when the
+    labels are unknown, everybody, or not all of one group, or there are too few participants.
     """
     if options.labels and not options.folds:
         return [_labelled(members, options.labels, bids_dir)]
