@@ -63,7 +63,6 @@ def dataset_parts(tmp_path: Path, save_image: Callable[[Path], Path]) -> dict[st
     """What `write_dataset` wants besides the two folders."""
     card = {"model": "dense3d", "license": "MIT", "training": {"scans": 3, "sources": ["a", "b"]}}
     return {
-        "version": "0.1.0",
         "card": card,
         "template_t1w": save_image(tmp_path / "work" / "t1w.nii.gz"),
         "template_mask": save_image(tmp_path / "work" / "mask.nii.gz"),

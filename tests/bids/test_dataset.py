@@ -68,6 +68,7 @@ def test_the_output_is_valid_bids(
     validate: Callable[[Path], list[dict[str, Any]]],
     images: tuple[str, ...],
     calibrated: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     raw = make_raw(*images)
     (raw / "participants.tsv").write_text(
@@ -75,7 +76,8 @@ def test_the_output_is_valid_bids(
     )
     out = tmp_path / "out"
     kept = {key: path for key, path in made_files.items() if calibrated or "score" not in key}
-    process(out, raw, kept, {**dataset_parts, "container": {"Type": "docker", "Tag": "u:1"}})
+    monkeypatch.setenv("UADBIDS_CONTAINER_TAG", "u:1")
+    process(out, raw, kept, dataset_parts)
     for extra in ("sub-01.html", "group_FLAIR.tsv", "sub-01/log/1-2/crash.txt", "logs/x.bib"):
         (out / extra).parent.mkdir(parents=True, exist_ok=True)
         (out / extra).write_text("text")

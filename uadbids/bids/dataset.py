@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from uadbids import __version__
 from uadbids.bids.files import json_bytes, write_bytes
 from uadbids.bids.foreign import read_json
 from uadbids.bids.names import TEMPLATE_MASK, TEMPLATE_SPACE, TEMPLATE_T1W
@@ -75,11 +76,9 @@ def write_dataset(
     output_dir: Path,
     raw_dir: Path,
     *,
-    version: str,
     card: Mapping[str, Any],
     template_t1w: Path,
     template_mask: Path,
-    container: Mapping[str, str] | None = None,
     subjects: Iterable[str] | None = None,
 ) -> None:
     """Write everything in an output dataset that belongs to no single scan.
@@ -96,11 +95,11 @@ def write_dataset(
     raw = read_json(raw_dir / "dataset_description.json")
     link = raw_link(raw_dir, output_dir)
     readme = _README.format(
-        name=NAME, version=version, link=link, space=TEMPLATE_SPACE, card=MODEL_CARD,
+        name=NAME, version=__version__, link=link, space=TEMPLATE_SPACE, card=MODEL_CARD,
         model=_model_text(card),
     )  # fmt: skip
     contents = {
-        "dataset_description.json": json_bytes(_description(raw, link, version, container)),
+        "dataset_description.json": json_bytes(_description(raw, link)),
         "README.md": readme.encode(),
         ".bidsignore": "".join(f"{line}\n" for line in _IGNORED).encode(),
         MODEL_CARD: json_bytes(card),
@@ -127,13 +126,11 @@ def raw_link(raw_dir: Path, output_dir: Path) -> str:
     return quote(relative)
 
 
-def _description(
-    raw: Mapping[str, Any], link: str, version: str, container: Mapping[str, str] | None
-) -> dict[str, Any]:
-    maker: dict[str, Any] = {"Name": NAME, "Version": version}
+def _description(raw: Mapping[str, Any], link: str) -> dict[str, Any]:
+    maker: dict[str, Any] = {"Name": NAME, "Version": __version__}
     source: dict[str, Any] = {"URL": link}
-    if container:
-        maker["Container"] = dict(container)
+    if container := container_from_environment(os.environ):
+        maker["Container"] = container
     if isinstance(raw.get("DatasetDOI"), str):
         source["DOI"] = raw["DatasetDOI"]
     return {

@@ -1,6 +1,5 @@
 """Make tables and pages from what lies in the output folder; again and again."""
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from uadbids import __version__
-from uadbids.bids.dataset import MODEL_CARD, container_from_environment, write_dataset
+from uadbids.bids.dataset import MODEL_CARD, write_dataset
 from uadbids.bids.derivatives import finished_scans, verify_outputs
 from uadbids.bids.facts import RESULTS, results_of
 from uadbids.bids.files import locked, read_json, write_bytes
@@ -88,11 +87,9 @@ def write_top_level(
         write_dataset(
             options.output_dir,
             options.bids_dir,
-            version=__version__,
             card=card.to_dict(),
             template_t1w=template.t1w,
             template_mask=template.brain_mask,
-            container=container_from_environment(os.environ),
             subjects=subjects,
         )
 
