@@ -152,9 +152,9 @@ def _participant(
     done = [scan for scan in runnable if scan.name not in failed]
     for scan in done:
         _log_files(options.output_dir, scan)
+    lost = refused + [(scan, failed[scan.name]) for scan in runnable if scan.name in failed]
     failures: dict[str, list[Failure]] = {}
-    of_runnable = [(scan, failed[scan.name]) for scan in runnable if scan.name in failed]
-    for scan, failure in [*refused, *of_runnable]:
+    for scan, failure in lost:
         failures.setdefault(scan.subject, []).append(failure)
     examined = sorted({s.subject for s in runnable} | failures.keys())
     written = True
@@ -166,15 +166,14 @@ def _participant(
     except (OSError, UsageError) as error:
         written = False
         progress.note(f"tables and pages are not up to date: {error}; --reports-only makes them")
-    without = [scan.name for scan, _ in (*refused, *of_runnable)]
+    without = [scan.name for scan, _ in lost]
     for sentence in closing(options, done, without, run.run_uuid) if options.sums_up else ():
         progress.note(sentence)
-    n_asked, n_failed = len(runnable) + len(refused), len(of_runnable) + len(refused)
+    asked = len(done) + len(lost)
     progress.note(
-        f"done: {n_asked - n_failed} of {n_asked}, failed: {n_failed}, "
-        f"skipped: {len(scans) - n_asked}"
+        f"done: {len(done)} of {asked}, failed: {len(lost)}, skipped: {len(scans) - asked}"
     )
-    return 0 if written and not n_failed and not apart else 1
+    return 0 if written and not lost and not apart else 1
 
 
 def _log_files(output_dir: Path, scan: Scan) -> None:
