@@ -1,7 +1,7 @@
 """Compare the maps of a dataset with masks that people drew, and with simple baselines."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,14 +61,6 @@ class EvaluateOptions:
     request: Request = NO_REQUEST
 
 
-@dataclass
-class _Log:
-    """What befalls the scans, as it becomes known."""
-
-    failures: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, list[str]] = field(default_factory=dict)
-
-
 def evaluate(options: EvaluateOptions) -> int:
     """Measure, and write tables, figures and a page.
 
@@ -107,12 +99,14 @@ def _evaluate(
         frozenset(options.mask_values),
         options.resample_masks,
     )
-    log = _Log()
-    cases = partial(_cases, pairing.pairs, reading, log, progress)
+    # By scan, as they become known.
+    failures: dict[str, str] = {}
+    notes: dict[str, list[str]] = {}
+    cases = partial(_cases, pairing.pairs, reading, failures, notes, progress)
     progress.note("looking for thresholds")
     plans = find_thresholds(cases, methods, options.random_seed)
     if not plans:
-        scan, reason = next(iter(log.failures.items()))
+        scan, reason = next(iter(failures.items()))
         raise UsageError(f"no scan can be evaluated (the first, {scan}: {reason})")
     rows: list[Row] = []
     curves: list[Curve] = []
@@ -125,7 +119,7 @@ def _evaluate(
     summary = summarise(
         rows, plans, model.name, {method.name for method in simple}, options.random_seed
     )
-    measured = [pair for pair in pairing.pairs if pair.scan.name not in log.failures]
+    measured = [pair for pair in pairing.pairs if pair.scan.name not in failures]
     report = EvaluationReport(
         facts=_facts(measured[0].scan, reading, options.healthy_dir, options.random_seed),
         kinds={kind: text for kind, text in KINDS.items() if any(p.kind == kind for p in plans)},
@@ -134,8 +128,8 @@ def _evaluate(
         rows=rows,
         recalls=RECALLS,
         curves=mean_curves(curves),
-        notes=log.notes,
-        failures=log.failures,
+        notes=notes,
+        failures=failures,
         left_over=pairing.left_over,
         command=options.request.command,
         card=read_json(options.maps_dir / MODEL_CARD) or {},
@@ -160,21 +154,25 @@ def _check(options: EvaluateOptions) -> None:
 
 
 def _cases(
-    pairs: Sequence[Pair], reading: Reading, log: _Log, progress: Progress
+    pairs: Sequence[Pair],
+    reading: Reading,
+    failures: dict[str, str],
+    notes: dict[str, list[str]],
+    progress: Progress,
 ) -> Iterator[Case]:
     """Read one scan after the other; one that cannot be read is reported once and left out."""
     for pair in pairs:
         name = pair.scan.name
-        if name in log.failures:
+        if name in failures:
             continue
         try:
             case = read_case(pair, reading)
         except ScanError as error:
-            log.failures[name] = str(error)
+            failures[name] = str(error)
             progress.note(f"{name}: failed: {error}")
             continue
-        if case.notes and name not in log.notes:
-            log.notes[name] = list(case.notes)
+        if case.notes and name not in notes:
+            notes[name] = list(case.notes)
             for note in case.notes:
                 progress.note(f"{name}: {note}")
         yield case
