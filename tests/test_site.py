@@ -14,8 +14,7 @@ import typer
 
 from heads import Head, new_dataset, place, roughly_stripped
 from uadbids.cli.app import app
-from uadbids.cli.argv import COMMANDS, normalise
-from uadbids.cli.others import translate
+from uadbids.cli.argv import COMMANDS, normalise, translate
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

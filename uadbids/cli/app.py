@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 
 from uadbids import __version__
-from uadbids.cli.argv import normalise
+from uadbids.cli.argv import check_command, normalise, translate
 from uadbids.cli.evaluate import evaluate
 from uadbids.cli.group import group
 from uadbids.cli.models import models
-from uadbids.cli.others import check_command, translate
 from uadbids.cli.participant import participant
 from uadbids.cli.scan import scan
 from uadbids.cli.synthesize import synthesize
