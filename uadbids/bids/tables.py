@@ -124,20 +124,17 @@ def _scans_tables(output_dir: Path, subject: str | None) -> dict[Path, bytes]:
     found = sorted(finished_scans(output_dir, subject), key=place)
     for (label, session), scans in groupby(found, place):
         table = output_dir / scans_table_path(label, session or None)
-        tables[table] = tsv_bytes(list(meanings), _scan_rows(scans))
+        rows = [
+            {
+                "filename": f"anat/{scan.mask.name}",
+                **{fact.column: scan.metadata.get(fact.key) for fact in _SCAN_FACTS},
+            }
+            for scan in scans
+        ]
+        tables[table] = tsv_bytes(list(meanings), rows)
         tables[table.with_suffix(".json")] = _column_json("Volumes per scan", meanings)
     return tables
 
 
 def _column_json(description: str, columns: Mapping[str, Any]) -> bytes:
     return json_bytes({"Description": f"{description}.", **columns})
-
-
-def _scan_rows(scans: Iterable[FinishedScan]) -> list[dict[str, Any]]:
-    return [
-        {
-            "filename": f"anat/{scan.mask.name}",
-            **{fact.column: scan.metadata.get(fact.key) for fact in _SCAN_FACTS},
-        }
-        for scan in scans
-    ]

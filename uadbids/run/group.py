@@ -74,9 +74,6 @@ def _group(
     console = terminal()
     rows = group_rows(scans, ratings)
     left_out = {name for name, given in ratings.items() if given.rating == REJECTED}
-    pages = {
-        f"sub-{scan.subject}": options.output_dir / report_path(scan.subject) for scan in scans
-    }
     with writing_to(options.output_dir):
         tables = group_tables(rows)
         # One that differs is written again.
@@ -96,7 +93,11 @@ def _group(
             settings=settings_of(rows),
             unfinished=[_unfinished(scan, options.output_dir) for scan in missing],
             unexpected=unexpected,
-            unlinked=frozenset(name for name, page in pages.items() if not page.is_file()),
+            unlinked=frozenset(
+                f"sub-{scan.subject}"
+                for scan in scans
+                if not (options.output_dir / report_path(scan.subject)).is_file()
+            ),
             frequency=frequency,
             notes=notes,
             card=card,
