@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from uadbids import __version__
 from uadbids.bids.dataset import (
     check_output_dir,
     container_from_environment,
@@ -142,7 +143,7 @@ def test_description_credits_and_links(
     assert found["Authors"] == ["A. Doe", "uadbids developers"]
     assert found["SourceDatasets"] == [{"URL": "../..", "DOI": "doi:10.1/x"}]
     assert found["DatasetLinks"] == {"raw": "../.."}
-    assert found["GeneratedBy"] == [{"Name": "uadbids", "Version": "0.1.0"}]
+    assert found["GeneratedBy"] == [{"Name": "uadbids", "Version": __version__}]
     assert json.loads((path.parent / "code/model/model_card.json").read_text())["license"] == "MIT"
     readme = (path.parent / "README.md").read_text()
     assert "Not a medical device" in readme
