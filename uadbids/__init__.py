@@ -11,14 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from uadbids.api import (
-        Derivatives,
-        Result,
-        detect,
-        evaluate,
-        load_derivatives,
-        load_model,
-    )
+    from uadbids.api import Derivatives, Result, detect, evaluate, load_derivatives, load_model
 
 try:
     __version__ = version("uadbids")
