@@ -1,7 +1,5 @@
 """What has become of a finding between two sessions, beyond what repeated scans differ by."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Findings of several sessions on one grid that belong together, measured alike in all of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise

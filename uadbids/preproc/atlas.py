@@ -4,8 +4,6 @@ The atlas is FreeSurfer's parcellation of an average of 35 brains in MNI152 spac
 2006; Fischl et al. 2002).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec

@@ -4,8 +4,6 @@ With ANTs' usual four fitting levels the field follows a tumour and takes its co
 Two things keep it stiff: two fitting levels, and no weight for the brightest part of the brain.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,6 +1,5 @@
 """Find the brain: HD-BET where its weights are, else deepbet, or a mask that is there already."""
 
-from __future__ import annotations
 
 from pathlib import Path
 from typing import Any

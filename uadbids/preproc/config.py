@@ -1,12 +1,10 @@
 """The preprocessing that a model was trained with, as plain values that a bundle's card carries."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from uadbids.errors import BundleError, ScanError, UsageError
 
@@ -63,7 +61,7 @@ class PreprocConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> PreprocConfig:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read the values of a card.
 
         Raises

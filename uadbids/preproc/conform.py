@@ -1,7 +1,5 @@
 """Read whatever a scanner or a converter wrote; write one kind of image for all later steps."""
 
-from __future__ import annotations
-
 import errno
 import gzip
 import hashlib

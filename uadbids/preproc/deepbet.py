@@ -1,7 +1,5 @@
 """deepbet (Fisch et al. 2024), whose mask has to hold in the mirrored scan where it is doubtful."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

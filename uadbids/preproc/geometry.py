@@ -1,7 +1,5 @@
 """Where the header of an image says that it lies."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nibabel as nib

@@ -1,7 +1,5 @@
 """Rigid alignment of the sessions of one person, half-way between all of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory

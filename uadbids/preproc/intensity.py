@@ -1,7 +1,5 @@
 """Bring grey values to [0, 1], the same for every scanner."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

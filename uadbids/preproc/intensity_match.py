@@ -1,7 +1,5 @@
 """Make the grey values of several sessions of one person comparable."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

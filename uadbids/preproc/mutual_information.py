@@ -1,7 +1,5 @@
 """Mutual information of two images in a pose, with its derivative (Mattes et al. 2003)."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

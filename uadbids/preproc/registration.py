@@ -1,7 +1,5 @@
 """Rigid alignment with the template."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple

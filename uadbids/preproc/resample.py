@@ -1,7 +1,5 @@
 """Between the grids of scan and template: each way with exactly one interpolation."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The pose in which two images say most of each other, from coarse to fine."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

@@ -1,12 +1,10 @@
 """The template grid, on which every scan meets the model."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import nibabel as nib
 import numpy as np
@@ -19,6 +17,14 @@ from uadbids.preproc.display import Display
 
 OUTSIDE_MM = 4.0
 """Voxels farther outside the template's brain are not examined: the brain mask leaks there."""
+
+
+class _Surfaces(NamedTuple):
+    """A brain, its outermost voxels, and those that touch it from outside."""
+
+    brain: npt.NDArray[np.bool_]
+    inner: KDTree
+    outer: KDTree
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Template:
     bright: Path
 
     @classmethod
-    def packaged(cls) -> Template:
+    def packaged(cls) -> Self:
         """Return the template that comes with the package."""
         folder = Path(__file__).parents[1] / "data" / "template"
         names = ("T1w", "label-brain_mask", "desc-bright_FLAIR")
@@ -113,14 +119,6 @@ class Template:
         if display:
             display.write(image.header)
         image.to_filename(out_file)
-
-
-class _Surfaces(NamedTuple):
-    """A brain, its outermost voxels, and those that touch it from outside."""
-
-    brain: npt.NDArray[np.bool_]
-    inner: KDTree
-    outer: KDTree
 
 
 @cache

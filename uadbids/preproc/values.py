@@ -1,7 +1,5 @@
 """Which values of an image are measurements, and which a tool or a fault has put there."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The readers of NIfTI files: of our own and packaged ones, and of those that may be anybody's."""
 
-from __future__ import annotations
-
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple

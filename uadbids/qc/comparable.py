@@ -1,7 +1,5 @@
 """Whether two sessions of one person can be compared: slices, coverage, contrast, noise, fit."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

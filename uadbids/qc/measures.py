@@ -1,7 +1,5 @@
 """Measure whether a scan can be trusted: field of view, alignment, contrast. Nothing is judged."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Does the head lie as its header says? A rigid search ends nearby either way."""
 
-from __future__ import annotations
-
 from itertools import permutations, product
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Slices of a scan that are brighter or darker than their neighbours."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nibabel as nib
