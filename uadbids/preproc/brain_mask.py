@@ -1,10 +1,8 @@
 """Find the brain: HD-BET where its weights are, else deepbet, or a mask that is there already."""
 
-
 from pathlib import Path
 from typing import Any
 
-import cc3d
 import nibabel as nib
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from uadbids.errors import ScanError
 from uadbids.preproc.config import Method
 from uadbids.preproc.conform import file_digest, on_grid_of
 from uadbids.preproc.hd_bet import run_hd_bet
-from uadbids.preproc.values import on_faces
+from uadbids.preproc.masks import largest_piece, on_faces
 
 SMALLEST_ML = 50.0
 _LARGEST_ML = 2200.0
@@ -116,7 +114,7 @@ def _not_background(image: nib.Nifti1Image, in_file: Path) -> np.ndarray:
     background = float(np.median(edge))
     noise = float(np.median(np.abs(edge - background)))
     away = data - background
-    differs = _largest(away != 0)
+    differs = largest_piece(away != 0)
     faint = _FAINT * float(np.quantile(np.abs(away), 0.99))
     beyond = away[np.abs(away) > faint]
     brighter = float((beyond > 0).mean()) if beyond.size else 1.0
@@ -126,10 +124,10 @@ def _not_background(image: nib.Nifti1Image, in_file: Path) -> np.ndarray:
     elif brighter < 0.5:
         away = -away
     faint = max(_NOISES * noise, faint)
-    clear = ndimage.binary_fill_holes(_largest(away > faint))
+    clear = ndimage.binary_fill_holes(largest_piece(away > faint))
     # Else a brain on one level keeps its darkest fluid.
     mask = differs if differs.sum() <= _HALO * clear.sum() else clear
-    volume = _millilitres(mask if mask is differs else _largest(away > faint / 2), image)
+    volume = _millilitres(mask if mask is differs else largest_piece(away > faint / 2), image)
     if volume > _LARGEST_ML:
         raise ScanError(
             f"{in_file}: {volume:.0f} ml differ from the background, more than any brain: this is "
@@ -137,10 +135,6 @@ def _not_background(image: nib.Nifti1Image, in_file: Path) -> np.ndarray:
             "sidecar, or choose another --skull-strip"
         )
     return mask
-
-
-def _largest(mask: np.ndarray) -> np.ndarray:
-    return np.asarray(cc3d.largest_k(mask, k=1, connectivity=6)) > 0
 
 
 def _millilitres(mask: np.ndarray, image: nib.Nifti1Image) -> float:

@@ -8,15 +8,12 @@ import cc3d
 import deepbet
 import nibabel as nib
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import ndimage
 from torch.nn.functional import interpolate
 
 from uadbids.errors import ScanError
-
-Bools = npt.NDArray[np.bool_]
-Spacing = tuple[float, float, float]
+from uadbids.preproc.masks import Bools, Spacing, ball, largest_piece
 
 # Half the thickness of what two masks may differ by, and pieces that are too small for scalp.
 _AGREE_MM, _LEAST_ML = 2.0, 1.0
@@ -91,10 +88,7 @@ def mirror_consistent(mask: Bools, other: Bools, spacing: Spacing) -> Bools:
     piece of what is left of ``mask``; ``mask`` itself where the masks agree.
     """
     doubtful = thick_part(mask & ~other, spacing)
-    if not doubtful.any():
-        return mask
-    kept: Bools = cc3d.largest_k(mask & ~doubtful, k=1, connectivity=6) > 0
-    return kept
+    return largest_piece(mask & ~doubtful) if doubtful.any() else mask
 
 
 def thick_part(alone: Bools, spacing: Spacing) -> Bools:
@@ -102,12 +96,9 @@ def thick_part(alone: Bools, spacing: Spacing) -> Bools:
 
     Two masks that agree differ by less along their boundaries. ``alone`` has shape (X, Y, Z).
     """
-    # A ball around each voxel is several times faster than the distance of every voxel.
-    reaches = [math.ceil(_AGREE_MM / size) for size in spacing]
-    offsets = np.meshgrid(*(np.arange(-n, n + 1) for n in reaches), indexing="ij")
-    ball = np.linalg.norm(np.stack(offsets, axis=-1) * spacing, axis=-1) <= _AGREE_MM
-    thick = ndimage.binary_erosion(alone, ball, border_value=1)
-    grown = ndimage.binary_dilation(thick, ball, mask=alone)
+    around = ball(_AGREE_MM, spacing)
+    thick = ndimage.binary_erosion(alone, around, border_value=1)
+    grown = ndimage.binary_dilation(thick, around, mask=alone)
     smallest = math.ceil(1000 * _LEAST_ML / math.prod(spacing))
     kept: Bools = cc3d.dust(grown, threshold=smallest, connectivity=26) > 0
     return kept

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uadbids.errors import ScanError
+from uadbids.preproc.masks import on_faces
 
 Floats = npt.NDArray[np.floating]
 
@@ -38,13 +39,6 @@ class Measured(NamedTuple):
         """Return True where a voxel is no measurement."""
         strange = (data < self.low) | (data > self.high)
         return strange if self.padding is None else strange | _like(data, self.padding)
-
-
-def on_faces(shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """Return True in the outermost voxels of an image, where no head is."""
-    faces = np.ones(shape, dtype=bool)
-    faces[1:-1, 1:-1, 1:-1] = False
-    return faces
 
 
 def from_zero(data: Floats, in_file: Path) -> tuple[Floats, int, list[str]]:
