@@ -34,21 +34,11 @@ for patients scanned twice, who differ in more (docs/decisions/follow-up.md)."""
 
 @dataclass(frozen=True)
 class Change:
-    """How a finding differs between two sessions.
-
-    Attributes
-    ----------
-    status : str
-        ``new``, ``enlarging``, ``stable``, ``shrinking`` or ``gone``.
-    difference_mm3 : float
-        Later volume minus earlier.
-    limit_mm3 : float
-        Repeated measurements of what has not changed differ by less, in 95 of 100 cases.
-    """
+    """How a finding differs between two sessions."""
 
     status: Status
-    difference_mm3: float
-    limit_mm3: float
+    difference_mm3: float  # later volume minus earlier
+    limit_mm3: float  # repeated measurements of what has not changed differ by less, in 95 of 100
 
 
 def judge_change(

@@ -23,38 +23,19 @@ SPACING = (1.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class Detection:
-    """What was found, on the template grid.
+    """What was found, on the template grid: arrays of shape (170, 204, 170)."""
 
-    Attributes
-    ----------
-    reconstruction, anomaly_map : ndarray of float32, shape (170, 204, 170)
-        See `Examination`.
-    score : ndarray of float32 in [0, 1], or None
-        Fraction of healthy voxels with a smaller residual; None when the residual is not of
-        the calibrated kind.
-    lesions : ndarray of uint8, shape (170, 204, 170)
-        Mask of the findings: 0 or 1.
-    examined : ndarray of bool, shape (170, 204, 170)
-        Where findings were looked for.
-    threshold : float
-        On the anomaly map.
-    threshold_source : str
-        Where it came from, in words.
-    residual : str
-        Kind of residual.
-    min_volume_mm3 : float
-        Smallest finding.
-    """
-
-    reconstruction: Floats
-    anomaly_map: Floats
+    reconstruction: Floats  # see `Examination`
+    anomaly_map: Floats  # see `Examination`
+    # In [0, 1]: fraction of healthy voxels with a smaller residual; None when the residual is not
+    # of the calibrated kind.
     score: Floats | None
-    lesions: npt.NDArray[np.uint8]
-    examined: Bools
-    threshold: float
-    threshold_source: str
+    lesions: npt.NDArray[np.uint8]  # mask of the findings: 0 or 1
+    examined: Bools  # where findings were looked for
+    threshold: float  # on the anomaly map
+    threshold_source: str  # where it came from, in words
     residual: ResidualKind
-    min_volume_mm3: float
+    min_volume_mm3: float  # smallest finding
 
 
 def detect(
@@ -72,33 +53,10 @@ def detect(
 ) -> Detection:
     """Find what a healthy brain would not show (paper, sections 2.1 and 3).
 
-    Parameters
-    ----------
-    volume : ndarray, shape (170, 204, 170)
-        Preprocessed FLAIR on the template grid, scaled as the bundle's card says.
-    mask : ndarray, shape (170, 204, 170)
-        Brain: non-zero inside.
-    bundle : Bundle
-        The model, on ``device``.
-    device : str or torch.device
-        Where to compute.
-    threshold : float, optional
-        On the anomaly map; else calibrated.
-    false_positive_rate : float, optional
-        For the calibrated threshold; else the card's.
-    sensitivity : str, optional
-        One of `threshold.SENSITIVITY`, instead.
-    residual : str, optional
-        One of `residuals.RESIDUALS`; else the card's.
-    min_volume_mm3 : float, optional
-        Smallest finding; else the card's.
-    within : ndarray of bool, shape (170, 204, 170), optional
-        Where findings may be, besides in the brain.
-
-    Returns
-    -------
-    Detection
-        Maps and findings on the grid of the volume.
+    The volume is a preprocessed FLAIR on the template grid, (170, 204, 170), scaled as the bundle's
+    card says; of its shape are the brain mask, non-zero inside, and `within`, which findings must
+    lie in, too. The bundle is on the device. For what is asked for of the threshold see
+    `choose_threshold`; what is None is as the card says.
 
     Raises
     ------
@@ -150,13 +108,7 @@ def detect(
 def cut(
     found: Examination, threshold: float, kind: ResidualKind, min_volume_mm3: float
 ) -> npt.NDArray[np.uint8]:
-    """Turn a map into findings, as its kind of residual asks (`postprocess.segment`).
-
-    Returns
-    -------
-    ndarray of uint8, shape (X, Y, Z)
-        0 or 1, on the grid of the map.
-    """
+    """Turn a map into a mask of findings, as its kind of residual asks (`postprocess.segment`)."""
     return segment(
         found.anomaly_map,
         found.examined,

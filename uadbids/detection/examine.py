@@ -27,21 +27,11 @@ NORMAL_SHARE = 0.5
 
 
 class Examination(NamedTuple):
-    """What a model says of a volume before any threshold, on the volume's grid.
+    """What a model says of a volume before any threshold, on the volume's grid (X, Y, Z)."""
 
-    Attributes
-    ----------
-    reconstruction : ndarray of float32, shape (X, Y, Z)
-        In [0, 1]; 0 outside the crop and the brain.
-    anomaly_map : ndarray of float32, shape (X, Y, Z)
-        Residual; 0 outside the crop and the brain.
-    examined : ndarray of bool, shape (X, Y, Z)
-        Eroded brain inside the crop: where findings are looked for.
-    """
-
-    reconstruction: Floats
-    anomaly_map: Floats
-    examined: Bools
+    reconstruction: Floats  # in [0, 1]; 0 outside the crop and the brain
+    anomaly_map: Floats  # residual; 0 outside the crop and the brain
+    examined: Bools  # eroded brain inside the crop: where findings are looked for
 
 
 def examine(
@@ -57,27 +47,9 @@ def examine(
 ) -> Examination:
     """Reconstruct and take the residual; calibration and detection share this path.
 
-    Parameters
-    ----------
-    volume, mask : ndarray, shape (X, Y, Z)
-        Preprocessed FLAIR in [0, 1] and brain on a 1 mm grid.
-    model : VAE
-        In evaluation mode, on ``device``.
-    crop : Crop
-        What the model sees of the grid.
-    settings : DetectionConfig
-        Smoothing, erosion and kind of residual.
-    device : torch.device
-        Where to compute.
-    kind : str, optional
-        Another kind of residual.
-    reader : Reader, optional
-        For the kind that needs it; in evaluation mode, on ``device``.
-
-    Returns
-    -------
-    Examination
-        On the grid of the volume.
+    The volume is a preprocessed FLAIR in [0, 1] on a 1 mm grid, (X, Y, Z), as is the brain mask.
+    Model and reader are in evaluation mode, on the device; `crop` is what the model sees of the
+    grid. The settings' kind of residual is taken unless another is given.
 
     Raises
     ------
@@ -152,19 +124,9 @@ def reconstruction_error(
 ) -> float:
     """Measure how well a model rebuilds what it does not call abnormal.
 
-    Parameters
-    ----------
-    volume, reconstruction, mask : ndarray, shape (X, Y, Z)
-        Input, `Examination.reconstruction` and brain.
-    left_out : ndarray, shape (X, Y, Z)
-        Non-zero in findings and known lesions.
-    crop : Crop
-        What the model sees.
-
-    Returns
-    -------
-    float
-        Mean absolute error in units of the scaled intensity; NaN where nothing is left.
+    The mean absolute error in units of the scaled intensity, in the part of the brain that the
+    model sees; NaN where nothing is left. Findings and known lesions, where `left_out` is not zero,
+    do not count. Arrays have the shape (X, Y, Z).
     """
     within = crop.mask(_shape(volume)) & (mask != 0) & (left_out == 0)
     return mean_absolute_error(volume, reconstruction, within)

@@ -30,25 +30,15 @@ _TOP = 0.9
 class Families:
     """Findings that overlap across sessions, split and merged ones together.
 
-    Attributes
-    ----------
-    labels : tuple of ndarray of int32, shape (X, Y, Z)
-        One image a session: the number of the family, 1 for the largest, where it is present.
-    parts : ndarray of int, shape (families, sessions)
-        Findings of each session in each family.
-    present : ndarray of bool, shape (families, sessions)
-        Whether there is a finding, or what is nearly one.
-    volume_mm3 : ndarray of float, shape (families, sessions)
-        Extent; 0 where a family is not present.
-    examined_share : ndarray of float, shape (families, sessions)
-        Share of the family's voxels that was examined.
+    All arrays but the labels have the shape (families, sessions).
     """
 
+    # One image (X, Y, Z) a session: the number of the family, 1 for the largest, where present.
     labels: tuple[Labels, ...]
-    parts: npt.NDArray[np.int_]
-    present: Bools
-    volume_mm3: npt.NDArray[np.float64]
-    examined_share: npt.NDArray[np.float64]
+    parts: npt.NDArray[np.int_]  # how many findings each session has in each family
+    present: Bools  # whether there is a finding, or what is nearly one
+    volume_mm3: npt.NDArray[np.float64]  # extent; 0 where a family is not present
+    examined_share: npt.NDArray[np.float64]  # of the family's voxels
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -70,17 +60,8 @@ def find_families(
     largest finding is above `LOW` thresholds, so that what is just above the threshold in one
     session and just below in another has not come or gone.
 
-    Parameters
-    ----------
-    maps, examined : sequence of ndarray, each of shape (X, Y, Z)
-        Anomaly maps of the sessions on one 1 mm grid, on one scale, and where each was examined.
-    threshold, min_volume_mm3, boundary
-        As for `postprocess.segment`.
-
-    Returns
-    -------
-    Families
-        The largest first.
+    The anomaly maps, (X, Y, Z), are on one 1 mm grid and on one scale; threshold, smallest volume
+    and boundary are those of `postprocess.segment`. The largest family comes first.
     """
     findings = [
         label_components(

@@ -56,37 +56,19 @@ _MOST_POINTS = 2000
 
 
 class Place(NamedTuple):
-    """Where a finding lies.
+    """Where a finding lies."""
 
-    Attributes
-    ----------
-    hemisphere : {'left', 'right', 'both'}
-        The patient's.
-    region : str
-        Lobe or structure; empty outside the brain.
-    zone : str
-        As radiologists group lesions: ``periventricular``, ``juxtacortical or cortical``, ``deep
-        white matter``, ``deep grey matter``, ``mesial``, ``infratentorial``; empty for
-        other structures and outside the brain.
-    words : str
-        For people: ``left frontal lobe, periventricular``.
-    depth_mm, cortex_mm : float
-        Median distances to the brain's outer surface, below 0 outside, and to the cortex.
-    ventricle_mm, ventricle_share : float
-        Distance to a lateral ventricle, and share inside one.
-    midline_mm : float
-        Mean distance to the middle.
-    """
-
-    hemisphere: str
-    region: str
+    hemisphere: str  # the patient's: left, right or both
+    region: str  # lobe or structure; empty outside the brain
+    # As radiologists group lesions (see `_ZONES` and `_zone`); empty for other structures and
+    # outside the brain.
     zone: str
-    words: str
-    depth_mm: float
-    cortex_mm: float
-    ventricle_mm: float
-    ventricle_share: float
-    midline_mm: float
+    words: str  # for people: ``left frontal lobe, periventricular``
+    depth_mm: float  # median distance to the brain's outer surface, below 0 outside
+    cortex_mm: float  # median distance to the cortex
+    ventricle_mm: float  # least distance to a lateral ventricle
+    ventricle_share: float  # share inside a ventricle
+    midline_mm: float  # mean distance to the middle
 
 
 class Tissues(NamedTuple):

@@ -16,31 +16,17 @@ IntensityScale = Literal["median", "percentile"]
 class PreprocConfig:
     """Every choice that changes the values of a preprocessed volume.
 
-    Attributes
-    ----------
-    n4_spacing_mm : float
-        Distance of the voxels, in each direction, that the bias field is fitted to.
-    n4_iterations : tuple of int
-        Largest number of iterations on each fitting level. Two levels keep the field
-        too stiff to follow a tumour; four levels wipe it out.
-    n4_spared_fraction : float
-        Share of the brain, its brightest voxels, that gets no weight in the fit (0 to 1).
-    registration_spacing_mm : float
-        Voxel size of the template on which the transform is estimated.
-    intensity : {"median", "percentile"}
-        What is mapped to a fixed value: the median of the brain (lesions cannot move it)
-        or its 99.5th percentile (the paper's range, which bright lesions move).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a value is of another kind or out of range.
+    TypeError or ValueError if a value is of another kind or out of range.
     """
 
-    n4_spacing_mm: float = 6.0
+    n4_spacing_mm: float = 6.0  # of the voxels that the bias field is fitted to
+    # Most iterations on each fitting level. Two levels keep the field too stiff to follow a tumour;
+    # four levels wipe it out.
     n4_iterations: tuple[int, ...] = (50, 50)
-    n4_spared_fraction: float = 0.2
-    registration_spacing_mm: float = 3.0
+    n4_spared_fraction: float = 0.2  # of the brain, the brightest, without weight in the fit
+    registration_spacing_mm: float = 3.0  # of the template on which the transform is estimated
+    # What is mapped to a fixed value: the median of the brain (lesions cannot move it) or its
+    # 99.5th percentile (the paper's range, which bright lesions move).
     intensity: IntensityScale = "median"
 
     def __post_init__(self) -> None:
@@ -64,11 +50,8 @@ class PreprocConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read the values of a card.
 
-        Raises
-        ------
-        BundleError
-            When a setting is missing, unknown or impossible: the volumes could then differ from
-            those of the training.
+        BundleError when a setting is missing, unknown or impossible: the volumes could then differ
+        from those of the training.
         """
         known = {field.name for field in fields(cls)}
         if set(values) != known:
@@ -89,14 +72,8 @@ def choose_method(
     """Turn ``--skull-strip`` into the method for one scan.
 
     ``auto`` takes no method where the sidecar says ``SkullStripped: true``, else HD-BET where
-    its weights are there, else deepbet.
-
-    Raises
-    ------
-    ScanError
-        When a mask of the dataset was asked for and there is none.
-    UsageError
-        When HD-BET was asked for without weights.
+    its weights are there, else deepbet. ScanError when a mask of the dataset was asked for and
+    there is none; UsageError when HD-BET was asked for without weights.
     """
     if wanted == "auto":
         if metadata.get("SkullStripped") is True:

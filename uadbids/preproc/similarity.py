@@ -15,20 +15,10 @@ _BINS = 32
 
 
 def mutual_information(volume: Floats, mask: Bools, t1w: Floats, brain: Bools) -> float:
-    """Measure how much one image says of the other where both show brain.
+    """Measure how much a scan says of the template where both show brain; all on one grid.
 
-    Parameters
-    ----------
-    volume, mask : ndarray, shape (X, Y, Z)
-        Scan and its brain mask.
-    t1w, brain : ndarray, shape (X, Y, Z)
-        Template and its brain mask, on the same grid.
-
-    Returns
-    -------
-    float
-        Normalised mutual information (Studholme et al. 1999), less that of independent images:
-        0 if one says nothing of the other, 1 for the same image.
+    Normalised mutual information (Studholme et al. 1999), less that of independent images: 0 if one
+    says nothing of the other, 1 for the same image.
     """
     both = mask & brain
     if not both.any():
@@ -51,21 +41,11 @@ def _binned(values: Floats) -> npt.NDArray[np.intp]:
 
 
 class Neighbours(NamedTuple):
-    """A pose beside six others, by mutual information.
+    """A pose beside six others, by mutual information."""
 
-    Attributes
-    ----------
-    here : float
-        In the pose itself.
-    beside : float
-        The highest of the template shifted to the six sides by 8 mm, or the next whole voxel.
-    shift_mm : tuple of float
-        That shift of the template, to the right, front and top.
-    """
-
-    here: float
-    beside: float
-    shift_mm: tuple[float, float, float]
+    here: float  # in the pose itself
+    beside: float  # highest with the template shifted to six sides by 8 mm or the next whole voxel
+    shift_mm: tuple[float, float, float]  # that shift of the template, to the right, front and top
 
     @property
     def gain(self) -> float:

@@ -29,18 +29,11 @@ class _Surfaces(NamedTuple):
 
 @dataclass(frozen=True)
 class Template:
-    """MNI152 2009a, brain only, cut to 170 x 204 x 170 voxels of 1 mm.
-
-    Attributes
-    ----------
-    t1w, brain_mask, bright : Path
-        uint8 NIfTI images on the same grid, RAS: the brain, its mask, and how bright normal grey
-        matter is on FLAIR.
-    """
+    """MNI152 2009a, brain only, cut to 170 x 204 x 170 voxels of 1 mm: uint8 NIfTI images, RAS."""
 
     t1w: Path
     brain_mask: Path
-    bright: Path
+    bright: Path  # how bright normal grey matter is on FLAIR
 
     @classmethod
     def packaged(cls) -> Self:
@@ -57,25 +50,15 @@ class Template:
     def normal_brightness(self) -> npt.NDArray[np.float32]:
         """Read how bright normal grey matter is on FLAIR (docs/method.md, 13).
 
-        Returns
-        -------
-        ndarray of float32, shape (170, 204, 170)
-            Robust z, 0 or more; 0 outside grey matter.
+        In robust z, 0 or more, shape (170, 204, 170); 0 outside grey matter.
         """
         return np.asarray(nib.load(self.bright).dataobj, dtype=np.float32)
 
     def depth(self, points: np.ndarray) -> npt.NDArray[np.float32]:
-        """Distance of points to the surface of the template's brain.
+        """Distance in mm of points, (..., 3) in millimetres (RAS), to the template brain's surface.
 
-        Parameters
-        ----------
-        points : ndarray, shape (..., 3)
-            Millimetres (RAS).
-
-        Returns
-        -------
-        ndarray of float32, shape (...)
-            In mm, to the nearest voxel; below 0 outside. Points off the grid have that of its edge.
+        To the nearest voxel, shape (...); below 0 outside. Points off the grid have that of its
+        edge.
         """
         voxels, inside, surfaces = self._seen_from(points)
         depth = np.empty(inside.shape, dtype=np.float32)

@@ -18,18 +18,10 @@ READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, ImageFileError, Header
 
 
 class Volume(NamedTuple):
-    """An array, and where it lies.
+    """An array, and where it lies."""
 
-    Attributes
-    ----------
-    data : ndarray, shape (X, Y, Z)
-        Voxels.
-    affine : ndarray, shape (4, 4)
-        From voxel to millimetres (RAS).
-    """
-
-    data: npt.NDArray[Any]
-    affine: npt.NDArray[np.float64]
+    data: npt.NDArray[Any]  # (X, Y, Z)
+    affine: npt.NDArray[np.float64]  # (4, 4), from voxel to millimetres (RAS)
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -47,10 +39,7 @@ def read_volume(path: Path) -> Volume:
 def read_canonical(source: Path | nib.Nifti1Image) -> Volume:
     """Read one 3D image that may be anybody's, its axes turned to RAS; nothing is interpolated.
 
-    Raises
-    ------
-    ScanError
-        If the file is missing, damaged or not one volume.
+    ScanError if the file is missing, damaged or not one volume.
     """
     try:
         image = nib.load(source) if isinstance(source, Path) else source
