@@ -21,19 +21,8 @@ def robust_z(volume: npt.NDArray[np.floating], mask: Bools) -> Floats:
     """Intensity as a robust z-score of the scan's own tissue (docs/method.md, 10).
 
     ``(x - median) / (1.4826 * MAD)``, both of tissue: brain voxels above 0.7 of the brain's
-    median.
-
-    Parameters
-    ----------
-    volume : ndarray, shape (X, Y, Z)
-        Intensities.
-    mask : ndarray of bool, shape (X, Y, Z)
-        Brain.
-
-    Returns
-    -------
-    ndarray of float32, shape (X, Y, Z)
-        0 outside the mask, and everywhere if the tissue has no spread.
+    median. Of the shape of volume and mask, (X, Y, Z); 0 outside the mask, and everywhere if the
+    tissue has no spread.
     """
     z = np.zeros(volume.shape, dtype=np.float32)
     median, spread = tissue_level(volume, mask)
@@ -43,20 +32,7 @@ def robust_z(volume: npt.NDArray[np.floating], mask: Bools) -> Floats:
 
 
 def tissue_level(volume: npt.NDArray[np.floating], mask: Bools) -> tuple[float, float]:
-    """Median and spread (1.4826 * MAD) of a scan's tissue; zeros where there is none.
-
-    Parameters
-    ----------
-    volume : ndarray, shape (X, Y, Z)
-        Intensities.
-    mask : ndarray of bool, shape (X, Y, Z)
-        Brain; tissue are its voxels above 0.7 of its median.
-
-    Returns
-    -------
-    median, spread : float
-        In the unit of the volume.
-    """
+    """Median and spread (1.4826 * MAD) of a scan's tissue, as in `robust_z`; zeros without any."""
     tissue = volume[_tissue(volume, mask)]
     if not tissue.size:
         return 0.0, 0.0
@@ -76,25 +52,9 @@ def hyperintense(
 
     Components above ``z`` off the boundary of the brain mask, where bright voxels are
     mostly cortex or skull; grown by up to three voxels into what is above ``z / 2``, then by
-    one, to take their blurred edge along.
-
-    Parameters
-    ----------
-    volume : ndarray, shape (X, Y, Z)
-        Intensities.
-    mask : ndarray of bool, shape (X, Y, Z)
-        Brain.
-    z : float
-        Robust z-score above which tissue is suspect.
-    boundary_mm : float
-        Depth of the zone along that boundary in which nothing is looked for.
-    min_voxels : int
-        Smaller components are noise.
-
-    Returns
-    -------
-    ndarray of bool, shape (X, Y, Z)
-        Inside the mask.
+    one, to take their blurred edge along. Nothing is looked for within ``boundary_mm`` of that
+    boundary, and components of fewer than ``min_voxels`` are noise. The result lies in the mask,
+    whose shape, (X, Y, Z), it has.
     """
     scores = robust_z(volume, mask)
     kept = keep_large((scores > z) & erode(mask, boundary_mm, _ISOTROPIC), min_voxels)
@@ -116,21 +76,8 @@ def fill(
 
     A normalised convolution of tissue near the scan's median (white matter in the main, where
     most such lesions lie), with a widening kernel for large lesions, plus noise as that tissue
-    has.
-
-    Parameters
-    ----------
-    volume : ndarray, shape (X, Y, Z)
-        Intensities.
-    mask, lesions : ndarray of bool, shape (X, Y, Z)
-        Brain, and voxels to fill.
-    generator : numpy.random.Generator
-        Source of the noise.
-
-    Returns
-    -------
-    ndarray of float32, shape (X, Y, Z)
-        A copy; only lesion voxels inside the mask differ.
+    has, from the generator. In the copy that is returned, only lesion voxels inside the mask
+    differ; all arrays have the shape (X, Y, Z).
     """
     filled = np.array(volume, dtype=np.float32)
     holes = lesions & mask

@@ -24,22 +24,13 @@ _PROPERTIES = ("label", "area", "intensity_max", "intensity_mean", "centroid")
 
 @dataclass(frozen=True)
 class Boundary:
-    """Where findings end, and which of them stand.
+    """Where findings end, and which of them stand."""
 
-    Attributes
-    ----------
-    part : float
-        Part of its height (the 90th percentile of its voxels) at which a finding under 25 ml
-        ends, from 0 to 1; 0 for the threshold alone.
-    least_height : float
-        Findings whose height is under so many thresholds are dropped.
-    fills : bool
-        Whether dark cores of findings of 25 ml and more belong to them.
-    """
-
+    # Part of its height (the 90th percentile of its voxels) at which a finding under 25 ml ends,
+    # from 0 to 1; 0 for the threshold alone.
     part: float = 0.0
-    least_height: float = 1.0
-    fills: bool = False
+    least_height: float = 1.0  # in thresholds; findings under it are dropped
+    fills: bool = False  # whether dark cores of findings of 25 ml and more belong to them
 
 
 AT_THRESHOLD = Boundary()
@@ -50,28 +41,14 @@ HALF_MAXIMUM = Boundary(part=0.5)
 
 @dataclass(frozen=True)
 class Component:
-    """One connected finding.
+    """One connected finding."""
 
-    Attributes
-    ----------
-    index : int
-        Label in the label image, from 1 for the largest.
-    n_voxels : int
-        Size in voxels.
-    volume_mm3 : float
-        Size in cubic millimetres.
-    score_max, score_mean : float
-        Of the score map over its voxels.
-    centroid_ijk : tuple of float
-        Centre of gravity in voxel coordinates.
-    """
-
-    index: int
+    index: int  # label in the label image, from 1 for the largest
     n_voxels: int
     volume_mm3: float
-    score_max: float
+    score_max: float  # of the score map over its voxels
     score_mean: float
-    centroid_ijk: tuple[float, float, float]
+    centroid_ijk: tuple[float, float, float]  # centre of gravity in voxel coordinates
 
 
 def segment(
@@ -93,25 +70,9 @@ def segment(
     its own height: what a scanner blurs is seen beyond its border, the farther the brighter it is,
     and ends at its half maximum.
 
-    Parameters
-    ----------
-    anomaly_map : ndarray, shape (X, Y, Z)
-        Residual, larger where more abnormal.
-    mask : ndarray of bool, shape (X, Y, Z)
-        Where to look: the eroded brain.
-    threshold : float
-        Voxels above it are candidates.
-    min_volume_mm3 : float
-        26-connected components with less volume are dropped.
-    spacing : tuple of float
-        Voxel sizes in mm.
-    boundary : Boundary
-        Where findings end, such as at `HALF_MAXIMUM`.
-
-    Returns
-    -------
-    ndarray of uint8, shape (X, Y, Z)
-        0 or 1.
+    Voxels of the map, (X, Y, Z), above the threshold are candidates; the mask, of its shape, says
+    where to look, and is the eroded brain. 26-connected components with less than `min_volume_mm3`
+    are dropped; voxel sizes are in mm. The result is 0 or 1, of the same shape.
     """
     candidates = (anomaly_map > threshold) & mask
     lesions = np.zeros(mask.shape, dtype=np.uint8)
@@ -132,18 +93,7 @@ def segment(
 
 
 def label_components(lesions: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """Give the 26-connected components numbers, 1 for the largest.
-
-    Parameters
-    ----------
-    lesions : ndarray, shape (X, Y, Z)
-        Non-zero in lesions.
-
-    Returns
-    -------
-    ndarray of int32, shape (X, Y, Z)
-        Index of the component of each voxel, 0 outside.
-    """
+    """Label the 26-connected components of what is not 0, from 1 for the largest."""
     found, count = cc3d.connected_components(
         np.ascontiguousarray(lesions != 0), connectivity=26, return_N=True
     )
@@ -160,22 +110,10 @@ def describe_components(
     score_map: npt.NDArray[np.floating],
     spacing: Spacing,
 ) -> list[Component]:
-    """Measure each component of a label image.
+    """Measure each component of a label image (X, Y, Z), in the order of their indices.
 
-    Parameters
-    ----------
-    labels : ndarray of int, shape (X, Y, Z)
-        Components by their indices; some may be missing, such as those that fell between the
-        voxels of a coarser grid.
-    score_map : ndarray, shape (X, Y, Z)
-        Values to summarise per component.
-    spacing : tuple of float
-        Voxel sizes in mm.
-
-    Returns
-    -------
-    list of Component
-        In the order of their indices.
+    Some indices may be missing, such as those of components that fell between the voxels of a
+    coarser grid. The score map, of the same shape, is summarised; voxel sizes are in mm.
     """
     table = regionprops_table(labels, score_map, properties=_PROPERTIES)
     return [

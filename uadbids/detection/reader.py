@@ -20,44 +20,21 @@ _MARGIN = 4
 
 
 class ReaderScan(NamedTuple):
-    """A scan on the template grid as the reader takes it; arrays of shape (X, Y, Z).
+    """A scan on the template grid as the reader takes it; arrays of shape (X, Y, Z)."""
 
-    Attributes
-    ----------
-    volume, reconstruction : ndarray of float32
-        Intensities in [0, 1]; the reconstruction counts inside the crop.
-    brain : ndarray of bool
-        Brain mask.
-    crop : Crop
-        What is reconstructed.
-    normal : ndarray of float32
-        Robust z of normal grey matter at its place (`Template.normal_brightness`).
-    """
-
-    volume: Floats
-    reconstruction: Floats
+    volume: Floats  # intensities in [0, 1]
+    reconstruction: Floats  # of the same; counts inside the crop
     brain: Bools
-    crop: Crop
-    normal: Floats
+    crop: Crop  # what is reconstructed
+    normal: Floats  # robust z of normal grey matter at its place (`Template.normal_brightness`)
 
 
 @torch.inference_mode()
 def lesion_probability(reader: Reader, scan: ReaderScan, device: torch.device) -> Floats:
-    """Probability of lesion in each voxel of the brain.
+    """Probability of lesion in each voxel of the brain, in [0, 1]; 0 outside, shape (X, Y, Z).
 
-    Parameters
-    ----------
-    reader : Reader
-        In evaluation mode, on ``device``.
-    scan : ReaderScan
-        On a 1 mm grid.
-    device : torch.device
-        Where to compute.
-
-    Returns
-    -------
-    ndarray of float32, shape (X, Y, Z)
-        In [0, 1]; 0 outside the brain; the same for the same input.
+    The same for the same input. The reader is in evaluation mode, on the device; the scan has a
+    1 mm grid.
     """
     probability = np.zeros(scan.brain.shape, dtype=np.float32)
     if not scan.brain.any():

@@ -35,31 +35,17 @@ _CLUSTER_Z, _CONFIRMING, _SHARE = 3.0, 0.3, 0.4
 
 @dataclass(frozen=True)
 class Pair:
-    """A scan and its reconstruction, all arrays of shape (X, Y, Z) on a 1 mm grid.
+    """A scan and its reconstruction, all arrays of shape (X, Y, Z) on a 1 mm grid."""
 
-    Attributes
-    ----------
-    volume, reconstruction : ndarray
-        Intensities in [0, 1].
-    mask : ndarray of bool
-        Brain.
-    smoothing_mm : float
-        Standard deviation of the Gaussian; 0 for none.
-    examined : ndarray of bool or None
-        Where clusters are looked for; else the mask.
-    normal : ndarray or None
-        Robust z that healthy tissue is expected to have at its place, 0 where it is not brighter
-        than other tissue.
-    probability : ndarray or None
-        Of lesion, as the reader says; for the kind that needs it.
-    """
-
-    volume: npt.NDArray[np.floating]
-    reconstruction: npt.NDArray[np.floating]
-    mask: Bools
-    smoothing_mm: float = 0.0
-    examined: Bools | None = None
+    volume: npt.NDArray[np.floating]  # intensities in [0, 1]
+    reconstruction: npt.NDArray[np.floating]  # of the same
+    mask: Bools  # brain
+    smoothing_mm: float = 0.0  # standard deviation of the Gaussian; 0 for none
+    examined: Bools | None = None  # where clusters are looked for; else the mask
+    # Robust z that healthy tissue is expected to have at its place, 0 where it is not brighter than
+    # other tissue.
     normal: npt.NDArray[np.floating] | None = None
+    # Of lesion, as the reader says; for the kind that needs it.
     probability: npt.NDArray[np.floating] | None = None
 
     def difference(self) -> Floats:
@@ -97,12 +83,8 @@ class Pair:
         """Return z, weighted by the reader's probability and enhanced in clusters.
 
         Large clusters of the excess that the reader confirms keep their own enhanced excess: the
-        reader is sure of the middle of a tumour, the excess knows its faint part.
-
-        Raises
-        ------
-        ValueError
-            If there is no probability.
+        reader is sure of the middle of a tumour, the excess knows its faint part. ValueError
+        without a probability.
         """
         if self.probability is None:
             raise ValueError("This map needs the probability of a reader.")
@@ -124,31 +106,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class Residual:
-    """One kind of residual.
+    """One kind of residual."""
 
-    Attributes
-    ----------
-    name, unit : str
-        As in cards and sidecars; what its values are.
-    meaning : str
-        For readers.
-    function : callable
-        Makes the map.
-    boundary : Boundary
-        Where its findings end.
-    needs_place : bool
-        Whether what is normal at a place counts.
-    needs_reader : bool
-        Whether a bundle must have a reader. All of the brain is then examined, not only what is
-        reconstructed.
-    """
-
-    name: ResidualKind
-    unit: str
-    meaning: str
-    function: Callable[[Pair], Floats]
-    boundary: Boundary = AT_THRESHOLD
-    needs_place: bool = False
+    name: ResidualKind  # as in cards and sidecars
+    unit: str  # of its values
+    meaning: str  # for people
+    function: Callable[[Pair], Floats]  # makes the map
+    boundary: Boundary = AT_THRESHOLD  # where its findings end
+    needs_place: bool = False  # whether what is normal at a place counts
+    # Whether a bundle must have a reader. All of the brain is then examined, not only what is
+    # reconstructed.
     needs_reader: bool = False
 
 
@@ -179,10 +146,7 @@ RESIDUALS: Mapping[str, Residual] = MappingProxyType(
 def residual_of(metadata: Mapping[str, object]) -> Residual:
     """Kind of the map of a scan, by its sidecar; the paper's where it is not stated.
 
-    Raises
-    ------
-    UsageError
-        For a kind that this version does not know.
+    UsageError for a kind that this version does not know.
     """
     kind = str(metadata.get("ResidualKind") or "positive")
     if kind not in RESIDUALS:
@@ -206,24 +170,9 @@ def residual(
 ) -> Floats:
     """Anomaly map of a scan and its reconstruction (paper, section 2.1) on a 1 mm grid.
 
-    The smoothing is normalised inside the mask: zeros outside do not darken its boundary.
-
-    Parameters
-    ----------
-    volume, reconstruction, mask, smoothing_mm, examined, normal, probability
-        See `Pair`; a kind that does not need place leaves ``normal`` out.
-    kind : str
-        One of `RESIDUALS`.
-
-    Returns
-    -------
-    ndarray of float32, shape (X, Y, Z)
-        0 outside the mask.
-
-    Raises
-    ------
-    ValueError
-        If the kind is not known.
+    The smoothing is normalised inside the mask: zeros outside do not darken its boundary. For what
+    is given see `Pair`; a kind that does not need place leaves ``normal`` out. ValueError for a
+    kind that is none of `RESIDUALS`. The map has the shape (X, Y, Z), and is 0 outside the mask.
     """
     if kind not in RESIDUALS:
         raise ValueError(f"The residual kind {kind!r} is not known.")

@@ -27,39 +27,17 @@ _LIKELY_ML, _LIKELY_HEIGHT = 0.1, 1.5
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a finding.
+    """What is known of a finding."""
 
-    Attributes
-    ----------
-    volume_ml : float
-        In the grid of the scan.
-    height : float
-        90th percentile of the map, in thresholds.
-    boundary_share : float
-        Share within 4 mm of the boundary of the brain mask.
-    place : Place
-        Where it lies.
-    symmetric_grey : float
-        Share in grey matter whose mirrored place is as high as a finding, nearly.
-    twin : float
-        Mean of the map's local maxima at the mirrored place, over its own mean.
-    normal_z : float
-        How bright normal grey matter is there (`Template.normal_brightness`).
-    elongation : float
-        Length over width.
-    slice_share : float
-        Share in slices of another brightness than their neighbours.
-    """
-
-    volume_ml: float
-    height: float
-    boundary_share: float
-    place: Place
-    symmetric_grey: float
-    twin: float
-    normal_z: float
-    elongation: float
-    slice_share: float
+    volume_ml: float  # in the grid of the scan
+    height: float  # 90th percentile of the map, in thresholds
+    boundary_share: float  # share within 4 mm of the boundary of the brain mask
+    place: Place  # where it lies
+    symmetric_grey: float  # share in grey matter whose mirrored place is nearly as high
+    twin: float  # mean of the map's local maxima at the mirrored place, over its own mean
+    normal_z: float  # how bright normal grey matter is there (`Template.normal_brightness`)
+    elongation: float  # length over width
+    slice_share: float  # share in slices of another brightness than their neighbours
 
 
 class Tag(NamedTuple):

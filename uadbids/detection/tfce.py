@@ -28,18 +28,9 @@ def enhance(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
     much: 1.2 for 10 ml, 1.7 for 100 ml. The faint border of a tumour is then worth as much as a
     small finding.
 
-    Parameters
-    ----------
-    excess : ndarray, shape (X, Y, Z)
-        Robust z above what is expected, 0 or more.
-    within : ndarray of bool, shape (X, Y, Z)
-        Where clusters are looked for: the eroded brain, so that its boundary joins nothing.
-
-    Returns
-    -------
-    ndarray of float32, shape (X, Y, Z)
-        Not less than the excess; equal to it below 1, and 0 outside ``within``. Heights above 12
-        add nothing more.
+    The excess, (X, Y, Z), is robust z above what is expected, 0 or more. Clusters are looked for
+    ``within`` the eroded brain, so that its boundary joins nothing; outside, the result is 0. It is
+    not less than the excess, and equal to it below 1; heights above 12 add nothing more.
     """
     # In C order, whatever comes in: the flat view below must be one.
     whole = np.where(within, excess, 0).astype(np.float32, order="C")

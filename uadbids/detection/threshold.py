@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import get_args
+from typing import cast, get_args
 
 from uadbids.errors import UsageError
 from uadbids.model.calibration import Calibration
@@ -25,34 +25,15 @@ def choose_threshold(
 ) -> tuple[ResidualKind, float, str]:
     """Join what the user wants with what a model is calibrated for.
 
-    Parameters
-    ----------
-    calibration, defaults
-        Of the model.
-    threshold : float, optional
-        On the anomaly map; else calibrated.
-    false_positive_rate : float, optional
-        For the calibrated threshold; else the model's.
-    sensitivity : str, optional
-        One of `SENSITIVITY`: a multiple of the model's false-positive rate.
-    residual : str, optional
-        Kind of residual; else the model's.
-    min_volume_mm3 : float, optional
-        No part of the threshold; taken so that all settings of a run can be checked in one go.
+    A threshold on the anomaly map is taken as it is; else it is calibrated for the false-positive
+    rate that is given, or the model's, times the factor of a sensitivity (of `SENSITIVITY`). A kind
+    of residual takes the place of the model's. The smallest volume is no part of the threshold, and
+    taken so that all settings of a run can be checked in one go.
 
-    Returns
-    -------
-    str, float, str
-        Kind of residual, threshold, and where it came from in words.
-
-    Raises
-    ------
-    UsageError
-        If the threshold asked for does not exist or the settings contradict each other.
+    Given are the kind of residual, the threshold, and where it came from in words. UsageError if
+    the threshold asked for does not exist or the settings contradict each other.
     """
-    kind: ResidualKind = defaults.residual
-    if residual is not None:
-        kind = _residual_kind(residual)
+    kind = defaults.residual if residual is None else _residual_kind(residual)
     if sum(given is not None for given in (threshold, false_positive_rate, sensitivity)) > 1:
         raise UsageError("Give one of threshold, false-positive rate and sensitivity, not more.")
     if sensitivity is not None and sensitivity not in SENSITIVITY:
@@ -82,7 +63,7 @@ def choose_threshold(
 
 
 def _residual_kind(name: str) -> ResidualKind:
-    known: tuple[ResidualKind, ...] = get_args(ResidualKind)
-    if name in known:
-        return known[known.index(name)]
-    raise UsageError(f"There is no residual {name!r}; choose one of {', '.join(known)}.")
+    known = get_args(ResidualKind)
+    if name not in known:
+        raise UsageError(f"There is no residual {name!r}; choose one of {', '.join(known)}.")
+    return cast(ResidualKind, name)

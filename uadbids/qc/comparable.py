@@ -22,21 +22,11 @@ _BLUR_MM = 2.0
 
 @dataclass(frozen=True)
 class SessionQuality:
-    """What was measured of one session on the common grid.
+    """What was measured of one session on the common grid."""
 
-    Attributes
-    ----------
-    thickness_mm : float
-        Longest edge of the voxels of the scan.
-    grey_white : float
-        Median of the cortex over that of white matter, in the middle of both by the atlas.
-    noise : float
-        MAD-scaled deviation of white matter from its surroundings, over the brain's median.
-    """
-
-    thickness_mm: float
-    grey_white: float
-    noise: float
+    thickness_mm: float  # longest edge of the voxels of the scan
+    grey_white: float  # median of cortex over that of white matter, in the middle of both by atlas
+    noise: float  # MAD-scaled deviation of white matter from its surroundings, over brain's median
 
 
 def measure_session(

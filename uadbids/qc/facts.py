@@ -14,22 +14,12 @@ from uadbids.qc.flags import brain_mask_warnings, judge
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a scan.
+    """What is known of a scan."""
 
-    Attributes
-    ----------
-    values : mapping
-        CamelCase keys.
-    flags, warnings : tuple of str
-        Codes and sentences of what a person should look at.
-    seconds : mapping of str to float
-        Time that each stage took.
-    """
-
-    values: Mapping[str, Any] = field(default_factory=dict)
-    flags: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)  # CamelCase keys
+    flags: tuple[str, ...] = ()  # codes of what a person should look at
+    warnings: tuple[str, ...] = ()  # the same in sentences
+    seconds: Mapping[str, float] = field(default_factory=dict)  # that each stage took
 
     def __add__(self, other: Facts) -> Facts:
         """Join: warnings and seconds add up, everything else is said by one stage alone."""

@@ -28,24 +28,12 @@ BRIGHTEST_VENTRICLE = 1.0
 
 @dataclass(frozen=True)
 class Flag:
-    """One reason for doubt.
+    """One reason for doubt."""
 
-    Attributes
-    ----------
-    code : str
-        Short name: the ``Flags`` of a sidecar, ``flags`` of the table of a study.
-    meaning : str
-        What it says, for the dictionary of that table.
-    raised : callable
-        Whether the facts of a scan raise it; not where a fact is missing.
-    sentence : str
-        What is unusual, and what to do; facts in braces.
-    """
-
-    code: str
-    meaning: str
-    raised: Callable[[Facts], bool]
-    sentence: str
+    code: str  # short name: the ``Flags`` of a sidecar, ``flags`` of the table of a study
+    meaning: str  # what it says, for the dictionary of that table
+    raised: Callable[[Facts], bool]  # by the facts of a scan; not where a fact is missing
+    sentence: str  # what is unusual, and what to do; facts in braces
 
 
 def _above(key: str, limit: float) -> Callable[[Facts], bool]:
@@ -154,18 +142,7 @@ OTHER_FLAGS: Mapping[str, str] = {
 
 
 def judge(facts: Facts) -> tuple[list[str], list[str]]:
-    """Judge the facts of a scan.
-
-    Parameters
-    ----------
-    facts : Mapping
-        All facts of a scan, CamelCase keys.
-
-    Returns
-    -------
-    list of str, list of str
-        Codes and sentences of the flags that are raised, the gravest first.
-    """
+    """Give codes and sentences of the flags that all facts of a scan raise, the gravest first."""
     seen = _derived(facts)
     raised = [flag for flag in FLAGS if flag.raised(seen)]
     shown = _Shown({key: _short(value) for key, value in seen.items()})
@@ -180,17 +157,8 @@ def flag_meanings() -> dict[str, str]:
 def brain_mask_warnings(facts: Facts, trained_with: Sequence[str]) -> list[str]:
     """Warn where a model sees brains that were cut out in another way than in its training.
 
-    Parameters
-    ----------
-    facts : Mapping
-        With ``BrainMaskMethod``.
-    trained_with : sequence of str
-        Methods of the training; empty where the card does not say.
-
-    Returns
-    -------
-    list of str
-        No or one sentence.
+    The facts have ``BrainMaskMethod``; no methods of the training are known where its card does not
+    say. Returned is no or one sentence.
     """
     method = facts.get("BrainMaskMethod")
     if not trained_with or method in trained_with:

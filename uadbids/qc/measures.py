@@ -29,24 +29,9 @@ def assess(
 ) -> dict[str, Any]:
     """Measure a preprocessed scan.
 
-    Parameters
-    ----------
-    brain_file : Path
-        Brain mask on the grid of the conformed scan (RAS).
-    volume_file, mask_file : Path
-        Scaled volume and brain mask on the template grid.
-    template : Template
-        Template and its brain mask.
-
-    Returns
-    -------
-    dict
-        Facts. ``FieldOfViewCut``: faces of the image that cut the brain. ``RegistrationGain``:
-        see `similarity.Neighbours`. ``OrientationRatio``: see `orientation_ratio`.
-        ``T1wCorrelation``: of ranks (Spearman), with the template, over tissue (fluid left out),
-        both smoothed by 2 mm.
-        ``VentricleLevel``: darkest tenth of the lateral ventricles over the median of the brain.
-        The last two are None where the atlas finds no such tissue.
+    The brain mask is on the grid of the conformed scan (RAS), scaled volume and mask are on the
+    template grid. Facts: ``FieldOfViewCut``, see `cut_sides`; ``RegistrationGain``, see
+    `similarity.Neighbours`; ``OrientationRatio``, see `orientation_ratio`; and those of `contrast`.
     """
     volume = np.asarray(nib.load(volume_file).dataobj, dtype=np.float32)
     mask = np.asarray(nib.load(mask_file).dataobj) > 0
@@ -61,18 +46,7 @@ def assess(
 
 
 def cut_sides(brain: np.ndarray) -> list[str]:
-    """Name the faces of an image that cut the brain off.
-
-    Parameters
-    ----------
-    brain : ndarray of bool, shape (X, Y, Z)
-        Brain mask in RAS order.
-
-    Returns
-    -------
-    list of str
-        Of ``left``, ``right``, ``back``, ``front``, ``below``, ``above``.
-    """
+    """Name the faces of an image that cut the brain off, of a brain mask (X, Y, Z) in RAS order."""
     sides = []
     for axis, names in enumerate(_SIDES):
         areas = brain.sum(axis=tuple(other for other in range(3) if other != axis))
@@ -85,17 +59,11 @@ def cut_sides(brain: np.ndarray) -> list[str]:
 
 
 def contrast(volume: np.ndarray, mask: np.ndarray, t1w: np.ndarray) -> dict[str, float | None]:
-    """Measure what distinguishes a FLAIR from other sequences.
+    """Measure what distinguishes a FLAIR from other sequences; shapes are (170, 204, 170).
 
-    Parameters
-    ----------
-    volume, mask, t1w : ndarray, shape (170, 204, 170)
-        Scan, brain mask, and template.
-
-    Returns
-    -------
-    dict
-        ``T1wCorrelation``, ``VentricleLevel``: see `assess`.
+    ``T1wCorrelation``: of ranks (Spearman), with the template, over tissue (fluid left out), both
+    smoothed by 2 mm. ``VentricleLevel``: darkest tenth of the lateral ventricles over the median of
+    the brain. None where the atlas finds no such tissue.
     """
     tissues = Atlas.packaged().on_template()
     level = float(np.median(volume[mask])) if mask.any() else 0.0

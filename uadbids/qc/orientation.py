@@ -16,19 +16,10 @@ _MIRRORED = ((0, 1, 2), (-1, 1, 1))
 def orientation_ratio(volume: Floats, t1w: Floats, brain: Bools) -> float:
     """Compare how well an aligned brain fits the template with how well it would turned.
 
-    Parameters
-    ----------
-    volume : ndarray, shape (X, Y, Z)
-        Brain on the template grid, 0 outside.
-    t1w, brain : ndarray, shape (X, Y, Z)
-        Template and its brain mask.
-
-    Returns
-    -------
-    float
-        Mutual information with the template where either shows brain, over the highest of the 46
-        other poses along the axes, turned or mirrored but for left and right: well above 1 where
-        the head lies as it should (``benchmarks/orientation.py``).
+    The volume, (X, Y, Z), is 0 outside the brain; template and its brain mask are on the same grid.
+    Returned is the mutual information with the template where either shows brain, over the highest
+    of the 46 other poses along the axes, turned or mirrored but for left and right: well above 1
+    where the head lies as it should (``benchmarks/orientation.py``).
     """
     # Both in the middle of a cube, so that turns keep them on each other.
     head, target = _cube(volume, volume > 0), _cube(np.where(brain, t1w, 0), brain)

@@ -15,17 +15,8 @@ _DIFFERENCE, _NEIGHBOURS, _LEAST = 0.1, 5, 500
 def odd_slices(source: Path, brain: Path) -> np.ndarray:
     """Find slices whose brightness differs by more than 10 % from that of their neighbours.
 
-    Slices are those across the longest edge of the voxels; isotropic scans have none.
-
-    Parameters
-    ----------
-    source, brain : Path
-        Scan and its brain mask, on one grid.
-
-    Returns
-    -------
-    ndarray of bool, shape of the scan
-        True in such slices.
+    Slices are those across the longest edge of the voxels; isotropic scans have none. Scan and
+    brain mask are on one grid; the result, of its shape, is True in such slices.
     """
     image = nib.load(source)
     inside = np.asarray(nib.load(brain).dataobj) > 0
