@@ -112,19 +112,8 @@ def verify_bundle(folder: Path) -> Card:
 def load_bundle(folder: Path, *, device: str | torch.device) -> Bundle:
     """Load a bundle in float32, its hashes and every tensor checked.
 
-    Parameters
-    ----------
-    folder : Path
-        The bundle.
-    device : str or torch.device
-        'auto', 'cpu', 'cuda', 'cuda:N' or a device.
-
-    Raises
-    ------
-    BundleError
-        If card or weights are missing, altered or do not fit together.
-    DeviceError
-        If the device is not there.
+    A device in words is one of `resolve_device`, which raises DeviceError. BundleError if card or
+    weights are missing, altered or do not fit together.
     """
     import torch
 
@@ -157,12 +146,8 @@ def save_bundle(bundle: Bundle, folder: Path) -> Card:
     """Write a bundle, whole or not at all; one that is already there is replaced.
 
     Weights are written in half precision, and their hashes and the calibration put into the card,
-    which is returned. The parent of the folder is made.
-
-    Raises
-    ------
-    BundleError
-        If the folder holds anything but a bundle, or a weight does not fit half precision.
+    which is returned. The parent of the folder is made. BundleError if the folder holds anything
+    but a bundle, or a weight does not fit half precision.
     """
     folder = Path(folder)
     refuse_foreign(folder)

@@ -39,17 +39,9 @@ def resolve_device(name: str) -> torch.device:
 def reconstruct(model: VAE, volume: npt.NDArray[np.floating], device: torch.device) -> Floats:
     """Healthy-looking version of a volume, from the mean of its code (docs/method.md, 6).
 
-    Parameters
-    ----------
-    model : VAE
-        In evaluation mode, on ``device``.
-    volume : ndarray, shape (X, Y, Z)
-        Intensities in [0, 1], 0 outside the brain. A 2D model sees every axial slice.
-
-    Returns
-    -------
-    ndarray of float32, shape (X, Y, Z)
-        In [0, 1]; the same for the same input.
+    Intensities, (X, Y, Z), are in [0, 1] before and after, 0 outside the brain before. The model is
+    in evaluation mode, on the device; a 2D model sees every axial slice. The same input gives the
+    same result.
     """
     x = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32)).to(device)[None, None]
     images = as_images(model.config, x)

@@ -29,19 +29,9 @@ def correct_bias(
     """Divide a smooth field out of an image, estimated inside the brain.
 
     The field is fitted to voxels about ``config.n4_spacing_mm`` apart in each direction, so that
-    neither a large matrix nor thick slices change what it rests on, and interpolated.
-
-    Parameters
-    ----------
-    in_file, mask_file, out_file : Path
-        Conformed image (values at least 0), brain mask on the same grid, and result.
-    config : PreprocConfig
-        Spacing, iterations for each level, and the share of bright voxels to leave out.
-
-    Returns
-    -------
-    dict
-        Facts: the smallest and largest factor that was divided out inside the brain.
+    neither a large matrix nor thick slices change what it rests on, and interpolated. The image is
+    conformed, its values are at least 0, and the mask is on its grid. Facts: the smallest and
+    largest factor that was divided out inside the brain.
     """
     image, brain = read_volume(in_file), read_volume(mask_file).data > 0
     field = np.exp(_log_field(image, brain, config))

@@ -32,32 +32,14 @@ def extract_brain(
     weights_sha256: str = "",
     given_mask: Path | None = None,
 ) -> dict[str, Any]:
-    """Write the brain mask of a conformed scan.
+    """Write the brain mask of a conformed scan (RAS): uint8, on its grid.
 
-    Parameters
-    ----------
-    in_file, out_mask : Path
-        Conformed scan (RAS), and where to write the mask: uint8, same grid.
-    method : {"hd-bet", "deepbet", "mask", "none"}
-        ``mask`` takes `given_mask`; ``none`` takes every voxel that differs from the background.
-    device : str
-        Where a network runs: ``cpu`` or ``cuda[:N]``.
-    threads : int
-        CPU threads of a network.
-    weights, weights_sha256 : Path and str, optional
-        Folder of HD-BET's weights, and their hash, for the facts.
-    given_mask : Path, optional
-        A mask on the scan's own grid.
+    The method ``mask`` takes `given_mask`, on the grid of the scan as it was found; ``none`` takes
+    every voxel that differs from the background; the others are networks, which run on a device
+    (``cpu`` or ``cuda[:N]``). HD-BET needs the folder of its weights; their hash is for the facts,
+    which are method and brain volume in ml.
 
-    Returns
-    -------
-    dict
-        Facts: method and brain volume in ml.
-
-    Raises
-    ------
-    ScanError
-        When no brain was found or the given mask does not fit the scan.
+    ScanError when no brain was found or the given mask does not fit the scan.
     """
     torch.set_num_threads(threads)
     image = nib.load(in_file)

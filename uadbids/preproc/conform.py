@@ -34,7 +34,7 @@ _DAMAGE = (OSError, EOFError, zlib.error, ValueError, OverflowError)
 
 
 def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
-    """Write a scan as a 3D, finite, non-negative float32 image in RAS order.
+    """Write a scan, 3D or 4D with one volume, as a finite, non-negative float32 image in RAS order.
 
     Only axes are flipped and permuted: no voxel is interpolated. Both the sform and the
     qform of the result hold the one affine that was chosen: the sform where its code is
@@ -42,23 +42,9 @@ def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
     methods 3, 2, 1). It is rounded, so that one scan gives one result by whichever converter
     it came.
 
-    Parameters
-    ----------
-    in_file : Path
-        NIfTI image: 3D, or 4D with one volume.
-    out_file : Path
-        Where to write the result.
-
-    Returns
-    -------
-    dict
-        Facts for the sidecars: SHA-256 of the file, voxel size, orientation, where the geometry
-        came from, and warnings.
-
-    Raises
-    ------
-    ScanError
-        When the file cannot be read, or is no single finite volume with contrast.
+    Facts for the sidecars: SHA-256 of the file, voxel size, orientation, where the geometry came
+    from, and warnings. ScanError when the file cannot be read, or is no single finite volume with
+    contrast.
     """
     image = _load(in_file)
     # Of the file as it is before it is read: whoever writes the outputs looks again.
@@ -107,22 +93,9 @@ def check_image(in_file: Path) -> None:
 
 
 def on_grid_of(conformed: Path, mask_file: Path) -> np.ndarray:
-    """Read a mask that was drawn on a scan, in the voxel order of the conformed scan.
+    """Read a mask on the grid of a scan as it was found, in the voxel order of the conformed one.
 
-    Parameters
-    ----------
-    conformed, mask_file : Path
-        Result of `conform`, and mask on the grid of the scan as it was found.
-
-    Returns
-    -------
-    ndarray of bool, shape of the conformed scan
-        True where the mask is above 0.
-
-    Raises
-    ------
-    ScanError
-        When the mask lies on another grid or cannot be read.
+    True where the mask is above 0. ScanError when it lies on another grid or cannot be read.
     """
     image = nib.load(conformed)
     found = _load(mask_file)

@@ -45,25 +45,8 @@ def run_deepbet(image: nib.Nifti1Image, in_file: Path, device: str) -> Bools:
     deepbet now and then takes scalp and skull of one side for brain, and in the mirrored scan those
     of the other side. The mirrored scan is looked at, too, where deepbet's mask holds thick parts
     that its own coarse mask of the whole head lacks; what only one of the two holds is taken away.
-
-    Parameters
-    ----------
-    image : Nifti1Image
-        Conformed scan, RAS.
-    in_file : Path
-        Its file, for messages.
-    device : str
-        ``cpu`` or ``cuda[:N]``.
-
-    Returns
-    -------
-    ndarray of bool, shape (X, Y, Z)
-        Brain.
-
-    Raises
-    ------
-    ScanError
-        Where there is no head.
+    The scan is in RAS order, its file is for messages, the device is ``cpu`` or ``cuda[:N]``.
+    ScanError where there is no head.
     """
     bet = BrainExtraction(no_gpu=device == "cpu")
     data, spacing = np.asarray(image.dataobj), image.header.get_zooms()[:3]

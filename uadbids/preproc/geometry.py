@@ -29,19 +29,8 @@ _PLAUSIBLE_MM = (0.1, 25.0)
 def find_geometry(image: nib.Nifti1Image, in_file: Path) -> tuple[np.ndarray, str, list[str]]:
     """Choose the affine of an image: its sform, else its qform, else voxel sizes alone.
 
-    Returns
-    -------
-    affine : ndarray, shape (4, 4)
-        From voxels to mm (RAS).
-    source : str
-        Where it came from.
-    warnings : list of str
-        What had to be guessed.
-
-    Raises
-    ------
-    ScanError
-        When it is no straight grid in millimetres within reach.
+    Given are the affine, (4, 4) from voxels to mm (RAS), where it came from, and warnings of what
+    had to be guessed. ScanError when it is no straight grid in millimetres within reach.
     """
     sform, sform_code = image.get_sform(coded=True)
     qform = _qform(image)

@@ -45,20 +45,8 @@ def align_sessions(brains: Sequence[Brain]) -> list[Matrix]:
     nothing: for two sessions it is half-way between them, and their errors of alignment with the
     template cancel in part.
 
-    Parameters
-    ----------
-    brains : sequence of Brain
-        At least two.
-
-    Returns
-    -------
-    list of ndarray, each of shape (4, 4)
-        From points of the template (mm, RAS) to points of each session.
-
-    Raises
-    ------
-    ScanError
-        When two sessions could not be aligned.
+    Matrices, (4, 4), lead from points of the template (mm, RAS) to points of each session, of which
+    there are at least two. ScanError when two sessions could not be aligned.
     """
     own = [read_transform(brain.xfm) for brain in brains]
     images = [_image(brain) for brain in brains]
@@ -72,20 +60,12 @@ def align_sessions(brains: Sequence[Brain]) -> list[Matrix]:
 
 
 def halfway(own: Sequence[Matrix], to_each: Sequence[Matrix]) -> list[Matrix]:
-    """Share out the differences between sessions evenly.
+    """Share out the differences between sessions evenly; all matrices have the shape (4, 4).
 
-    Parameters
-    ----------
-    own : sequence of ndarray, each of shape (4, 4)
-        From the template to each session, as each was aligned by itself.
-    to_each : sequence of ndarray, each of shape (4, 4)
-        From the first session to each; the first is the identity.
-
-    Returns
-    -------
-    list of ndarray, each of shape (4, 4)
-        From the template to each session, consistent with ``to_each``. Of the transforms that lead
-        there from ``own`` the logarithms have the mean 0.
+    ``own`` lead from the template to each session, as each was aligned by itself, ``to_each`` from
+    the first session to each; the first of them is the identity. The result leads from the template
+    to each session, consistent with ``to_each``. Of the transforms that lead there from ``own`` the
+    logarithms have the mean 0.
     """
     common = mean_rigid([
         np.linalg.inv(own[0]) @ np.linalg.inv(first) @ there

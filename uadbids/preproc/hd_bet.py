@@ -34,10 +34,7 @@ FILES = ("plans.json", "dataset.json", CHECKPOINT)
 def find_weights(given: Path | None) -> Path | None:
     """Return the folder with HD-BET's weights: the given one, the container's, or None.
 
-    Raises
-    ------
-    UsageError
-        When a folder was given and files are missing in it.
+    UsageError when a folder was given and files are missing in it.
     """
     for folder in (given, BAKED):
         if folder is None:
@@ -62,23 +59,11 @@ def weights_sha256(weights: Path) -> str:
 
 
 def run_hd_bet(in_file: Path, folder: Path, weights: Path, device: str) -> np.ndarray:
-    """Segment the brain of a conformed scan.
+    """Segment the brain of a conformed scan; the mask has its shape.
 
-    Parameters
-    ----------
-    in_file, folder, weights : Path
-        Conformed scan, a folder of this step, and the folder of `find_weights`.
-    device : str
-        ``cpu`` or ``cuda[:N]``; test-time mirroring is used on a GPU only.
-
-    Returns
-    -------
-    ndarray of bool, shape of the scan
-
-    Raises
-    ------
-    UsageError
-        When HD-BET is not installed, or its weights cannot be read.
+    The folder is one of this step, the weights are those of `find_weights`. The device is ``cpu``
+    or ``cuda[:N]``; test-time mirroring is used on a GPU only. UsageError when HD-BET is not
+    installed, or its weights cannot be read.
     """
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         # Unset, nnU-Net prints three warnings about folders that only its training needs.

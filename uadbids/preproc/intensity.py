@@ -18,27 +18,12 @@ PERCENTILE = 99.5
 def scale_intensity(
     in_file: Path, mask_file: Path, out_file: Path, template: Template, scale: IntensityScale
 ) -> dict[str, Any]:
-    """Scale a volume of the template grid to [0, 1] inside the brain, 0 outside.
+    """Scale a volume of the template grid to [0, 1] inside the brain, 0 outside, in float32.
 
-    Parameters
-    ----------
-    in_file, mask_file, out_file : Path
-        Image and brain mask on the template grid; result (float32).
-    template : Template
-        Gives the grid.
-    scale : {"median", "percentile"}
-        ``median``: value / median x 0.4, cut at 1; a lesion cannot move it.
-        ``percentile``: 0 to the 99.5th percentile of the brain (parity with the paper).
-
-    Returns
-    -------
-    dict
-        Facts: the grey value that was mapped to 1, and the share of the brain above it.
-
-    Raises
-    ------
-    ScanError
-        When the brain has no signal.
+    By the ``median``: value / median x 0.4, cut at 1; a lesion cannot move it. By the
+    ``percentile``: 0 to the 99.5th percentile of the brain (parity with the paper). Facts: the grey
+    value that was mapped to 1, and the share of the brain above it. ScanError when the brain has no
+    signal.
     """
     data = np.asarray(nib.load(in_file).dataobj, dtype=np.float32)
     brain = np.asarray(nib.load(mask_file).dataobj) > 0

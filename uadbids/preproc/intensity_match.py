@@ -27,32 +27,16 @@ def match_intensities(
     is the reference, and it holds where the contrast of two sessions has little in common (a
     regression of one on the other would then flatten both).
 
-    Parameters
-    ----------
-    volumes : sequence of ndarray, each of shape (X, Y, Z)
-        Aligned sessions on a 1 mm grid, in [0, 1].
-    tissue : ndarray of bool, shape (X, Y, Z)
-        What appears normal in all sessions.
-
-    Returns
-    -------
-    list of (float, float)
-        Slope and offset of each session: ``slope * volume + offset`` is comparable. 1 and 0 where
-        there is too little tissue.
+    Aligned sessions are on a 1 mm grid, (X, Y, Z), in [0, 1]; tissue is what appears normal in all
+    of them. ``slope * volume + offset`` of a session is comparable; they are 1 and 0
+    where there is too little tissue.
     """
     if np.count_nonzero(tissue) < _LEAST:
         return [(1.0, 0.0)] * len(volumes)
     share = ndimage.gaussian_filter(tissue.astype(np.float32), _BLUR_MM)[tissue]
-    quantiles = np.array([
-        np.quantile(
-            ndimage.gaussian_filter(np.where(tissue, volume, 0).astype(np.float32), _BLUR_MM)[
-                tissue
-            ]
-            / share,
-            _QUANTILES,
-        )
-        for volume in volumes
-    ])  # fmt: skip
+    kept = (np.where(tissue, volume, 0).astype(np.float32) for volume in volumes)
+    smooth = (ndimage.gaussian_filter(values, _BLUR_MM)[tissue] / share for values in kept)
+    quantiles = np.array([np.quantile(values, _QUANTILES) for values in smooth])
     common = quantiles.mean(axis=0)
     lines = (np.polyfit(of_session, common, 1) for of_session in quantiles)
     return [(float(slope), float(offset)) for slope, offset in lines]

@@ -17,26 +17,12 @@ _TINY = 1e-12
 
 
 class MutualInformation:
-    """Mutual information between points of a fixed image and a moving one.
+    """Mutual information between points of a fixed image, (N, 3) in mm, and a moving one.
 
     Every point counts, and always the same ones: its maximum does not depend on chance. Points
-    outside the moving image, or its mask, are left out.
-
-    Parameters
-    ----------
-    points : ndarray, shape (N, 3)
-        Millimetres in the fixed image.
-    values : ndarray, shape (N,)
-        Grey values there.
-    moving : Volume
-        Grey values; interpolated linearly.
-    mask : ndarray of bool, optional
-        Where the moving image counts.
-
-    References
-    ----------
-    Mattes et al., IEEE Trans Med Imaging 22 (2003): zero-order Parzen window for the fixed image,
-    cubic B-spline for the moving one.
+    outside the moving image, which is interpolated linearly, or its mask, are left out. The Parzen
+    window is zero-order for the fixed image, whose grey values have the shape (N,), and a cubic
+    B-spline for the moving one (Mattes et al., IEEE Trans Med Imaging 22, 2003).
     """
 
     def __init__(
@@ -57,18 +43,10 @@ class MutualInformation:
         self._least = 0.0
 
     def __call__(self, pose: Floats) -> tuple[float, Floats]:
-        """Measure a pose.
+        """Measure a pose, (3, 4), from point of the fixed image to point of the moving one, in mm.
 
-        Parameters
-        ----------
-        pose : ndarray, shape (3, 4)
-            From point of the fixed image to point of the moving one, mm.
-
-        Returns
-        -------
-        float, ndarray of shape (3, 4)
-            Mutual information (nats), 0 or more, and its derivative by `pose`; zeros where too
-            few points lie inside the moving image.
+        Mutual information in nats, 0 or more, and its derivative by the pose; zeros where too few
+        points lie inside the moving image.
         """
         inverse = self._to_voxels[:3, :3]
         to_voxels = inverse @ pose

@@ -63,25 +63,10 @@ def register(
     a flat optimum where brain and template differ in size. Where that pose is doubtful, see
     `_search_again`.
 
-    Parameters
-    ----------
-    in_file, mask_file : Path
-        Bias-corrected scan and brain mask on its grid.
-    out_xfm, out_affine : Path
-        Where to write the ITK text transform, which maps points of the template to the scan, and
-        the affine one that it comes from, by which places get their names.
-    template, config
-        Template image and brain mask; voxel size for the estimation.
-
-    Returns
-    -------
-    dict
-        Facts: Dice overlap of the moved brain mask with the template's, and angle.
-
-    Raises
-    ------
-    ScanError
-        When the brain mask is empty.
+    The scan is bias-corrected, its brain mask on the same grid. Written are the transform, which
+    maps points of the template to the scan, and the affine one that it comes from, by which places
+    get their names, in ITK's text format. Facts: Dice overlap of the moved brain mask with the
+    template's, and angle. ScanError when the brain mask is empty.
     """
     fixed = _fixed(template, config.registration_spacing_mm)
     moving = _moving(read_volume(in_file), read_volume(mask_file), config.registration_spacing_mm)

@@ -18,19 +18,10 @@ RAS = nib.orientations.axcodes2ornt("RAS")
 def to_template(
     in_file: Path, mask_file: Path, xfm: Path, out_file: Path, out_mask: Path, template: Template
 ) -> None:
-    """Resample a scan and its brain mask to the template's 1 mm grid.
+    """Resample a scan and its brain mask to the template's 1 mm grid, by `register`'s transform.
 
-    Parameters
-    ----------
-    in_file, mask_file, xfm : Path
-        Scan, brain mask on its grid, and transform of `register`.
-    out_file, out_mask : Path
-        Results: float32 image (zero outside the brain) and uint8 mask, (170, 204, 170) voxels.
-
-    Raises
-    ------
-    ScanError
-        When nothing of the brain lies in the template's field of view.
+    Results are a float32 image, zero outside the brain, and a uint8 mask, (170, 204, 170) voxels.
+    ScanError when nothing of the brain lies in the template's field of view.
     """
     moved, brain = (
         _moved(ants.image_read(str(path), pixeltype="float"), xfm, template)
@@ -47,19 +38,9 @@ def to_template(
 def mask_to_template(
     in_file: Path, conformed: Path, xfm: Path, out_file: Path, template: Template
 ) -> None:
-    """Resample a mask that lies on the scan's own grid to the template's.
+    """Resample a mask, of which every value above 0 counts, to the template's grid, as uint8.
 
-    Parameters
-    ----------
-    in_file, out_file : Path
-        Mask on the grid of the scan as it was found, every value above 0 counts; result, uint8.
-    conformed, xfm : Path
-        Conformed scan and transform of `register`.
-
-    Raises
-    ------
-    ScanError
-        When the mask lies on another grid.
+    It lies on the grid of the scan as it was found, else ScanError; the transform is `register`'s.
     """
     mask = on_grid_of(conformed, in_file)
     like = ants.image_read(str(conformed), pixeltype="float")
@@ -83,18 +64,9 @@ def to_scan(
 ) -> None:
     """Resample an image of the template grid to native space, with the header of the scan.
 
-    Parameters
-    ----------
-    in_file, xfm : Path
-        Image on the template grid, and transform of `register`, whose inverse is used.
-    conformed : Path
-        The conformed scan: same voxels as the source, in RAS order.
-    source, out_file : Path
-        The scan as it was found, whose grid and header geometry are repeated exactly; result.
-    kind : {"map", "labels"}
-        Maps are interpolated linearly (float32), labels by nearest neighbour (int32).
-    display : Display, optional
-        For the header.
+    By the inverse of the transform of `register`, to the voxels of the conformed scan, and from
+    there to those of the source, the scan as it was found, as `write_like_source` does. Maps are
+    interpolated linearly (float32), labels by nearest neighbour (int32).
     """
     moved = (
         ants.read_transform(str(xfm))
@@ -114,17 +86,8 @@ def write_like_source(
 ) -> None:
     """Write an array of the conformed (RAS) grid in the voxel order and geometry of the source.
 
-    Only the geometry of the source header is repeated (qform, sform, codes, voxel sizes):
-    free-text fields may hold names.
-
-    Parameters
-    ----------
-    data : ndarray, shape of the conformed image
-        Voxels in RAS order.
-    source, out_file : Path
-        Scan as it was found, and result.
-    display : Display, optional
-        For the header.
+    The source is the scan as it was found. Only the geometry of its header is repeated, exactly
+    (qform, sform, codes, voxel sizes): free-text fields may hold names.
     """
     try:
         original = nib.load(source)

@@ -64,21 +64,10 @@ def target(image: Volume, where: npt.NDArray[np.bool_]) -> Target:
 def search_affine(
     targets: Sequence[Target], moving: Sequence[Volume], start: Floats, centre: Floats
 ) -> Floats:
-    """Find the affine pose of most mutual information.
+    """Find the affine pose of most mutual information, on levels of two images, finest first.
 
-    Parameters
-    ----------
-    targets, moving : sequence
-        Levels of the two images, finest first.
-    start : ndarray, shape (3, 4)
-        Pose to begin with: from point of the fixed image to point of the moving one, mm.
-    centre : ndarray, shape (3,)
-        Point of the fixed image about which it is turned and stretched, mm.
-
-    Returns
-    -------
-    ndarray, shape (3, 4)
-        The pose.
+    Poses, (3, 4), lead from point of the fixed image to point of the moving one, in mm. The one to
+    begin with is turned and stretched about the centre, a point (3,) of the fixed image.
     """
     pose = start
     for points, image in zip(reversed(targets), reversed(moving), strict=True):

@@ -15,15 +15,7 @@ _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 def read_transform(xfm: Path) -> np.ndarray:
     """Read a linear transform in ITK's text format, as ANTs writes it.
 
-    Returns
-    -------
-    ndarray of float, shape (4, 4)
-        From point to point in RAS millimetres.
-
-    Raises
-    ------
-    ScanError
-        If it cannot be read.
+    A matrix (4, 4) from point to point in RAS millimetres; ScanError if it cannot be read.
     """
     try:
         text = xfm.read_text(encoding="utf-8")

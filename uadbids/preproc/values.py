@@ -32,8 +32,7 @@ class Measured(NamedTuple):
     low: float
     high: float
     padding: float | None = None
-    swing: float = 0.0
-    """How far below `low` values are that interpolation explains."""
+    swing: float = 0.0  # how far below `low` values are that interpolation explains
 
     def lacks(self, data: Floats) -> npt.NDArray[np.bool_]:
         """Return True where a voxel is no measurement."""
@@ -44,24 +43,9 @@ class Measured(NamedTuple):
 def from_zero(data: Floats, in_file: Path) -> tuple[Floats, int, list[str]]:
     """Set what is no measurement to the level of air, which is 0.
 
-    Air below zero (a z-scored image) is shifted there, and everything with it.
-
-    Parameters
-    ----------
-    data : ndarray of float, shape (X, Y, Z)
-        Values of a scan; changed in place.
-    in_file : Path
-        For messages.
-
-    Returns
-    -------
-    ndarray, int, list of str
-        Values of at least 0, how many voxels were set to air, and warnings.
-
-    Raises
-    ------
-    ScanError
-        Where the head has holes, or nothing has contrast.
+    Air below zero (a z-scored image) is shifted there, and everything with it. Returned are the
+    values, (X, Y, Z), changed in place and now at least 0, how many voxels were set to air, and
+    warnings. ScanError, which names the file, where the head has holes, or nothing has contrast.
     """
     filled = _fill(data, in_file)
     warnings = []
