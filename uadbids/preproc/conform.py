@@ -5,15 +5,12 @@ import gzip
 import hashlib
 import math
 import os
-import zlib
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from uadbids.errors import ScanError
 from uadbids.preproc.geometry import (
@@ -24,13 +21,12 @@ from uadbids.preproc.geometry import (
     straight,
 )
 from uadbids.preproc.values import from_zero
+from uadbids.preproc.volume import READ_ERRORS
 
 SMALLEST_MATRIX = 8
 # A head at 0.5 mm has 512 x 512 x 400. More would take more memory than the model itself.
 MOST_VOXELS = 2**27
 _BLOCK = 2**20
-# What reading raises where bytes are missing or are not what they should be.
-_DAMAGE = (OSError, EOFError, zlib.error, ValueError, OverflowError)
 
 
 def conform(in_file: Path, out_file: Path) -> dict[str, Any]:
@@ -128,7 +124,7 @@ def _load(in_file: Path) -> nib.Nifti1Image:
         image = nib.load(in_file)
     except FileNotFoundError as error:
         raise ScanError(f"{in_file}: the file is not there (a broken link?)") from error
-    except (ImageFileError, HeaderDataError, *_DAMAGE) as error:
+    except READ_ERRORS as error:
         reason = _mistaken(in_file) or error
         raise ScanError(f"{in_file}: this is no readable NIfTI image ({reason})") from error
     if not isinstance(image, nib.Nifti1Image):
@@ -155,7 +151,7 @@ def _read(image: nib.Nifti1Image, in_file: Path) -> np.ndarray:
     try:
         _check_gzip(image, in_file)
         data = np.asarray(image.dataobj, dtype=np.float32)
-    except _DAMAGE as error:
+    except READ_ERRORS as error:
         raise ScanError(
             f"{in_file}: the file ends before the image does, or is damaged ({error}); "
             "copy it again"

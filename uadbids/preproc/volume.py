@@ -13,7 +13,9 @@ from nibabel.spatialimages import HeaderDataError
 
 from uadbids.errors import ScanError
 
-READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)
+READ_ERRORS = (
+    OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError,
+)  # fmt: skip
 """What nibabel raises for files that are missing, cut short, damaged or of another kind."""
 
 
