@@ -15,6 +15,9 @@ _TISSUE = 0.7
 # Standard deviation of a normal distribution over its median absolute deviation.
 _MAD_TO_SD = 1.4826
 _ISOTROPIC = (1.0, 1.0, 1.0)
+# Depth of the zone along a brain mask in which nothing is looked for, and voxels of a component: of
+# fewer it is noise.
+_BOUNDARY_MM, _LEAST = 4.0, 10
 
 
 def robust_z(volume: npt.NDArray[np.floating], mask: Bools) -> Floats:
@@ -40,24 +43,16 @@ def tissue_level(volume: npt.NDArray[np.floating], mask: Bools) -> tuple[float, 
     return median, float(_MAD_TO_SD * np.median(np.abs(tissue - median)))
 
 
-def hyperintense(
-    volume: npt.NDArray[np.floating],
-    mask: Bools,
-    z: float = 3.0,
-    *,
-    boundary_mm: float = 4.0,
-    min_voxels: int = 10,
-) -> Bools:
+def hyperintense(volume: npt.NDArray[np.floating], mask: Bools, z: float) -> Bools:
     """Voxels that are too bright to be learnt as healthy (docs/method.md, 12), on a 1 mm grid.
 
     Components above ``z`` off the boundary of the brain mask, where bright voxels are
     mostly cortex or skull; grown by up to three voxels into what is above ``z / 2``, then by
-    one, to take their blurred edge along. Nothing is looked for within ``boundary_mm`` of that
-    boundary, and components of fewer than ``min_voxels`` are noise. The result lies in the mask,
-    whose shape, (X, Y, Z), it has.
+    one, to take their blurred edge along. The result lies in the mask, whose shape,
+    (X, Y, Z), it has.
     """
     scores = robust_z(volume, mask)
-    kept = keep_large((scores > z) & erode(mask, boundary_mm, _ISOTROPIC), min_voxels)
+    kept = keep_large((scores > z) & erode(mask, _BOUNDARY_MM, _ISOTROPIC), _LEAST)
     around = np.ones((3, 3, 3), dtype=bool)
     if not kept.any():
         return kept
