@@ -44,6 +44,5 @@ def examined_part(brain: Bools, erosion_mm: float, crop: Crop | None) -> Bools:
 
     It is eroded, and lies in what the model sees; all of the brain without a crop.
     """
-    x, y, z = brain.shape
     eroded = erode(brain, erosion_mm, (1.0, 1.0, 1.0))
-    return eroded if crop is None else eroded & crop.mask((x, y, z))
+    return eroded if crop is None else eroded & crop.mask(brain.shape)

@@ -1,6 +1,6 @@
 """What a model says of a volume, before any threshold."""
 
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +60,7 @@ def examine(
     """
     brain = mask != 0
     _check(volume, brain, crop)
-    shape = _shape(volume)
+    shape = volume.shape
     seen = crop.apply(np.where(brain, volume, 0.0).astype(np.float32))
     inside = crop.apply(brain)
     rebuilt = reconstruct(model, seen, device) * inside
@@ -128,14 +128,13 @@ def reconstruction_error(
     model sees; NaN where nothing is left. Findings and known lesions, where `left_out` is not zero,
     do not count. Arrays have the shape (X, Y, Z).
     """
-    within = crop.mask(_shape(volume)) & (mask != 0) & (left_out == 0)
+    within = crop.mask(volume.shape) & (mask != 0) & (left_out == 0)
     return mean_absolute_error(volume, reconstruction, within)
 
 
-@lru_cache(maxsize=1)
+@cache
 def _normal() -> Floats:
-    normal = NORMAL_SHARE * Template.packaged().normal_brightness()
-    return normal.astype(np.float32)
+    return (NORMAL_SHARE * Template.packaged().normal_brightness()).astype(np.float32)
 
 
 def _check(volume: npt.NDArray[np.floating], brain: Bools, crop: Crop) -> None:
@@ -151,8 +150,3 @@ def _check(volume: npt.NDArray[np.floating], brain: Bools, crop: Crop) -> None:
             "No brain voxel lies in the part of the template that the model sees; look at the "
             "brain mask and at the registration."
         )
-
-
-def _shape(volume: npt.NDArray[np.floating]) -> tuple[int, int, int]:
-    x, y, z = volume.shape
-    return x, y, z

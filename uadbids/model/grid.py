@@ -35,7 +35,7 @@ class Crop:
         cut[inner] = array[outer]
         return cut
 
-    def restore(self, array: npt.NDArray[Any], full_shape: Triple) -> npt.NDArray[Any]:
+    def restore(self, array: npt.NDArray[Any], full_shape: tuple[int, ...]) -> npt.NDArray[Any]:
         """Put a cut box back where it was, zeros outside: a new array of the larger grid.
 
         ValueError if the array does not have the shape of the box.
@@ -53,7 +53,7 @@ class Crop:
         moved[:3, 3] += moved[:3, :3] @ np.asarray(self.start, dtype=float)
         return moved
 
-    def mask(self, full_shape: Triple) -> npt.NDArray[np.bool_]:
+    def mask(self, full_shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
         """Voxels of the larger grid that lie in the box: bool, shape ``full_shape``."""
         return self.restore(np.ones(self.shape, dtype=bool), full_shape)
 
