@@ -139,8 +139,11 @@ def _measure(
         nearly = float(np.mean(values[largest] > LOW * threshold)) >= PRESENT_SHARE
         present.append(bool(finding.any()) or nearly)
         core = finding if finding.any() else largest
-        extent = region & inside[box] & (values > _level(values[core], threshold, boundary))
-        if boundary.fills and _is_large(core):
+        level, is_large = threshold, np.count_nonzero(core) / 1000 >= SMALL_ML
+        if boundary.part and not is_large:
+            level = max(boundary.part * float(np.quantile(values[core], _TOP)), LOW * threshold)
+        extent = region & inside[box] & (values > level)
+        if boundary.fills and is_large:
             extent |= finding
         extents.append(extent & present[-1])
         seen.append(float(inside[box][largest].mean()))
@@ -149,17 +152,6 @@ def _measure(
     )
     volumes = tuple(float(extent.sum()) for extent in extents)
     return _Family(box, tuple(extents), tuple(parts), tuple(present), volumes, tuple(seen))
-
-
-def _level(values: Floats, threshold: float, boundary: Boundary) -> float:
-    """Where a family ends in a session, from the values of its finding there."""
-    if not boundary.part or values.size / 1000 >= SMALL_ML:
-        return threshold
-    return max(boundary.part * float(np.quantile(values, _TOP)), LOW * threshold)
-
-
-def _is_large(finding: Bools) -> bool:
-    return bool(finding.sum() / 1000 >= SMALL_ML)
 
 
 def _collect(families: Sequence[_Family], maps: Sequence[Floats]) -> Families:

@@ -41,15 +41,16 @@ class VAE(nn.Module):
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         self.config = config
-        channels = config.channels
-        widths = (1, *channels)
-        self.encoder = nn.Sequential(*(_down(config.dims, a, b) for a, b in pairwise(widths)))
+        down, up = _CONV[config.dims], _CONV_UP[config.dims]
+        widths, mirrored = (1, *config.channels), config.channels[::-1]
+        self.encoder = nn.Sequential(
+            *(_activated(down(a, b, 3, stride=2, padding=1), b) for a, b in pairwise(widths))
+        )
         head = _spatial_head if config.bottleneck == "spatial" else _dense_head
         self.to_mean, self.to_logvar, self.from_code = head(config)
-        mirrored = channels[::-1]
         self.decoder = nn.Sequential(
-            *(_up(config.dims, a, b) for a, b in pairwise(mirrored)),
-            _CONV_UP[config.dims](mirrored[-1], 1, 4, stride=2, padding=1),
+            *(_activated(up(a, b, 4, stride=2, padding=1), b) for a, b in pairwise(mirrored)),
+            up(mirrored[-1], 1, 4, stride=2, padding=1),
         )
 
     def forward(self, x: Tensor, generators: Sequence[torch.Generator] = ()) -> VAEOutput:
@@ -85,14 +86,6 @@ def _activated(layer: nn.Module, channels: int) -> nn.Sequential:
     # Batches are small, so groups of channels are normalised, not batches (docs/method.md, 4).
     norm = nn.GroupNorm(math.gcd(8, channels), channels)
     return nn.Sequential(layer, norm, nn.LeakyReLU(_SLOPE, inplace=True))
-
-
-def _down(dims: int, before: int, after: int) -> nn.Sequential:
-    return _activated(_CONV[dims](before, after, 3, stride=2, padding=1), after)
-
-
-def _up(dims: int, before: int, after: int) -> nn.Sequential:
-    return _activated(_CONV_UP[dims](before, after, 4, stride=2, padding=1), after)
 
 
 def _spatial_head(config: VAEConfig) -> Sequence[nn.Module]:
