@@ -7,15 +7,12 @@ import numpy.typing as npt
 import torch
 
 from uadbids.detection.examine import Examination, examine
-from uadbids.detection.postprocess import segment
+from uadbids.detection.postprocess import Bools, Floats, segment
 from uadbids.detection.residuals import RESIDUALS
 from uadbids.detection.threshold import choose_threshold
 from uadbids.model.bundle import Bundle
 from uadbids.model.config import ResidualKind
 from uadbids.model.inference import resolve_device
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 SPACING = (1.0, 1.0, 1.0)
 """Of the template grid, mm."""
@@ -49,7 +46,7 @@ def detect(
     sensitivity: str | None = None,
     residual: ResidualKind | None = None,
     min_volume_mm3: float | None = None,
-    within: npt.NDArray[np.bool_] | None = None,
+    within: Bools | None = None,
 ) -> Detection:
     """Find what a healthy brain would not show (paper, sections 2.1 and 3).
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 
 from uadbids.detection.erosion import examined_part
+from uadbids.detection.postprocess import Bools, Floats
 from uadbids.detection.reader import ReaderScan, lesion_probability
 from uadbids.detection.residuals import RESIDUALS, mean_absolute_error
 from uadbids.detection.residuals import residual as take_residual
@@ -18,9 +19,6 @@ from uadbids.model.inference import reconstruct
 from uadbids.model.reader import Reader
 from uadbids.model.vae import VAE
 from uadbids.preproc.template import Template
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 NORMAL_SHARE = 0.5
 """Of the brightness of normal grey matter that is expected of every scan (docs/method.md, 13)."""

@@ -11,10 +11,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.segmentation import expand_labels
 
-from uadbids.detection.postprocess import SMALL_ML, Boundary, label_components, segment
+from uadbids.detection.postprocess import (
+    SMALL_ML,
+    Bools,
+    Boundary,
+    Floats,
+    label_components,
+    segment,
+)
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int32]
 
 LOW = 0.5

@@ -5,10 +5,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from uadbids.detection.erosion import erode
-from uadbids.detection.postprocess import bounding_box, keep_large
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
+from uadbids.detection.postprocess import Bools, Floats, bounding_box, keep_large
 
 # Brain voxels darker than this part of the brain's median are fluid or partial volume.
 _TISSUE = 0.7

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.measure import regionprops_table
 
+Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]

@@ -3,17 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from uadbids.detection.postprocess import bounding_box
+from uadbids.detection.postprocess import Bools, Floats, bounding_box
 from uadbids.model.folded import FoldedReader
 from uadbids.model.grid import Crop
 from uadbids.model.reader import Reader
 from uadbids.model.reader_inputs import LOWEST, UNIT, reader_inputs
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 # Voxels around the brain, for the convolutions.
 _MARGIN = 4

@@ -15,16 +15,15 @@ from uadbids.detection.postprocess import (
     AT_THRESHOLD,
     HALF_MAXIMUM,
     SMALL_ML,
+    Bools,
     Boundary,
+    Floats,
     keep_large,
     label_components,
 )
 from uadbids.detection.tfce import enhance
 from uadbids.errors import UsageError
 from uadbids.model.config import ResidualKind
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 INTENSITY, ROBUST_Z = "scaled intensity", "robust z"
 """Units of anomaly maps."""

@@ -4,10 +4,7 @@ import cc3d
 import numpy as np
 import numpy.typing as npt
 
-from uadbids.detection.postprocess import bounding_box
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
+from uadbids.detection.postprocess import Bools, Floats, bounding_box
 
 # Smith and Nichols 2009: height to the power 2, extent to the power 1/2.
 _HEIGHT, _EXTENT = 2.0, 0.5

@@ -10,10 +10,9 @@ from scipy import ndimage
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
-from uadbids.preproc.mutual_information import MutualInformation
+from uadbids.preproc.mutual_information import Floats, MutualInformation
 from uadbids.preproc.volume import Volume
 
-Floats = npt.NDArray[np.floating]
 Pose = Callable[[Floats], Floats]
 
 # Size of the voxels and smoothing before they are left out, in units of the finest spacing; each
