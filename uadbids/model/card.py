@@ -86,13 +86,11 @@ def parse_card(values: Mapping[str, Any]) -> Card:
         raise ValueError("limits must be a list.")
     _whole([config["dims"], config["latent"]])
     _check_hash(values["sha256"])
+    sizes = {key: _whole(config[key]) for key in ("shape", "channels")}
     return Card(
         **dict(values)
         | {
-            "config": VAEConfig(
-                **config
-                | {"shape": _whole(config["shape"]), "channels": _whole(config["channels"])}
-            ),
+            "config": VAEConfig(**config | sizes),
             "crop": Crop(start=_triple(crop["start"]), shape=_triple(crop["shape"])),
             "detection": DetectionConfig(**values["detection"]),
             "limits": tuple(str(limit) for limit in values["limits"]),
