@@ -55,14 +55,8 @@ def detect(
     lie in, too. The bundle is on the device. For what is asked for of the threshold see
     `choose_threshold`; what is None is as the card says.
 
-    Raises
-    ------
-    UsageError
-        If the threshold asked for does not exist or the options contradict each other.
-    ScanError
-        If the volume holds nothing that can be examined.
-    DeviceError
-        If the device is not there.
+    UsageError if the threshold asked for does not exist or the options contradict each other,
+    ScanError if the volume holds nothing that can be examined, DeviceError without the device.
     """
     card = bundle.card
     kind, limit, source = choose_threshold(

@@ -1,6 +1,6 @@
 """What a model says of a volume, before any threshold."""
 
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -49,25 +49,20 @@ def examine(
     Model and reader are in evaluation mode, on the device; `crop` is what the model sees of the
     grid. The settings' kind of residual is taken unless another is given.
 
-    Raises
-    ------
-    UsageError
-        If the kind needs a reader and there is none.
-    ScanError
-        If volume and mask differ in shape, values are not finite, or no brain is in the crop.
+    UsageError if the kind needs a reader and there is none; ScanError if volume and mask differ in
+    shape, values are not finite, or no brain is in the crop.
     """
     brain = mask != 0
     _check(volume, brain, crop)
     shape = volume.shape
-    seen = crop.apply(np.where(brain, volume, 0.0).astype(np.float32))
+    whole = np.where(brain, volume, 0.0).astype(np.float32)
+    seen = crop.apply(whole)
     inside = crop.apply(brain)
     rebuilt = reconstruct(model, seen, device) * inside
     kind = kind or settings.residual
     if RESIDUALS[kind].needs_reader:
-        whole = crop.restore(rebuilt, shape)
-        return _read(np.where(brain, volume, 0.0), whole, brain, crop, settings, device, reader)
+        return _read(whole, crop.restore(rebuilt, shape), brain, crop, settings, device, reader)
     examined = examined_part(brain, settings.erosion_mm, crop)
-    knows_place = RESIDUALS[kind].needs_place and shape == TEMPLATE_SHAPE
     difference = take_residual(
         seen,
         rebuilt,
@@ -75,13 +70,13 @@ def examine(
         kind,
         settings.smoothing_mm,
         examined=crop.apply(examined),
-        normal=crop.apply(_normal()) if knows_place else None,
+        normal=crop.apply(_normal(shape)) if RESIDUALS[kind].needs_place else None,
     )
     return Examination(crop.restore(rebuilt, shape), crop.restore(difference, shape), examined)
 
 
 def _read(
-    volume: npt.NDArray[np.floating],
+    volume: Floats,
     rebuilt: Floats,
     brain: Bools,
     crop: Crop,
@@ -95,13 +90,12 @@ def _read(
             "This model has no reader; give another residual with its threshold, or a model that "
             "has one."
         )
-    knows_place = brain.shape == TEMPLATE_SHAPE
-    normal = _normal() if knows_place else np.zeros(brain.shape, dtype=np.float32)
+    normal = _normal(brain.shape)
     # The reader learnt from all of what is normal, the map expects half of it.
-    scan = ReaderScan(volume.astype(np.float32), rebuilt, brain, crop, normal / NORMAL_SHARE)
+    scan = ReaderScan(volume, rebuilt, brain, crop, normal / NORMAL_SHARE)
     examined = examined_part(brain, settings.erosion_mm, None)
     anomaly_map = take_residual(
-        scan.volume,
+        volume,
         rebuilt,
         brain,
         "reader",
@@ -130,8 +124,11 @@ def reconstruction_error(
     return mean_absolute_error(volume, reconstruction, within)
 
 
-@cache
-def _normal() -> Floats:
+@lru_cache(maxsize=1)
+def _normal(shape: tuple[int, ...]) -> Floats:
+    """Robust z that is expected at each place: known on the template grid alone."""
+    if shape != TEMPLATE_SHAPE:
+        return np.zeros(shape, dtype=np.float32)
     return (NORMAL_SHARE * Template.packaged().normal_brightness()).astype(np.float32)
 
 
