@@ -19,6 +19,7 @@ from uadbids.run.models import thresholds
 
 HERE = Path(__file__).parent
 FOLDER = HERE.parent / "docs" / "models"
+DEFAULT = "dense3d"
 SETS = ("MS (isbi-ms)", "tumours (brats2013)", "WMH (nichart, test)")
 
 
@@ -31,7 +32,7 @@ def pages() -> dict[str, str]:
         autoescape=False,
     )  # fmt: skip
     cards = [(verify_bundle(folder), folder) for folder in packaged_bundles()]
-    cards.sort(key=lambda pair: pair[0].reader is None)
+    cards.sort(key=lambda pair: pair[0].name != DEFAULT)
     listed = [(card, dice(card)) for card, _ in cards]
     made = {"README.md": texts.get_template("models.md.j2").render(cards=listed)}
     for card, folder in cards:
