@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from cases import Case, Cohort, arguments, read_all
+from reader_sets import OWN, WITHOUT
 from scipy import ndimage
 from scoring import SPACING, Examine, Row, measure, print_tables
 
@@ -86,13 +87,14 @@ def measure_all(bundles: list[Bundle], cohort: Cohort, cases: list[Case], brief:
         results[name] = measure(way, cohort.held_out, cases, settings, rates=RATES, oracle=True)
         print(f"measured: {name}", flush=True)
 
-    default = first.card.detection
+    default = replace(first.card.detection, residual="tfce")
     # Lesions reach to the threshold, not to half of their height.
     plain = replace(default, residual="excess-z")
     for name, map_of in zip(BASELINES, (equalised, robust_z), strict=True):
         add(name, intensity(map_of, first), plain)
     for bundle in bundles:
-        settings = bundle.card.detection
+        # Readers are measured by reader_sets.py.
+        settings = replace(bundle.card.detection, residual="tfce")
         add(bundle.card.name, model(bundle, settings), settings)
     if brief:
         return results
@@ -115,7 +117,8 @@ def measure_all(bundles: list[Bundle], cohort: Cohort, cases: list[Case], brief:
 
 def write_card(bundle: Bundle, folder: Path, results: Results) -> None:
     """Put the figures of a bundle and of the baselines into its card."""
-    shown = {"this model": bundle.card.name, **{name: name for name in BASELINES}}
+    own = WITHOUT if bundle.reader else OWN
+    shown = {own: bundle.card.name, **{name: name for name in BASELINES}}
     rounded = {
         title: {
             group: {key: round(value, 3) for key, value in row.items()}
@@ -123,7 +126,8 @@ def write_card(bundle: Bundle, folder: Path, results: Results) -> None:
         }
         for title, name in shown.items()
     }
-    card = replace(bundle.card, results={"measured on": MEASURED_ON, **rounded})
+    told = bundle.card.results if bundle.reader else {"measured on": MEASURED_ON}
+    card = replace(bundle.card, results={**told, **rounded})
     save_bundle(replace(bundle, card=card), folder)
 
 
