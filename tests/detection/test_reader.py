@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from uadbids.detection.examine import ReaderScan, lesion_probability
 from uadbids.detection.postprocess import Boundary, segment
-from uadbids.detection.reader import ReaderScan, lesion_probability
 from uadbids.detection.residuals import RESIDUALS, residual
 from uadbids.errors import BundleError
 from uadbids.model.bundle import READER_FILE, find_bundle, load_bundle, save_bundle, verify_bundle

@@ -8,20 +8,23 @@ import numpy.typing as npt
 import torch
 
 from uadbids.detection.erosion import examined_part
-from uadbids.detection.postprocess import Bools, Floats
-from uadbids.detection.reader import ReaderScan, lesion_probability
+from uadbids.detection.postprocess import Bools, Floats, bounding_box
 from uadbids.detection.residuals import RESIDUALS, mean_absolute_error
 from uadbids.detection.residuals import residual as take_residual
 from uadbids.errors import ScanError, UsageError
 from uadbids.model.config import DetectionConfig, ResidualKind
+from uadbids.model.folded import FoldedReader
 from uadbids.model.grid import TEMPLATE_SHAPE, Crop
 from uadbids.model.inference import reconstruct
 from uadbids.model.reader import Reader
+from uadbids.model.reader_inputs import LOWEST, UNIT, reader_inputs
 from uadbids.model.vae import VAE
 from uadbids.preproc.template import Template
 
 NORMAL_SHARE = 0.5
 """Of the brightness of normal grey matter that is expected of every scan (docs/method.md, 13)."""
+# Voxels around a brain that the reader sees, for its convolutions.
+_MARGIN = 4
 
 
 class Examination(NamedTuple):
@@ -30,6 +33,16 @@ class Examination(NamedTuple):
     reconstruction: Floats  # in [0, 1]; 0 outside the crop and the brain
     anomaly_map: Floats  # residual; 0 outside the crop and the brain
     examined: Bools  # eroded brain inside the crop: where findings are looked for
+
+
+class ReaderScan(NamedTuple):
+    """A scan on the template grid as the reader takes it; arrays of shape (X, Y, Z)."""
+
+    volume: Floats  # intensities in [0, 1]
+    reconstruction: Floats  # of the same; counts inside the crop
+    brain: Bools
+    crop: Crop  # what is reconstructed
+    normal: Floats  # robust z of normal grey matter at its place (`Template.normal_brightness`)
 
 
 def examine(
@@ -105,6 +118,34 @@ def _read(
         probability=lesion_probability(reader, scan, device),
     )
     return Examination(rebuilt, anomaly_map, examined)
+
+
+@torch.inference_mode()
+def lesion_probability(reader: Reader, scan: ReaderScan, device: torch.device) -> Floats:
+    """Probability of lesion in each voxel of the brain, in [0, 1]; 0 outside, shape (X, Y, Z).
+
+    The same for the same input. The reader is in evaluation mode, on the device; the scan has a
+    1 mm grid.
+    """
+    probability = np.zeros(scan.brain.shape, dtype=np.float32)
+    if not scan.brain.any():
+        return probability
+    ends = zip(scan.crop.start, scan.crop.shape, strict=True)
+    x, y, z = (slice(max(start, 0), max(start + size, 0)) for start, size in ends)
+    volume, reconstruction, brain, normal = (
+        torch.from_numpy(np.ascontiguousarray(array))
+        for array in (scan.volume, scan.reconstruction[x, y, z], scan.brain, scan.normal)
+    )
+    box = bounding_box(scan.brain, margin=_MARGIN)
+    inputs = reader_inputs(volume, brain, reconstruction, (x, y, z), normal)[(slice(None), *box)]
+    factor = 2 ** (len(reader.config.widths) - 1)
+    i, j, k = inputs.shape[1:]
+    padded = torch.zeros(len(inputs), *(-(-n // factor) * factor for n in (i, j, k)))
+    padded[0] = LOWEST / UNIT
+    padded[:, :i, :j, :k] = inputs
+    found = torch.sigmoid(FoldedReader(reader)(padded[None].to(device)).float())[0].cpu().numpy()
+    probability[box] = found[:i, :j, :k] * scan.brain[box]
+    return probability
 
 
 def reconstruction_error(
