@@ -45,7 +45,6 @@ class Component:
     """One connected finding."""
 
     index: int  # label in the label image, from 1 for the largest
-    n_voxels: int
     volume_mm3: float
     score_max: float  # of the score map over its voxels
     score_mean: float
@@ -118,7 +117,7 @@ def describe_components(
     """
     table = regionprops_table(labels, score_map, properties=_PROPERTIES)
     return [
-        Component(int(index), int(size), size * math.prod(spacing), float(top), float(mean),
+        Component(int(index), size * math.prod(spacing), float(top), float(mean),
                   (float(i), float(j), float(k)))
         for index, size, top, mean, i, j, k in zip(*table.values(), strict=True)
     ]  # fmt: skip

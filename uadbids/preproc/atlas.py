@@ -114,7 +114,7 @@ class Atlas:
 
         That is cortex, also of the cerebellum, hippocampus and amygdala.
         """
-        labels = _tables(self.path).label(points)
+        labels = self.labels(points)
         return _is_cortex(labels) | np.isin(labels, _BRIGHT_GREY)
 
     def locate(self, points: np.ndarray) -> Place:
