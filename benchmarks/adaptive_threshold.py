@@ -9,13 +9,11 @@ threshold that the scan's own labels choose: no rule can be better.
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from reader_sets import CPU, SMALLEST, Scan, dice, read
+from reader_sets import CPU, SMALLEST, Scan, arguments, dice, read
 
 from uadbids.detection.detect import cut
 from uadbids.detection.examine import examine
@@ -52,12 +50,7 @@ def measure(scan: Scan, bundle: Bundle) -> Curve:
 
 def main() -> None:
     """Print a row for each rule."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sets", type=Path)
-    parser.add_argument("--sources", type=Path, required=True)
-    parser.add_argument("--derivatives", type=Path, required=True)
-    parser.add_argument("--bundle", default="dense3d")
-    args = parser.parse_args()
+    args = arguments(__doc__.splitlines()[0]).parse_args()
     bundle = load_bundle(find_bundle(args.bundle), device="cpu")
     usual = bundle.calibration.threshold(bundle.card.detection.false_positive_rate)
     entries = json.loads(args.sets.read_text())

@@ -226,13 +226,19 @@ def write_card(folder: Path, results: dict[str, dict[str, float]]) -> None:
     save_bundle(replace(bundle, card=replace(bundle.card, results=told)), folder)
 
 
-def main() -> None:
-    """Measure set by set; print a table of the sets and one of the scans."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(description: str) -> argparse.ArgumentParser:
+    """Command line of a benchmark on sets whose outputs are there."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("sets", type=Path)
     parser.add_argument("--sources", type=Path, required=True)
     parser.add_argument("--derivatives", type=Path, required=True)
     parser.add_argument("--bundle", default="dense3d")
+    return parser
+
+
+def main() -> None:
+    """Measure set by set; print a table of the sets and one of the scans."""
+    parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--reader", help="bundle whose reader and threshold are taken instead")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--write-card", action="store_true")
@@ -279,7 +285,7 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps(results, indent=2) + "\n")
     if args.write_card:
-        write_card(Path(args.bundle), results)
+        write_card(find_bundle(args.bundle), results)
 
 
 if __name__ == "__main__":

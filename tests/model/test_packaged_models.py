@@ -63,9 +63,7 @@ def test_each_model_finds_a_bright_ball(name, balls, work):
     assert run.status == 0, run.text
     mask_file = run.out / "sub-plain/anat/sub-plain_space-orig_label-anomaly_mask.nii.gz"
     told = json.loads(mask_file.with_name(mask_file.name.replace("nii.gz", "json")).read_text())
-    assert told["Model"] == name and told["ResidualKind"] == (
-        "reader"
-    )
+    assert told["Model"] == name and told["ResidualKind"] == "reader"
     image = nib.load(mask_file)
     grid = np.stack(np.meshgrid(*map(np.arange, image.shape), indexing="ij"), axis=-1)
     away = np.linalg.norm(apply_affine(image.affine, grid) - balls.centre, axis=-1)

@@ -84,9 +84,9 @@ def _qform(image: nib.Nifti1Image) -> np.ndarray | None:
 
 def rounded(affine: np.ndarray) -> np.ndarray:
     """Leave out digits that depend on how a header was written, not on where the scan lies."""
-    rounded = np.round(affine, _EDGE_DECIMALS)
-    rounded[:3, 3] = np.round(affine[:3, 3], _ORIGIN_DECIMALS)
-    return rounded
+    short = np.round(affine, _EDGE_DECIMALS)
+    short[:3, 3] = np.round(affine[:3, 3], _ORIGIN_DECIMALS)
+    return short
 
 
 def straight(affine: np.ndarray) -> np.ndarray:
