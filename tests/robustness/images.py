@@ -30,7 +30,7 @@ UNLIKE_FLAIR = (
     "another one, discard this result"
 )
 VOLUME = (
-    "the brain mask holds N ml, which is implausible for an adult: look at the brain mask below; "
+    "the brain mask holds N mL, which is implausible for an adult: look at the brain mask below; "
     "if it is wrong, give one by --skull-strip mask"
 )
 CUT = (

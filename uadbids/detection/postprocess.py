@@ -27,11 +27,11 @@ _PROPERTIES = ("label", "area", "intensity_max", "intensity_mean", "centroid")
 class Boundary:
     """Where findings end, and which of them stand."""
 
-    # Part of its height (the 90th percentile of its voxels) at which a finding under 25 ml ends,
+    # Part of its height (the 90th percentile of its voxels) at which a finding under 25 mL ends,
     # from 0 to 1; 0 for the threshold alone.
     part: float = 0.0
     least_height: float = 1.0  # in thresholds; findings under it are dropped
-    fills: bool = False  # whether dark cores of findings of 25 ml and more belong to them
+    fills: bool = False  # whether dark cores of findings of 25 mL and more belong to them
 
 
 AT_THRESHOLD = Boundary()
@@ -66,7 +66,7 @@ def segment(
     regions under 10 voxels with "a median filter"; both readings of that are applied, in this
     order, so that voxels outside the eroded mask have no vote in the median.
 
-    With a part in ``boundary``, findings under 25 ml are then cut once more, each at that part of
+    With a part in ``boundary``, findings under 25 mL are then cut once more, each at that part of
     its own height: what a scanner blurs is seen beyond its border, the farther the brighter it is,
     and ends at its half maximum.
 

@@ -22,7 +22,7 @@ def enhance(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
     its 6-connected cluster above h. Here the sum T is brought back to the unit of the map, and
     counts where it is more than the excess itself: ``max(excess, (1 + 3 T)^(1/3) / 4)``. So small
     clusters keep their height, and a voxel in one of n mm3 counts up to ``n^(1/6) / 4`` times as
-    much: 1.2 for 10 ml, 1.7 for 100 ml. The faint border of a tumour is then worth as much as a
+    much: 1.2 for 10 mL, 1.7 for 100 mL. The faint border of a tumour is then worth as much as a
     small finding.
 
     The excess, (X, Y, Z), is robust z above what is expected, 0 or more. Clusters are looked for

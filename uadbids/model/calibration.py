@@ -43,7 +43,7 @@ class Calibration:
     def threshold(self, false_positive_rate: float) -> float:
         """Residual that this fraction of healthy voxels exceeds.
 
-        The rate lies between 0 and 1, both excluded; 0.001 is about 1 ml of a brain. UsageError if
+        The rate lies between 0 and 1, both excluded; 0.001 is about 1 mL of a brain. UsageError if
         it is outside, or finer than the healthy voxels resolve.
         """
         if not 0.0 < false_positive_rate < 1.0:

@@ -145,7 +145,7 @@ class DetectionConfig:
     """
 
     # Chosen on development cases (docs/results.md): the highest mean Dice among those with less
-    # than 1 ml of false positives on healthy-looking scans.
+    # than 1 mL of false positives on healthy-looking scans.
     residual: ResidualKind = "tfce"  # that was calibrated; see `residuals.RESIDUALS`
     smoothing_mm: float = 0.8  # standard deviation of the Gaussian on the residual
     erosion_mm: float = 2.0  # depth by which the brain mask is eroded before it is examined

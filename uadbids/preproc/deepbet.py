@@ -17,8 +17,8 @@ from uadbids.preproc.masks import Bools, Spacing, ball, largest_piece
 
 # Half the thickness of what two masks may differ by, and pieces that are too small for scalp.
 _AGREE_MM, _LEAST_ML = 2.0, 1.0
-# In 30 scans the coarse mask lacked 0 to 12 ml of a mask that the mirrored scan left as it was, and
-# 10 ml or more of those that it took scalp from (docs/decisions/brain-mask.md).
+# In 30 scans the coarse mask lacked 0 to 12 mL of a mask that the mirrored scan left as it was, and
+# 10 mL or more of those that it took scalp from (docs/decisions/brain-mask.md).
 DOUBTFUL_ML = 5.0
 
 
@@ -75,7 +75,7 @@ def mirror_consistent(mask: Bools, other: Bools, spacing: Spacing) -> Bools:
 
 
 def thick_part(alone: Bools, spacing: Spacing) -> Bools:
-    """Pieces of 1 ml or more that are thicker than 4 mm of what only one of two masks holds.
+    """Pieces of 1 mL or more that are thicker than 4 mm of what only one of two masks holds.
 
     Two masks that agree differ by less along their boundaries. ``alone`` has shape (X, Y, Z).
     """

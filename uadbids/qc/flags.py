@@ -20,7 +20,7 @@ UNUSUAL_PERCENTILE = 95.0
 BOUNDARY_FRACTION = 0.3
 LEAK_ML = 10.0
 SYMMETRIC_GREY_FRACTION, SYMMETRIC_GREY_ML = 0.25, 2.0
-"""Labelled scans with over 5 ml have up to 0.21; maps that follow bright cortex 0.26 to 0.97."""
+"""Labelled scans with over 5 mL have up to 0.21; maps that follow bright cortex 0.26 to 0.97."""
 MOST_LIKE_T1W = 0.5
 """57 FLAIR scans have up to 0.45, T1-weighted brains 0.61 to 1 (docs/reports.md)."""
 BRIGHTEST_VENTRICLE = 1.0
