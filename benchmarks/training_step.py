@@ -97,7 +97,7 @@ def main() -> None:
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
             found = pool.submit(measure, name, args.device, args.threads).result()
         print(
-            f"| {name} | {found.step:.2f} | {found.network:.2f} | {found.step / found.network:.2f} "
+            f"| {name} | {found.step:.3f} | {found.network:.3f} | {found.step / found.network:.2f} "
             f"| {found.batch / found.step:.2f} | {found.memory_gb:.1f} |",
             flush=True,
         )
