@@ -63,7 +63,7 @@ def main() -> None:
     bundle = load_bundle(find_bundle(args.bundle), device=device)
     best = peak(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"{name}, torch {torch.__version__}; matrix product {best / 1e12:.0f} TFLOP/s in bfloat16")
+    print(f"{name}, torch {torch.__version__}; bfloat16 matrix product {best / 1e12:.0f} TFLOP/s")
     print("\n| network | precision | scans together | ms a scan | share of peak | memory, GB |")
     print("|---" * 6 + "|")
     networks = [(args.bundle, lambda x: bundle.model(x).reconstruction, bundle.card.crop.shape)]
