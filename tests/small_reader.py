@@ -3,7 +3,10 @@
 import numpy as np
 import torch
 
-from uadbids.model.config import VAEConfig
+from uadbids.model.bundle import Bundle, Card, save_bundle
+from uadbids.model.calibration import calibrate
+from uadbids.model.config import DetectionConfig, VAEConfig
+from uadbids.model.grid import Crop
 from uadbids.model.vae import VAE
 from uadbids.synthesis.tissues import NAMES
 from uadbids.training.lesion_painting import LesionMasks
@@ -65,6 +68,34 @@ def pack():
         tissue_map()[None], (scan(),), (1.0,), (single_slice(),), near_ventricles,
         normal, lesion_masks(), start=(61, 78, 69),
     )  # fmt: skip
+
+
+def arrays():
+    """What `write_pack` takes, of the same pack."""
+    small = pack()
+    shapes = small.lesions.small
+    volume, mask, weight = (part.numpy()[None] for part in scan())
+    plane, inside, normal = (part.numpy()[None] for part in single_slice())
+    return {
+        "heads": tissue_map().numpy()[None], "scans": volume, "scan_masks": mask,
+        "scan_weights": weight, "scan_chances": np.ones(1), "slices": plane,
+        "slice_masks": inside, "slice_weights": normal, "frequency": small.frequency.numpy(),
+        "normal": small.normal.numpy(), "start": np.array(small.start), "bits": shapes.bits,
+        "strokes": small.lesions.strokes.mask(0).numpy()[None],
+        "length": np.diff(shapes.starts), "shape": shapes.sizes,
+    }  # fmt: skip
+
+
+def small_bundle(folder):
+    """Write the bundle of a VAE that sees a part of the pack."""
+    calibration = calibrate([np.linspace(0.0, 0.2, 5000)])
+    x, y, z = pack().start
+    card = Card(
+        name="small", config=NETWORK, crop=Crop((x, y, z + 8), NETWORK.shape), preproc={},
+        detection=DetectionConfig(residual="positive"), template_sha256="a" * 64, training={},
+        calibration=calibration.to_dict(), results={}, limits=(), license="none",
+    )  # fmt: skip
+    save_bundle(Bundle(card, vae(), calibration), folder)
 
 
 def vae():

@@ -78,11 +78,13 @@ def fit(
     """Train, or go on with a training; write weights and record."""
     place = resolve_device(device)
     file = packed / PACKED
-    makers = partial(MakerFiles, file, bundle, device=str(place))
+    vae = load_bundle(bundle, device="cpu").card
+    weights = bundle / "weights.safetensors"
+    makers = partial(MakerFiles, file, weights, vae.config, vae.crop, device=str(place))
     identity = {
         "samples": json.loads(json.dumps(asdict(samples))),
         "pack": _digest(file),
-        "vae": _digest(bundle / "weights.safetensors"),
+        "vae": _digest(weights),
         "start": _digest(start / WEIGHTS) if start else None,
     }
     record = out / RECORD
@@ -132,12 +134,19 @@ def _show(epoch: ReaderEpoch) -> None:
     print(*(f"{key} {value:.5g}" for key, value in asdict(epoch).items()), flush=True)
 
 
-def bundle(out: Path, folders: Sequence[Path]) -> None:
-    """Put the reader of a finished training into bundles, which keep all else."""
+def bundle(out: Path, folders: Sequence[Path], mean_with: Path | None = None) -> None:
+    """Put the reader of a finished training into bundles, which keep all else.
+
+    `mean_with` is the bundle that the training started from: the new reader is then halfway between
+    the weights of before and after.
+    """
     record = json.loads((out / RECORD).read_text())
     shape = record["model"] | {"widths": tuple(record["model"]["widths"])}
     network = ReaderConfig(**shape)
     weights = load((out / WEIGHTS).read_bytes())
+    if mean_with:
+        before = load((mean_with / WEIGHTS).read_bytes())
+        weights = {name: (w.float() + before[name].float()) / 2 for name, w in weights.items()}
     last, past = record["epochs"][-1], record["past"]
     parts = (last["step"], last["samples"], last["seconds"] / 60)
     training = {
@@ -146,6 +155,7 @@ def bundle(out: Path, folders: Sequence[Path]) -> None:
         "device": record["device"],
         "settings": record["training"],
         "pack": record["pack"],
+        **({"mean_with": _digest(mean_with / WEIGHTS)} if mean_with else {}),
     }
     for folder in folders:
         reader = Reader(network)
@@ -195,6 +205,9 @@ def parser() -> argparse.ArgumentParser:
             parts[kind].add_argument(name, type=Path)
     for kind in ("bundle", "lend"):
         parts[kind].add_argument("folders", type=Path, nargs="+")
+    parts["bundle"].add_argument(
+        "--mean-with", type=Path, help="bundle whose reader the new weights are averaged with"
+    )
     options, usual = parts["fit"], ReaderTraining()
     options.add_argument("--steps", type=int, default=usual.steps)
     options.add_argument("--minutes", type=float, help="end after so long, if before the last step")

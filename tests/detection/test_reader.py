@@ -119,13 +119,6 @@ def cut(anomaly, **boundary):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("height", "stands"), [(1.1, False), (1.3, True)])
-def test_low_findings_do_not_stand(height, stands):
-    anomaly = height * ball(20, 4).astype(np.float32)
-    assert cut(anomaly).any()
-    assert cut(anomaly, least_height=1.2).any() == stands
-
-
 @pytest.mark.parametrize(("radius", "filled"), [(20, True), (12, False)])
 def test_the_dark_core_of_a_large_finding_belongs_to_it(radius, filled):
     whole = ball(56, radius)

@@ -12,11 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from small_reader import NETWORK, pack, scan, single_slice, tissue_map, vae
-from uadbids.model.bundle import Bundle, Card, find_bundle, load_bundle, save_bundle
-from uadbids.model.calibration import calibrate
-from uadbids.model.config import MODELS, DetectionConfig, ReaderConfig
-from uadbids.model.grid import Crop
+from small_reader import NETWORK, arrays, small_bundle
+from uadbids.model.bundle import find_bundle, load_bundle
+from uadbids.model.config import MODELS, ReaderConfig
 from uadbids.model.reader import Reader
 from uadbids.training.reader_pack import PACKED, write_pack
 from uadbids.training.reader_samples import SampleConfig
@@ -44,27 +42,8 @@ def script(monkeypatch):
 @pytest.fixture
 def files(tmp_path):
     """A pack, and the bundle of a VAE."""
-    small = pack()
-    volume, mask, weight = (part.numpy()[None] for part in scan())
-    plane, inside, normal = (part.numpy()[None] for part in single_slice())
-    shapes = small.lesions.small
-    arrays = {
-        "heads": tissue_map().numpy()[None], "scans": volume, "scan_masks": mask,
-        "scan_weights": weight, "scan_chances": np.ones(1), "slices": plane,
-        "slice_masks": inside, "slice_weights": normal, "frequency": small.frequency.numpy(),
-        "normal": small.normal.numpy(), "start": np.array(small.start), "bits": shapes.bits,
-        "strokes": small.lesions.strokes.mask(0).numpy()[None],
-        "length": np.diff(shapes.starts), "shape": shapes.sizes,
-    }  # fmt: skip
-    write_pack(arrays, tmp_path / "pack" / PACKED)
-    calibration = calibrate([np.linspace(0.0, 0.2, 5000)])
-    x, y, z = small.start
-    card = Card(
-        name="small", config=NETWORK, crop=Crop((x, y, z + 8), NETWORK.shape), preproc={},
-        detection=DetectionConfig(residual="positive"), template_sha256="a" * 64, training={},
-        calibration=calibration.to_dict(), results={}, limits=(), license="none",
-    )  # fmt: skip
-    save_bundle(Bundle(card, vae(), calibration), tmp_path / "small")
+    write_pack(arrays(), tmp_path / "pack" / PACKED)
+    small_bundle(tmp_path / "small")
     return tmp_path / "pack", tmp_path / "small", tmp_path / "out"
 
 

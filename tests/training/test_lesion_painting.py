@@ -78,6 +78,21 @@ def test_nothing_else_is_changed():
     assert torch.equal(painted.image[untouched], image[untouched])
 
 
+def test_a_halo_is_seen_around_lesions_and_not_labelled():
+    image, places = brain()
+    bare, within = (
+        paint_lesions(
+            image, places, lesion_masks(), only("small", most=1, halo=halo, dark=0), draws(3)
+        )
+        for halo in (0.0, 1.0)
+    )
+    assert torch.equal(bare.share, within.share)
+    beside = bare.share == 0
+    assert torch.equal(bare.image[beside], image[beside])
+    gain = (within.image - image)[beside]
+    assert gain.min() >= 0 and gain.max() > 0.02
+
+
 def test_the_share_of_samples_without_lesions_is_as_asked():
     image, places = brain()
     config = PaintingConfig(most=2, dark=0.0)

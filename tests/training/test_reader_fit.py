@@ -4,11 +4,17 @@ import itertools
 from contextlib import contextmanager
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
 
-from small_reader import SEEN, SHAPE, lesion_masks, pack, scan, single_slice, tissue_map, vae
+from small_reader import (
+    SEEN,
+    SHAPE,
+    arrays,
+    lesion_masks,
+    pack,
+    vae,
+)
 from uadbids.errors import UadbidsError, UsageError
 from uadbids.model.config import ReaderConfig
 from uadbids.model.grid import Crop
@@ -202,27 +208,15 @@ def test_minutes_end_a_training(painted):
 
 
 def test_a_pack_comes_back_as_it_was_written(tmp_path):
-    small = pack()
-    strokes = lesion_masks().strokes
-    volume, mask, weight = (part.numpy()[None] for part in scan())
-    plane, inside, normal = (part.numpy()[None] for part in single_slice())
-    cube = np.packbits(np.ones((3, 3, 3), np.uint8))
-    arrays = {
-        "heads": tissue_map().numpy()[None], "scans": volume, "scan_masks": mask,
-        "scan_weights": weight, "scan_chances": np.ones(1), "slices": plane,
-        "slice_masks": inside, "slice_weights": normal, "frequency": small.frequency.numpy(),
-        "normal": small.normal.numpy(), "strokes": strokes.mask(0).numpy()[None],
-        "start": np.array(small.start), "bits": cube, "length": np.array([len(cube)]),
-        "shape": np.array([(3, 3, 3)]),
-    }  # fmt: skip
+    small, strokes = pack(), lesion_masks().strokes
     path = tmp_path / "pack.npz.xz"
-    write_pack(arrays, path)
+    write_pack(arrays(), path)
     found = read_pack(path)
     assert torch.equal(found.heads, small.heads) and found.start == small.start
     for before, after in ((small.scans, found.scans), (small.slices, found.slices)):
         assert all(torch.equal(a, b) for a, b in zip(before[0], after[0], strict=True))
     assert torch.equal(found.lesions.strokes.mask(0), strokes.mask(0))
-    assert len(found.lesions.small) == 1
+    assert len(found.lesions.small) == 2
     path.write_bytes(b"something else")
     with pytest.raises(UsageError, match="no pack"):
         read_pack(path)

@@ -39,6 +39,11 @@ def train(
     reader: Annotated[
         str, opt("Model whose reader, trained on painted lesions, the new one gets; or none.")
     ] = "dense3d",
+    reader_pack: Annotated[
+        Path | None,
+        opt("Train the reader on, too: file that its samples are painted from (docs/training.md)."),
+    ] = None,
+    reader_steps: Annotated[int, opt("Optimiser steps of that.", min=1)] = 1000,
     latent: Annotated[int | None, opt("Size of the code; default: the model's.", min=1)] = None,
     channels: Annotated[
         list[int] | None, opt("Feature maps after each halving (several after one flag).", min=1)
@@ -79,6 +84,7 @@ def train(
         from uadbids.model.bundle import find_bundle
         from uadbids.run.cohort import CohortOptions
         from uadbids.run.train import train
+        from uadbids.run.train_reader import ReaderOptions
         from uadbids.run.train_settings import TrainOptions, network, read_about, train_config
         from uadbids.training.split import SplitOptions
 
@@ -108,6 +114,9 @@ def train(
         ),
         run=run,
         reader=None if reader == "none" else find_bundle(reader).absolute(),
+        reader_training=ReaderOptions(reader_pack.absolute(), reader_steps)
+        if reader_pack
+        else None,
         about=read_about(about),
         resume=resume,
         request=flags.request(context),

@@ -25,12 +25,11 @@ _PROPERTIES = ("label", "area", "intensity_max", "intensity_mean", "centroid")
 
 @dataclass(frozen=True)
 class Boundary:
-    """Where findings end, and which of them stand."""
+    """Where findings end."""
 
     # Part of its height (the 90th percentile of its voxels) at which a finding under 25 mL ends,
     # from 0 to 1; 0 for the threshold alone.
     part: float = 0.0
-    least_height: float = 1.0  # in thresholds; findings under it are dropped
     fills: bool = False  # whether dark cores of findings of 25 mL and more belong to them
 
 
@@ -83,9 +82,8 @@ def segment(
     # The tolerance keeps 10 voxels of 1.0000001 mm3 from becoming 9.999 mm3.
     min_voxels = math.ceil(min_volume_mm3 / math.prod(spacing) - 1e-4)
     lesions[box] = keep_large(_binary_median(above) & inside, min_voxels)
-    if boundary.part > 0 or boundary.least_height > 1:
-        least = boundary.least_height * threshold
-        above &= ~_below_boundary(lesions[box], values, boundary.part, least, math.prod(spacing))
+    if boundary.part > 0:
+        above &= ~_below_boundary(lesions[box], values, boundary.part, math.prod(spacing))
         lesions[box] = keep_large(_binary_median(above) & inside, min_voxels)
     if boundary.fills:
         lesions[box] |= _cores(lesions[box], math.prod(spacing)) & inside
@@ -153,10 +151,9 @@ def _below_boundary(
     lesions: npt.NDArray[np.integer],
     values: npt.NDArray[np.floating],
     part: float,
-    least_height: float,
     voxel_mm3: float,
 ) -> Bools:
-    """Voxels of small components that are below a part of their height, or are too low whole."""
+    """Voxels of small components that are below a part of their height."""
     labels = label_components(lesions)
     low = np.zeros(labels.shape, dtype=bool)
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
@@ -164,8 +161,7 @@ def _below_boundary(
         if inside.sum() * voxel_mm3 / 1000 >= SMALL_ML:
             continue
         height = np.quantile(values[box][inside], _TOP)
-        too_low = height < least_height
-        low[box] |= inside & (too_low | (values[box] <= part * height))
+        low[box] |= inside & (values[box] <= part * height)
     return low
 
 

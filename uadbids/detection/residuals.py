@@ -134,7 +134,7 @@ RESIDUALS: Mapping[str, Residual] = MappingProxyType(
                      boundary=HALF_MAXIMUM, needs_place=True),
             Residual("reader", ROBUST_Z, "z(x), weighted by the square root of the reader's "
                      "probability of lesion and enhanced in clusters (TFCE)", Pair.read,
-                     boundary=Boundary(part=0.5, least_height=1.2, fills=True),
+                     boundary=Boundary(part=0.5, fills=True),
                      needs_place=True, needs_reader=True),
         )
     }

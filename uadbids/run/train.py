@@ -26,6 +26,7 @@ from uadbids.run.cohort import Member, find_cohort, make_ready, plan_cohort, who
 from uadbids.run.models import thresholds
 from uadbids.run.progress import TrainingProgress, waiting
 from uadbids.run.runlog import LOGGER, run_log, say, terminal
+from uadbids.run.train_reader import train_reader
 from uadbids.run.train_settings import TrainOptions
 from uadbids.run.training_report import Trained, write_report
 from uadbids.training.distributed import World, joined
@@ -90,6 +91,14 @@ def _train(options: TrainOptions, world: World) -> Path | None:
 
     lender = load_bundle(options.reader, device=world.device) if options.reader else None
     reader = lender.reader if lender else None
+    about_reader = _lent(lender.card) if lender else None
+    if lender and options.reader_training:
+        reader, about_reader = train_reader(
+            lender, final.model, CROP, final.fitted, options.reader_training,
+            options.run.work_dir / options.name, seed=options.config.seed,
+            workers=max(1, options.run.nprocs - 1), device=world.device, resume=options.resume,
+            console=console,
+        )  # fmt: skip
     detection = lender.card.detection if lender else DetectionConfig()
     pairs = ((member.load(), model) for item in tried for member, model in item.tested)
     say(console, "calibration on what was held out")
@@ -109,7 +118,7 @@ def _train(options: TrainOptions, world: World) -> Path | None:
         results={},
         limits=tuple(options.about.get("limits", ())),
         license=str(options.about.get("license", "not stated")),
-        reader=_lent(lender.card) if lender else None,
+        reader=about_reader,
     )
     bundle = Bundle(card, final.model, calibration, reader)
     say(console, "measuring what the model finds and how well it rebuilds, in every scan")

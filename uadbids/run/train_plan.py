@@ -62,8 +62,17 @@ def plan_training(options: TrainOptions) -> list[str]:
         f"to preprocess: {missing} of {len(scans)} scans, about {duration(before)}",
         f"to train: {trainings} x {options.config.steps} steps of {cost.seconds:.2f} s, measured "
         f"on {run.device}: about {duration(seconds)}",
+        *_reader(options),
         f"memory: about {memory:.1f} GB",
     ]
+
+
+def _reader(options: TrainOptions) -> Iterable[str]:
+    if options.reader and options.reader_training:
+        yield (
+            f"the reader of {options.reader.name} to train on: {options.reader_training.steps} "
+            f"steps, not measured here (docs/training.md)"
+        )
 
 
 def _who(scans: list[Scan], groups: list[frozenset[str]]) -> Iterable[str]:

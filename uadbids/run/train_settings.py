@@ -15,6 +15,8 @@ from uadbids.run.cohort import CohortOptions
 from uadbids.run.options import RunOptions
 from uadbids.run.runlog import NO_REQUEST, Request
 from uadbids.run.setup import check_writable, is_inside
+from uadbids.run.train_reader import ReaderOptions
+from uadbids.training.reader_pack import read_pack
 from uadbids.training.split import SplitOptions
 
 _PERIOD = TrainConfig.period
@@ -34,6 +36,7 @@ class TrainOptions:
     run: RunOptions  # how to preprocess, and on which device to train
     about: Mapping[str, Any]  # what the card shall say: sources, license, limits
     reader: Path | None = None  # bundle whose reader the new one gets
+    reader_training: ReaderOptions | None = None  # how that is trained on; None: it is not
     resume: bool = True  # go on from the checkpoints of an earlier run
     request: Request = NO_REQUEST
 
@@ -52,7 +55,8 @@ class TrainOptions:
 
         UsageError for a name that is none, an output folder inside the dataset or that cannot be
         written, or a report that would go into another bundle; BundleError when other things than
-        a bundle lie where the bundle is to go, or the bundle of the reader is damaged.
+        a bundle lie where the bundle is to go, or the bundle of the reader is damaged; UsageError
+        for a pack of the reader's training that is none.
         """
         if not NAME.fullmatch(self.name):
             raise UsageError(f"--name {self.name!r}: give letters, digits, '.', '_' and '-'")
@@ -63,6 +67,10 @@ class TrainOptions:
             raise UsageError(
                 f"--reader {self.reader.name}: this model has no reader; give another, or none"
             )
+        if self.reader_training is not None:
+            if self.reader is None:
+                raise UsageError("--reader-pack goes on from a reader; leave out --reader none")
+            read_pack(self.reader_training.pack)
         if (self.report_dir / CARD_FILE).exists():
             raise UsageError(
                 f"{self.report_dir}, where the report is to go, holds a model bundle; give "

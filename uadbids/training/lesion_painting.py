@@ -14,7 +14,7 @@ from torch import Tensor
 from uadbids.model.config import Range
 from uadbids.synthesis.coordinates import voxels
 from uadbids.synthesis.draws import Draws
-from uadbids.synthesis.morphology import dilate, near
+from uadbids.synthesis.morphology import dilate, distance, near
 from uadbids.training.lesion_kinds import (
     Canvas,
     Core,
@@ -25,6 +25,9 @@ from uadbids.training.lesion_kinds import (
     add_stroke,
 )
 from uadbids.training.lesion_shapes import LesionShapes, PackedMasks, SmallShapes
+
+# Voxels from a lesion to where its halo ends.
+_HALO_REACH = 8
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class PaintingConfig:
     spread: float = 0.42  # standard deviation of its logarithm
     contrast_limits: Range = (0.12, 0.9)  # what is drawn stays between these
     shapes: SmallShapes = field(default_factory=SmallShapes)  # how small lesions vary
+    halo: float = 0.3  # probability that small and periventricular ones lie in a faint halo
     dark: float = 0.2  # probability of dark spots, which are no bright lesions
 
 
@@ -81,6 +85,8 @@ def paint_lesions(
         _confine(canvas, places)
         if not bool((canvas.share > 0.5).any()):
             _ball(canvas, places, contrast, draws)
+        if kind in ("small", "periventricular") and draws.chance(config.halo):
+            image = _halo(image, canvas.share, contrast, places, draws)
         image = _blend(image, canvas, core, places, draws)
     return Painted(_dark_spots(image, canvas.share, places, config, draws), canvas.share)
 
@@ -135,6 +141,14 @@ def _ball(canvas: Canvas, places: Places, contrast: float, draws: Draws) -> None
             radius = draws.between((1.5, 4))
             canvas.add(torch.sigmoid((radius - reach) / 0.3) * allowed, 1 + contrast)
             return
+
+
+def _halo(image: Tensor, share: Tensor, contrast: float, places: Places, draws: Draws) -> Tensor:
+    """Brighten what surrounds lesions, as raters see it and leave it out."""
+    away = distance(share > 0.5, _HALO_REACH)
+    fading = torch.exp(-0.5 * (away / draws.between((1.2, 3.2))) ** 2) * (away <= _HALO_REACH)
+    gain = draws.between((0.15, 0.5)) * contrast * places.reference
+    return image + gain * fading * (places.tissue & places.brain)
 
 
 def _blend(

@@ -2,10 +2,10 @@
 
 import io
 import lzma
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from uadbids.bids.files import write_bytes
 from uadbids.errors import UsageError
-from uadbids.model.grid import Triple
+from uadbids.model.grid import Crop, Triple
 from uadbids.training.lesion_painting import LesionMasks
 from uadbids.training.lesion_shapes import LesionShapes, PackedMasks
 from uadbids.training.samples import Sample
@@ -23,6 +23,7 @@ PACKED = "reader-pack.npz.xz"
 """Name of the file that `write_pack` and `read_pack` are about."""
 _MASKS = ("scan_masks", "scan_weights", "slice_masks", "slice_weights", "strokes")
 _DIFFERENCES = (1, 3)  # axes: across x and z of (N, X, Y, Z)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,40 @@ class ReaderPack:
 
 def write_pack(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
     """Write the arrays of a pack, compressed; `read_pack` lists them."""
-    stored = dict(arrays)
-    # Differences between neighbours, modulo 256, are smaller files than the values.
-    for axis in _DIFFERENCES:
-        stored["scans"] = np.diff(stored["scans"], axis=axis, prepend=np.uint8(0))
-    for name in _MASKS:
-        stored[name] = np.packbits(stored[name].reshape(len(stored[name]), -1), axis=1)
+    stored = {name: _stored(name, array) for name, array in arrays.items()}
+    _write(stored, path, preset=2)
+
+
+def write_pack_of(source: Path, scans_on: Callable[[Crop], Sequence[Sample]], path: Path) -> None:
+    """Copy a pack with other scans, each as likely as the others.
+
+    `scans_on` gives them on a part of the template grid, that of the pack. UsageError if the source
+    is no pack.
+    """
+    arrays = _read(source)
+    scans = scans_on(Crop(_triple(arrays["start"]), _triple(arrays["normal"].shape)))
+    parts = (np.stack([np.asarray(part) for part in parts]) for parts in zip(*scans, strict=True))
+    names = ("scans", "scan_masks", "scan_weights")
+    replaced = {name: _stored(name, part) for name, part in zip(names, parts, strict=True)}
+    # Not kept for long: time counts more than room.
+    _write({**arrays, **replaced, "scan_chances": np.ones(len(scans))}, path, preset=0)
+
+
+def _stored(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array as it lies in the file."""
+    if name in _MASKS:
+        return np.packbits(array.reshape(len(array), -1) > 0, axis=1)
+    if name == "scans":
+        # Differences between neighbours, modulo 256, are smaller files than the values.
+        for axis in _DIFFERENCES:
+            array = np.diff(array, axis=axis, prepend=np.uint8(0))
+    return array
+
+
+def _write(stored: Mapping[str, npt.NDArray[Any]], path: Path, preset: int) -> None:
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, **stored)
-    write_bytes(path, lzma.compress(stream.getvalue(), preset=2))
+    write_bytes(path, lzma.compress(stream.getvalue(), preset=preset))
 
 
 def read_pack(path: Path) -> ReaderPack:
@@ -68,11 +94,21 @@ def read_pack(path: Path) -> ReaderPack:
     ``slices``, ``slice_masks``, ``slice_weights``, ``frequency``, ``normal``, ``strokes``,
     ``start`` and the shapes ``bits``, ``length`` and ``shape``.
     """
-    try:
+    return _checked(path, lambda: _unpacked(_read(path)))
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    def read() -> dict[str, npt.NDArray[Any]]:
         content = lzma.decompress(path.read_bytes())
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = dict(archive)
-        return _unpacked(arrays)
+            return dict(archive)
+
+    return _checked(path, read)
+
+
+def _checked(path: Path, read: Callable[[], _T]) -> _T:
+    try:
+        return read()
     except (OSError, lzma.LZMAError, ValueError, KeyError) as error:
         raise UsageError(
             f"{path}: this is no pack of the reader's training ({error}); make one by "

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load
 
 from uadbids.errors import UadbidsError, UsageError
-from uadbids.model.bundle import load_bundle
+from uadbids.model.config import VAEConfig
 from uadbids.model.grid import Crop, Triple
 from uadbids.model.reader_inputs import Box
+from uadbids.model.vae import VAE
 from uadbids.training.reader_pack import read_pack
 from uadbids.training.reader_samples import ReaderSample, SampleConfig, SampleMaker
 
@@ -30,7 +32,9 @@ class MakerFiles:
     """From files to a `SampleMaker`: what a worker process is given."""
 
     pack: Path  # see `reader_pack.read_pack`
-    bundle: Path  # folder of the bundle whose VAE reconstructs
+    weights: Path  # of the VAE that reconstructs (safetensors)
+    network: VAEConfig  # its architecture
+    crop: Crop  # what it sees of the template grid
     config: SampleConfig
     seed: str  # of all samples
     device: str  # where they are made
@@ -38,9 +42,11 @@ class MakerFiles:
     def __call__(self) -> SampleMaker:
         """Read the files."""
         device = torch.device(self.device)
-        pack, bundle = read_pack(self.pack), load_bundle(self.bundle, device=self.device)
-        seen = seen_box(bundle.card.crop, pack.start)
-        return SampleMaker(pack, bundle.model, seen, self.config, self.seed, device)
+        pack, model = read_pack(self.pack), VAE(self.network)
+        tensors = load(self.weights.read_bytes())
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        seen = seen_box(self.crop, pack.start)
+        return SampleMaker(pack, model, seen, self.config, self.seed, device)
 
 
 def seen_box(crop: Crop, start: Triple) -> Box:
