@@ -134,11 +134,13 @@ def _show(epoch: ReaderEpoch) -> None:
     print(*(f"{key} {value:.5g}" for key, value in asdict(epoch).items()), flush=True)
 
 
-def bundle(out: Path, folders: Sequence[Path], mean_with: Path | None = None) -> None:
+def bundle(
+    out: Path, folders: Sequence[Path], mean_with: Path | None = None, share: float = 1.0
+) -> None:
     """Put the reader of a finished training into bundles, which keep all else.
 
-    `mean_with` is the bundle that the training started from: the new reader is then halfway between
-    the weights of before and after.
+    `mean_with` is the bundle that the training started from: of the new weights that share is then
+    taken, and the rest of those before.
     """
     record = json.loads((out / RECORD).read_text())
     shape = record["model"] | {"widths": tuple(record["model"]["widths"])}
@@ -146,7 +148,7 @@ def bundle(out: Path, folders: Sequence[Path], mean_with: Path | None = None) ->
     weights = load((out / WEIGHTS).read_bytes())
     if mean_with:
         before = load((mean_with / WEIGHTS).read_bytes())
-        weights = {name: (w.float() + before[name].float()) / 2 for name, w in weights.items()}
+        weights = {n: torch.lerp(before[n].float(), w.float(), share) for n, w in weights.items()}
     last, past = record["epochs"][-1], record["past"]
     parts = (last["step"], last["samples"], last["seconds"] / 60)
     training = {
@@ -155,7 +157,7 @@ def bundle(out: Path, folders: Sequence[Path], mean_with: Path | None = None) ->
         "device": record["device"],
         "settings": record["training"],
         "pack": record["pack"],
-        **({"mean_with": _digest(mean_with / WEIGHTS)} if mean_with else {}),
+        **({"mean_with": _digest(mean_with / WEIGHTS), "share": share} if mean_with else {}),
     }
     for folder in folders:
         reader = Reader(network)
@@ -208,6 +210,7 @@ def parser() -> argparse.ArgumentParser:
     parts["bundle"].add_argument(
         "--mean-with", type=Path, help="bundle whose reader the new weights are averaged with"
     )
+    parts["bundle"].add_argument("--share", type=float, default=1.0, help="of the new weights")
     options, usual = parts["fit"], ReaderTraining()
     options.add_argument("--steps", type=int, default=usual.steps)
     options.add_argument("--minutes", type=float, help="end after so long, if before the last step")

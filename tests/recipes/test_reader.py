@@ -104,10 +104,16 @@ def test_a_training_from_files_ends_with_weights_and_a_record(script, files, cap
     reader.bundle(out, [bundle])
     found = load_bundle(bundle, device="cpu")
     assert found.card.reader.training["steps"] == 2
-    more = out.with_name("more")
+    first, more = shutil.copytree(bundle, out.with_name("first")), out.with_name("more")
     reader.fit(packed, bundle, more, TINY, SMALL, **settings, start=bundle)
     reader.bundle(more, [bundle])
     assert load_bundle(bundle, device="cpu").card.reader.training["steps"] == 4
+    reader.bundle(more, [bundle], mean_with=first, share=0.25)
+    before, new, mean = (load_file(f / "reader.safetensors") for f in (first, more, bundle))
+    assert any(not torch.equal(before[name], new[name]) for name in before)
+    for name, tensor in mean.items():
+        expected = torch.lerp(before[name].float(), new[name].float(), 0.25)
+        assert torch.allclose(tensor.float(), expected, rtol=1e-3, atol=1e-4)
     assert found.card.config == NETWORK and found.reader.config == SMALL
     other = shutil.copytree(find_bundle("spatial2d"), out.with_name("other"))
     reader.lend(bundle, [other])

@@ -66,7 +66,7 @@ def write_pack_of(source: Path, scans_on: Callable[[Crop], Sequence[Sample]], pa
     parts = (np.stack([np.asarray(part) for part in parts]) for parts in zip(*scans, strict=True))
     names = ("scans", "scan_masks", "scan_weights")
     replaced = {name: _stored(name, part) for name, part in zip(names, parts, strict=True)}
-    # Not kept for long: time counts more than room.
+    # Not kept for long: time counts more than size.
     _write({**arrays, **replaced, "scan_chances": np.ones(len(scans))}, path, preset=0)
 
 
