@@ -112,6 +112,8 @@ def test_a_training_from_files_ends_with_weights_and_a_record(script, files, cap
     before, new, mean = (load_file(f / "reader.safetensors") for f in (first, more, bundle))
     assert any(not torch.equal(before[name], new[name]) for name in before)
     for name, tensor in mean.items():
+        if name.endswith("num_batches_tracked"):
+            continue
         expected = torch.lerp(before[name].float(), new[name].float(), 0.25)
         assert torch.allclose(tensor.float(), expected, rtol=1e-3, atol=1e-4)
     assert found.card.config == NETWORK and found.reader.config == SMALL
