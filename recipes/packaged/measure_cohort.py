@@ -24,6 +24,7 @@ from cases import read_cohort, run_options
 from uadbids.detection.threshold import SENSITIVITY
 from uadbids.model.bundle import load_bundle, save_bundle
 from uadbids.model.config import DetectionConfig
+from uadbids.run.models import thresholds
 from uadbids.training.healthy import calibrate_on, measure_on
 
 CPU = torch.device("cpu")
@@ -58,6 +59,7 @@ def main() -> None:
             **card.training,
             "reconstruction_errors": {**card.training.get("reconstruction_errors", {}), **errors},
             "healthy_finding_ml": measured["held_out"].finding_ml,
+            "thresholds": thresholds(table),
         }
         save_bundle(replace(bundle, card=replace(card, training=training)), folder)
         for name, factor in SENSITIVITY.items():
