@@ -213,6 +213,9 @@ def test_starting_over_is_said_and_may_take_the_packaged_reader(trained, cohort,
         (("--validation-label", "y"), "no FLAIR of y"),
         (("--select", "group == 'patient'"), "no FLAIR that can be used of those whom --select"),
         (("--reader", "nobody"), "nobody"),
+        (("--reader-pack", __file__), "no pack of the reader's training"),
+        (("--reader-pack", __file__, "--reader", "none"), "leave out --reader none"),
+        (("--reader-pack", __file__, "--folds", 2), "leave out --folds"),
     ],
 )
 def test_mistakes_end_in_a_sentence(here, cohort, tmp_path, flags, says):

@@ -70,6 +70,9 @@ class TrainOptions:
         if self.reader_training is not None:
             if self.reader is None:
                 raise UsageError("--reader-pack goes on from a reader; leave out --reader none")
+            if self.split.folds:
+                # It would have seen all that the threshold comes from.
+                raise UsageError("--reader-pack needs participants held out; leave out --folds")
             read_pack(self.reader_training.pack)
         if (self.report_dir / CARD_FILE).exists():
             raise UsageError(
