@@ -128,7 +128,8 @@ def test_what_earlier_versions_found_in_the_example_is_found(example_run):
     assert told["RegistrationAngleDegrees"] == pytest.approx(19.38, abs=0.2)
     assert told["IntensityTop"] == pytest.approx(179.7, rel=0.01)
     assert told["ReconstructionError"] == pytest.approx(0.0566, rel=0.02)
-    assert told["FindingVolumeMl"] == pytest.approx(0.661, rel=0.05)
+    # 0.661 with the reader before the present one, and its threshold.
+    assert told["FindingVolumeMl"] == pytest.approx(0.714, rel=0.05)
 
 
 @pytest.fixture(scope="module")
