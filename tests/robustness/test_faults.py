@@ -205,7 +205,7 @@ def test_outputs_that_are_not_as_written_are_told(well, tmp_path):
 def test_outputs_hold_no_names_and_no_paths(well, raw, tmp_path):
     told = {
         "PatientName": "Doe^Jane",
-        "DeviceSerialNumber": "4711",
+        "DeviceSerialNumber": "serial number 4711",
         "SeriesDescription": "<script>alert(1)</script>",
     }
     side = flair(raw).with_name(f"{NAME}_FLAIR.json")
