@@ -36,7 +36,7 @@ from uadbids.training.lesion_shapes import SmallShapes
 from uadbids.training.reader_fit import fit_reader
 from uadbids.training.reader_pack import PACKED, write_pack
 from uadbids.training.reader_samples import ReaderSample, SampleConfig
-from uadbids.training.reader_settings import ReaderEpoch, ReaderTraining
+from uadbids.training.reader_settings import ReaderEpoch, ReaderTraining, summed
 from uadbids.training.reader_workers import MakerFiles, samples_from
 
 WEIGHTS, RECORD, CHECKPOINT = "reader.safetensors", "reader.json", "reader.pt"
@@ -149,11 +149,9 @@ def bundle(
     if mean_with:
         before = load((mean_with / WEIGHTS).read_bytes())
         weights = {n: torch.lerp(before[n].float(), w.float(), share) for n, w in weights.items()}
-    last, past = record["epochs"][-1], record["past"]
-    parts = (last["step"], last["samples"], last["seconds"] / 60)
     training = {
         **json.loads(ABOUT.read_text()),
-        **{name: round(past[name] + part, 1) for name, part in zip(PARTS, parts, strict=True)},
+        **summed(record["past"], ReaderEpoch(**record["epochs"][-1])),
         "device": record["device"],
         "settings": record["training"],
         "pack": record["pack"],

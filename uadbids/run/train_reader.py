@@ -20,11 +20,9 @@ from uadbids.run.runlog import say
 from uadbids.training.reader_fit import fit_reader
 from uadbids.training.reader_pack import write_pack_of
 from uadbids.training.reader_samples import ReaderSample, SampleConfig
-from uadbids.training.reader_settings import ReaderEpoch, ReaderTraining
+from uadbids.training.reader_settings import ReaderEpoch, ReaderTraining, summed
 from uadbids.training.reader_workers import MakerFiles, samples_from
 from uadbids.training.samples import Sample
-
-_SUMMED = ("steps", "volumes", "minutes")
 
 
 @dataclass(frozen=True)
@@ -118,10 +116,9 @@ def _card(
     past: ReaderCard, lender: str, last: ReaderEpoch, settings: ReaderTraining, scans: int
 ) -> ReaderCard:
     """Say of a reader where it started and what it was trained on since."""
-    new = dict(zip(_SUMMED, (last.step, last.samples, last.seconds / 60), strict=True))
     training = {
         **past.training,
-        **{name: round(past.training.get(name, 0) + part, 1) for name, part in new.items()},
+        **summed(past.training, last),
         "trained_on_from": lender,
         "trained_on_with": f"{last.samples} samples, {scans} scans of this model's cohort",
         "settings": asdict(settings),

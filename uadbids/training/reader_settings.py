@@ -1,6 +1,8 @@
 """How the reader is trained, and the course of its training."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,9 @@ class ReaderEpoch:
     learning_rate: float  # of the last step
     seconds: float  # time of the training so far
     waited: float  # how much of it was spent waiting for samples
+
+
+def summed(past: Mapping[str, Any], last: ReaderEpoch) -> dict[str, float]:
+    """Add a training that ended with an epoch to what a card says of the reader it began with."""
+    parts = {"steps": last.step, "volumes": last.samples, "minutes": last.seconds / 60}
+    return {name: round(past.get(name, 0) + part, 1) for name, part in parts.items()}

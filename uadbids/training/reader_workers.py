@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load
 
 from uadbids.errors import UadbidsError, UsageError
 from uadbids.model.config import VAEConfig
 from uadbids.model.grid import Crop, Triple
 from uadbids.model.reader_inputs import Box
 from uadbids.model.vae import VAE
+from uadbids.model.weights import load_weights
 from uadbids.training.reader_pack import read_pack
 from uadbids.training.reader_samples import ReaderSample, SampleConfig, SampleMaker
 
@@ -43,8 +43,8 @@ class MakerFiles:
         """Read the files."""
         device = torch.device(self.device)
         pack, model = read_pack(self.pack), VAE(self.network)
-        tensors = load(self.weights.read_bytes())
-        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        content = self.weights.read_bytes()
+        model.load_state_dict(load_weights(self.weights, content, model.state_dict()))
         seen = seen_box(self.crop, pack.start)
         return SampleMaker(pack, model, seen, self.config, self.seed, device)
 
