@@ -118,7 +118,10 @@ class Slow(list):
 
 def test_a_process_that_is_terminated_amid_an_epoch_loses_nothing(scans, tmp_path):
     path = tmp_path / "checkpoint.pt"
-    with subprocess.Popen([sys.executable, __file__, str(path)], stderr=subprocess.PIPE) as process:
+    command = [sys.executable, __file__, str(path)]
+    # Sums depend on the number of threads.
+    same = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=same) as process:
         while not path.exists() and process.poll() is None:
             time.sleep(0.01)
         process.terminate()
