@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from uadbids.detection.examine import ReaderScan, lesion_probability
+from uadbids.detection.examine import ReaderScan, around_brain, lesion_probability
 from uadbids.detection.postprocess import Boundary, segment
 from uadbids.detection.residuals import RESIDUALS, residual
 from uadbids.errors import BundleError
@@ -46,6 +46,11 @@ def small_reader(config=SMALL):
     return reader.eval()
 
 
+def of_brain(reader, scan):
+    cut, head = around_brain(scan)
+    return head.restore(lesion_probability(reader, cut, CPU), scan.brain.shape)
+
+
 @pytest.mark.parametrize("config", [SMALL, replace(SMALL, flat=2), replace(SMALL, flat=0)])
 def test_folded_reader_gives_the_same(config):
     reader, x = small_reader(config), 10 * torch.randn(2, 4, 16, 24, 8)
@@ -65,11 +70,17 @@ def test_probability_is_one_of_the_brain_and_repeats():
 
 def test_place_in_the_array_does_not_matter():
     reader, moved = small_reader(), 5
-    still = small_scan()
     # What is reconstructed covers the slices alike, so that only the place differs.
-    found = lesion_probability(reader, still, CPU)
-    elsewhere = lesion_probability(reader, small_scan(moved), CPU)
+    found, elsewhere = (of_brain(reader, small_scan(offset)) for offset in (0, moved))
     assert np.allclose(np.roll(found, moved, axis=0), elsewhere, atol=1e-5)
+
+
+def test_what_is_no_brain_can_be_left_out():
+    reader, scan = small_reader(), small_scan()
+    cut, _ = around_brain(scan)
+    assert 0 < cut.brain.size < scan.brain.size and cut.brain.sum() == scan.brain.sum()
+    # Only what convolutions see at the edge of the grid differs.
+    assert np.allclose(of_brain(reader, scan), lesion_probability(reader, scan, CPU), atol=1e-2)
 
 
 def test_no_brain_no_probability():

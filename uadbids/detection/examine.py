@@ -105,19 +105,37 @@ def _read(
         )
     normal = _normal(brain.shape)
     # The reader learnt from all of what is normal, the map expects half of it.
-    scan = ReaderScan(volume, rebuilt, brain, crop, normal / NORMAL_SHARE)
+    scan, head = around_brain(ReaderScan(volume, rebuilt, brain, crop, normal / NORMAL_SHARE))
     examined = examined_part(brain, settings.erosion_mm, None)
     anomaly_map = take_residual(
-        volume,
-        rebuilt,
-        brain,
+        scan.volume,
+        scan.reconstruction,
+        scan.brain,
         "reader",
         settings.smoothing_mm,
-        examined=examined,
-        normal=normal,
+        examined=head.apply(examined),
+        normal=head.apply(normal),
         probability=lesion_probability(reader, scan, device),
     )
-    return Examination(rebuilt, anomaly_map, examined)
+    return Examination(rebuilt, head.restore(anomaly_map, brain.shape), examined)
+
+
+def around_brain(scan: ReaderScan) -> tuple[ReaderScan, Crop]:
+    """Cut a scan to its brain, with room for the reader's convolutions; and where it was cut.
+
+    Half of the template grid is no brain, and costs as much. ValueError without a brain.
+    """
+    box = bounding_box(scan.brain, margin=_MARGIN)
+    x, y, z = (part.start for part in box)
+    head = Crop((x, y, z), scan.brain[box].shape)
+    i, j, k = scan.crop.start
+    return ReaderScan(
+        head.apply(scan.volume),
+        head.apply(scan.reconstruction),
+        head.apply(scan.brain),
+        Crop((i - x, j - y, k - z), scan.crop.shape),
+        head.apply(scan.normal),
+    ), head
 
 
 @torch.inference_mode()
@@ -125,26 +143,22 @@ def lesion_probability(reader: Reader, scan: ReaderScan, device: torch.device) -
     """Probability of lesion in each voxel of the brain, in [0, 1]; 0 outside, shape (X, Y, Z).
 
     The same for the same input. The reader is in evaluation mode, on the device; the scan has a
-    1 mm grid.
+    1 mm grid. All of the grid is looked at: `around_brain` leaves out what is none.
     """
-    probability = np.zeros(scan.brain.shape, dtype=np.float32)
-    if not scan.brain.any():
-        return probability
     ends = zip(scan.crop.start, scan.crop.shape, strict=True)
     x, y, z = (slice(max(start, 0), max(start + size, 0)) for start, size in ends)
     volume, reconstruction, brain, normal = (
         torch.from_numpy(np.ascontiguousarray(array))
         for array in (scan.volume, scan.reconstruction[x, y, z], scan.brain, scan.normal)
     )
-    box = bounding_box(scan.brain, margin=_MARGIN)
-    inputs = reader_inputs(volume, brain, reconstruction, (x, y, z), normal)[(slice(None), *box)]
+    inputs = reader_inputs(volume, brain, reconstruction, (x, y, z), normal)
     factor = 2 ** (len(reader.config.widths) - 1)
-    i, j, k = inputs.shape[1:]
+    i, j, k = scan.brain.shape
     padded = torch.zeros(len(inputs), *(-(-n // factor) * factor for n in (i, j, k)))
     padded[0] = LOWEST / UNIT
     padded[:, :i, :j, :k] = inputs
     found = torch.sigmoid(FoldedReader(reader)(padded[None].to(device)).float())[0].cpu().numpy()
-    probability[box] = found[:i, :j, :k] * scan.brain[box]
+    probability: Floats = found[:i, :j, :k] * scan.brain
     return probability
 
 

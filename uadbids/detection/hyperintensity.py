@@ -17,15 +17,17 @@ _ISOTROPIC = (1.0, 1.0, 1.0)
 _BOUNDARY_MM, _LEAST = 4.0, 10
 
 
-def robust_z(volume: npt.NDArray[np.floating], mask: Bools) -> Floats:
+def robust_z(
+    volume: npt.NDArray[np.floating], mask: Bools, level: tuple[float, float] | None = None
+) -> Floats:
     """Intensity as a robust z-score of the scan's own tissue (docs/method.md, 10).
 
     ``(x - median) / (1.4826 * MAD)``, both of tissue: brain voxels above 0.7 of the brain's
     median. Of the shape of volume and mask, (X, Y, Z); 0 outside the mask, and everywhere if the
-    tissue has no spread.
+    tissue has no spread. The level is that of `tissue_level`, for whoever has it already.
     """
     z = np.zeros(volume.shape, dtype=np.float32)
-    median, spread = tissue_level(volume, mask)
+    median, spread = level or tissue_level(volume, mask)
     if spread > 0:
         z[mask] = (volume[mask] - median) / spread
     return z

@@ -62,10 +62,15 @@ class Pair:
         volume = np.where(self.mask, self.volume, 0.0).astype(np.float32)
         return _smooth(volume, self.mask, self.smoothing_mm)
 
+    @cached_property
+    def tissue(self) -> tuple[float, float]:
+        """Median and spread of the tissue of that intensity."""
+        return tissue_level(self.intensity, self.mask)
+
     def excess(self) -> Floats:
         """Return by how much z is above what reconstruction, tissue and place let expect."""
         intensity = self.intensity
-        median, spread = tissue_level(intensity, self.mask)
+        median, spread = self.tissue
         excess = np.zeros_like(intensity)
         if spread > 0:
             expected = np.maximum(self.reconstruction[self.mask], median)
@@ -88,7 +93,7 @@ class Pair:
         if self.probability is None:
             raise ValueError("This map needs the probability of a reader.")
         within = self._within()
-        z = np.maximum(robust_z(self.intensity, self.mask), np.float32(0.0))
+        z = np.maximum(robust_z(self.intensity, self.mask, self.tissue), np.float32(0.0))
         scores = enhance(np.sqrt(self.probability) * z, within)
         excess = self.enhanced()
         large = keep_large((excess > _CLUSTER_Z) & within, round(1000 * SMALL_ML))

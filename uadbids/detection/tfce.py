@@ -40,12 +40,14 @@ def enhance(excess: npt.NDArray[np.floating], within: Bools) -> Floats:
     heights = enhanced.ravel()[places].astype(np.float64)
     total = np.zeros(places.size)
     power = _HEIGHT + 1
+    high = np.arange(places.size)
     for bottom in np.arange(_FIRST, _LAST, _STEP):
-        high = heights > bottom
-        if not high.any():
+        high = high[heights[high] > bottom]
+        if not high.size:
             break
         clusters = cc3d.connected_components(enhanced > bottom, connectivity=6)
-        extent = np.bincount(clusters.ravel())[clusters.ravel()[places[high]]]
+        cluster = clusters.ravel()[places[high]]
+        extent = np.bincount(cluster)[cluster]
         top = np.minimum(heights[high], bottom + _STEP)
         slab = (top**power - bottom**power) / power
         total[high] += extent**_EXTENT * slab

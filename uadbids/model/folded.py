@@ -8,14 +8,22 @@ from torch import Tensor, nn
 
 from uadbids.model.reader import SLOPE, Reader, pointwise
 
+# Slices; an even number, as the next level has half of them.
+_SLAB = 4
+
 
 class _Convolution(NamedTuple):
     kernel: Tensor
     bias: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        size = self.kernel.shape[2:]
-        return F.conv3d(x, self.kernel, self.bias, padding=[n // 2 for n in size])
+        depth, *padding = (n // 2 for n in self.kernel.shape[2:])
+        if depth:
+            return F.conv3d(x, self.kernel, self.bias, padding=[depth, *padding])
+        # Slice by slice: of volumes with few slices PyTorch has a slow way only.
+        slices = x.transpose(1, 2).flatten(0, 1)
+        found = F.conv2d(slices, self.kernel[:, :, 0], self.bias, padding=padding)
+        return found.unflatten(0, (len(x), -1)).transpose(1, 2)
 
 
 class _Decoder(NamedTuple):
@@ -52,19 +60,40 @@ class FoldedReader:
             joined = _Convolution(_channels_last(skip), bias)
             self.dec.append(_Decoder(up, _with_upsampling(below), joined, _folded(second)))
         self.head = reader.head
+        self.flat = reader.config.flat > 0
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits of lesion, (B, X, Y, Z), from inputs (B, C, X, Y, Z), as `Reader.forward`."""
-        x = _channels_last(_slices_first(x))
+        finest = [_encoded(self.enc[0], _channels_last(slab)) for slab in self._slabs(x)]
+        x = torch.cat([F.max_pool3d(slab, 2) for slab in finest], 2)
         skips: list[Tensor] = []
-        for level, convolutions in enumerate(self.enc):
-            x = F.max_pool3d(x, 2) if level else x
-            for convolve in convolutions:
-                x = _activated(convolve(x))
+        for level, convolutions in enumerate(self.enc[1:]):
+            x = _encoded(convolutions, F.max_pool3d(x, 2) if level else x)
             skips.append(x)
-        for decode, skip in zip(self.dec, skips[-2::-1], strict=True):
+        *coarse, last = self.dec
+        for decode, skip in zip(coarse, skips[-2::-1], strict=True):
             x = decode(x, skip)
-        return pointwise(self.head, x)[:, 0].movedim(1, -1)
+        below = x.split([slab.shape[2] // 2 for slab in finest], 2)
+        found = [
+            pointwise(self.head, last(part, slab))[:, 0]
+            for part, slab in zip(below, finest, strict=True)
+        ]
+        return torch.cat(found, 1).movedim(1, -1)
+
+    def _slabs(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Cut a volume into what the finest level can work through part by part.
+
+        On a CPU a few slices stay in memory that the process keeps; what is given back and got
+        again for each layer of a whole volume costs a third of the time.
+        """
+        x = _slices_first(x)
+        return x.split(_SLAB, 2) if self.flat and x.device.type == "cpu" else (x,)
+
+
+def _encoded(convolutions: list[_Convolution], x: Tensor) -> Tensor:
+    for convolve in convolutions:
+        x = _activated(convolve(x))
+    return x
 
 
 def _folded(block: nn.Module) -> _Convolution:
