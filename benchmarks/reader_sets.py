@@ -34,7 +34,7 @@ from uadbids.detection.hyperintensity import robust_z
 from uadbids.detection.postprocess import AT_THRESHOLD, label_components, segment
 from uadbids.evaluation import metrics
 from uadbids.evaluation.baselines import equalised
-from uadbids.model.bundle import find_bundle, load_bundle, save_bundle
+from uadbids.model.bundle import Bundle, find_bundle, load_bundle, save_bundle
 
 HEALTHY = {"name": "healthy-looking (healthy-few)", "bids": "healthy-few"}
 TFCE_THRESHOLDS = {"dense3d": 3.02, "dense2d": 2.83, "spatial3d": 2.61, "spatial2d": 2.0}
@@ -99,7 +99,7 @@ def dice(found: np.ndarray, lesions: np.ndarray) -> float:
     return metrics.dice(found, lesions) if lesions.any() else float("nan")
 
 
-def measure(scan: Scan, bundle) -> dict[str, float]:  # noqa: ANN001
+def measure(scan: Scan, bundle: Bundle) -> dict[str, float]:
     """Figures of one scan, by name."""
     figures = {"true ml": scan.lesions.sum() / 1000}
     for kind in ("reader", "tfce"):
@@ -123,6 +123,12 @@ def measure(scan: Scan, bundle) -> dict[str, float]:  # noqa: ANN001
         for choice in CHOICES if kind == "reader" else ():
             at_choice = cut(look, choice, kind, SMALLEST) > 0
             figures[f"reader: Dice at {choice}"] = dice(at_choice, scan.lesions)
+    return {**figures, **baselines(scan, bundle)}
+
+
+def baselines(scan: Scan, bundle: Bundle) -> dict[str, float]:
+    """Figures of intensity alone, by name: average precision, and Dice at each threshold."""
+    figures = {}
     examined = examined_part(scan.brain, bundle.card.detection.erosion_mm, None)
     for name, map_of in (("robust z", robust_z), ("equalised", equalised)):
         scores = map_of(scan.volume, scan.brain)

@@ -51,10 +51,16 @@ def align_sessions(brains: Sequence[Brain]) -> list[Matrix]:
     own = [read_transform(brain.xfm) for brain in brains]
     images = [_image(brain) for brain in brains]
     to_each: list[Matrix] = [np.eye(4)]
-    for image, brain, there in zip(images[1:], brains[1:], own[1:], strict=True):
+    for number, (image, there) in enumerate(zip(images[1:], own[1:], strict=True), start=2):
         start = there @ np.linalg.inv(own[0])
-        forth = _register(images[0], image, start, brain)
-        back = _register(image, images[0], np.linalg.inv(start), brain)
+        try:
+            forth = _register(images[0], image, start)
+            back = _register(image, images[0], np.linalg.inv(start))
+        except (RuntimeError, IndexError) as error:
+            raise ScanError(
+                f"session {number} of {len(brains)} could not be aligned with the first "
+                f"({error}); look at both brain masks in their reports"
+            ) from error
         to_each.append(mean_rigid([forth, np.asarray(np.linalg.inv(back), dtype=float)]))
     return halfway(own, to_each)
 
@@ -90,18 +96,13 @@ def _image(brain: Brain) -> ants.ANTsImage:
     return ants.resample_image(cropped, (_SPACING_MM,) * 3, interp_type=0)
 
 
-def _register(fixed: ants.ANTsImage, moving: ants.ANTsImage, start: Matrix, brain: Brain) -> Matrix:
+def _register(fixed: ants.ANTsImage, moving: ants.ANTsImage, start: Matrix) -> Matrix:
     """Search from a start; both lead from points of the fixed image to those of the moving one."""
     with TemporaryDirectory() as folder:
         first, found = Path(folder, "start.txt"), Path(folder, "found.txt")
         write_transform(start, first)
-        try:
-            result = ants.registration(
-                fixed, moving, outprefix=f"{folder}/", initial_transform=str(first), **_SEARCH
-            )
-            ants.write_transform(ants.read_transform(result["fwdtransforms"][0]), str(found))
-        except (RuntimeError, IndexError) as error:
-            raise ScanError(
-                f"{brain.corrected}: could not be aligned with the other session ({error})"
-            ) from error
+        result = ants.registration(
+            fixed, moving, outprefix=f"{folder}/", initial_transform=str(first), **_SEARCH
+        )
+        ants.write_transform(ants.read_transform(result["fwdtransforms"][0]), str(found))
         return read_transform(found)
