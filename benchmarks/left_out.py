@@ -3,10 +3,10 @@
 ``python benchmarks/left_out.py benchmarks/development_sets.json --sources SOURCES
 --derivatives OUTPUTS [--bundle dense3d] [--readers NAME=WEIGHTS ...] [--nprocs 2]`` with folders as
 for ``reader_sets.py``. WEIGHTS are of further readers that could have been packaged; the bundle's
-own is always among them. Every combination of reader, power of its probability, clusters,
-confirmation of large clusters, boundary and threshold is tried on every scan. For each set the
-combination with the best mean Dice over the other sets is taken. The baselines keep their best
-threshold of the very set.
+own is always among them, as it is and without the reconstruction. Every combination of reader,
+power of its probability, clusters, confirmation of large clusters, boundary and threshold is tried
+on every scan. For each set the combination with the best mean Dice over the other sets is taken.
+The baselines keep their best threshold of the very set.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ from uadbids.model.weights import load_weights
 from uadbids.preproc.template import Template
 
 PACKAGED = "packaged"
+UNSEEING = "without reconstruction"
+NOWHERE = Crop((-1, -1, -1), (1, 1, 1))
 NEVER = 2.0
 """A probability that no voxel has."""
 POWERS = {"root": 1.0, "itself": 2.0}
@@ -103,7 +105,8 @@ def pairs(scan: Scan, bundle: Bundle, weights: dict[str, Path]) -> Iterator[tupl
     cut, head = around_brain(ReaderScan(whole, rebuilt, scan.brain, crop, normal))
     examined = head.apply(examined_part(scan.brain, settings.erosion_mm, None))
     for name, path in weights.items():
-        probability = lesion_probability(with_reader(bundle.reader, path), cut, CPU)
+        shown = cut._replace(crop=NOWHERE) if name == UNSEEING else cut
+        probability = lesion_probability(with_reader(bundle.reader, path), shown, CPU)
         yield name, Pair(
             cut.volume, cut.reconstruction, cut.brain, settings.smoothing_mm, examined,
             NORMAL_SHARE * cut.normal, probability,
@@ -160,7 +163,7 @@ def main() -> None:
     parser.add_argument("--readers", nargs="*", default=[], metavar="NAME=WEIGHTS")
     parser.add_argument("--nprocs", type=int, default=2)
     args = parser.parse_args()
-    weights = {PACKAGED: find_bundle(args.bundle) / READER_FILE}
+    weights = dict.fromkeys((PACKAGED, UNSEEING), find_bundle(args.bundle) / READER_FILE)
     weights |= {name: Path(path) for name, path in (one.split("=") for one in args.readers)}
     sets = {}
     for entry in json.loads(args.sets.read_text()):
@@ -178,13 +181,16 @@ def main() -> None:
                      mean["robust z: AP"], mean["equalised: AP"]])  # fmt: skip
         show(name, ", ".join(map(str, chosen)), rows[-1])
     show("mean", "", np.mean(rows, axis=0))
-    for title, chosen in (
-        ("the product", DEFAULT),
-        ("best of all sets", max(choices, key=lambda c: sum(mean[c] for mean in sets.values()))),
-    ):
-        found = [(mean[chosen], average_precision(mean, chosen)) for mean in sets.values()]
-        print(f"\n{title}: {', '.join(map(str, chosen))}: mean Dice and AP "
-              + " and ".join(f"{value:.3f}" for value in np.mean(found, axis=0)))  # fmt: skip
+    best = max(choices, key=lambda choice: sum(mean[choice] for mean in sets.values()))
+    print(f"\nbest on all sets: {', '.join(map(str, best))}\n")
+    print(f"| as the product, at {DEFAULT.threshold}: Dice, AP | " + " | ".join(sets)
+          + " | mean |\n|---" + "|---" * (len(sets) + 1) + "|")  # fmt: skip
+    for title, choice in [
+        *((name, DEFAULT._replace(reader=name)) for name in weights), ("best on all sets", best),
+    ]:  # fmt: skip
+        found = [(mean[choice], average_precision(mean, choice)) for mean in sets.values()]
+        found.append(tuple(np.mean(found, axis=0)))
+        print(f"| {title} | " + " | ".join("{:.3f}, {:.3f}".format(*pair) for pair in found) + " |")
 
 
 def show(name: str, chosen: str, values: Sequence[float]) -> None:
