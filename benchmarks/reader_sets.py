@@ -36,7 +36,12 @@ from uadbids.evaluation import metrics
 from uadbids.evaluation.baselines import equalised
 from uadbids.model.bundle import Bundle, find_bundle, load_bundle, save_bundle
 
-HEALTHY = {"name": "healthy-looking (healthy-few)", "bids": "healthy-few"}
+HEALTHY = {
+    "name": "healthy-looking (healthy-few)",
+    "bids": "healthy-few",
+    # The third one is among those that thresholds are calibrated on.
+    "participants": ["kirby113", "synthsr"],
+}
 TFCE_THRESHOLDS = {"dense3d": 3.02, "dense2d": 2.83, "spatial3d": 2.61, "spatial2d": 2.0}
 """Defaults of the models before they had a reader: a false-positive rate of 0.005."""
 GRIDS = {"robust z": np.arange(1, 6, 0.5), "equalised": np.arange(0.85, 0.995, 0.02)}

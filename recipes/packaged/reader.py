@@ -1,6 +1,6 @@
 """Train the packaged reader: pack its sources, train on a CPU or a GPU, put it into bundles.
 
-``pack SOURCES LABELS PRIORS WORK COHORT PACK`` writes what samples are made from into one file,
+``pack LABELS PRIORS WORK COHORT PACK`` writes what samples are made from into one file,
 ``fit PACK BUNDLE OUT`` trains (torch, numpy, scipy and safetensors suffice there), ``bundle OUT
 BUNDLES...`` adds the reader to bundles, ``lend BUNDLE BUNDLES...`` that of a bundle to others.
 README.md beside this file says more.

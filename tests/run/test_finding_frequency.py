@@ -1,12 +1,16 @@
 """Where findings lie in a study: small masks whose average is known."""
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
 
 from uadbids.bids.names import derivative_path
 from uadbids.bids.scan import Scan
+from uadbids.model.bundle import find_bundle
 from uadbids.run.finding_frequency import finding_frequency
+from uadbids.run.group import examined_slices
 
 SHAPE = (6, 5, 4)
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -84,3 +88,11 @@ def test_nothing_readable_is_nothing_found(tmp_path, template):
     scan = add(tmp_path, "01", (1, 1, 1), shape=(2, 2, 2))
     found = finding_frequency(tmp_path, [scan], template)
     assert found.scans == 0 and not found.share.any()
+
+
+def test_all_of_a_brain_is_drawn_where_a_reader_examines_it():
+    card = json.loads((find_bundle("dense3d") / "card.json").read_text())
+    assert examined_slices(card) is None
+    start, size = card["crop"]["start"][2], card["crop"]["shape"][2]
+    assert examined_slices({**card, "reader": None}) == slice(start, start + size)
+    assert examined_slices({}) is None

@@ -57,10 +57,11 @@ def _image(space: str, suffix: str, description: str, sources: str, **entities: 
 
 
 _ANOMALY = (
-    "Reconstruction error of the healthy-brain model (input minus reconstruction, in the way that "
-    "the model card states): as MAD-scaled robust z for the residuals 'excess-z' and 'tfce' "
-    "(there TFCE-enhanced), else in units of the scaled intensity; "
-    "0 outside the brain"
+    "How abnormal each voxel is, by the ResidualKind: for 'reader' MAD-scaled robust z weighted by "
+    "a probability of lesion, for 'tfce' and 'excess-z' robust z above what the healthy-brain "
+    "model, tissue and place let expect ('reader' and 'tfce' are TFCE-enhanced), for 'positive', "
+    "'signed' and 'abs' input minus reconstruction in units of the scaled intensity; 0 outside the "
+    "brain"
 )
 _PREPROC = (
     "Input of the model: corrected for bias, rigidly aligned to the template, brain alone, scaled "

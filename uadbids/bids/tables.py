@@ -13,7 +13,7 @@ from uadbids.bids.names import scans_table_path
 from uadbids.bids.scan import FinishedScan
 
 _DESCRIPTIONS = {
-    "anomaly": "Error of the reconstruction by the model of healthy brains",
+    "anomaly": "Map of how abnormal each voxel is, by the model of healthy brains",
     "preproc": "FLAIR as the model sees it: bias-corrected, aligned, brain-extracted, scaled",
     "recon": "FLAIR as the model of healthy brains reconstructs it",
 }

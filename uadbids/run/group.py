@@ -202,7 +202,7 @@ def _map(
     write_bytes(text, json_bytes(_map_text(found)))
     try:
         draw_frequency(
-            template, output_dir / TEMPLATE_MASK, image, figure, examined=_examined(card)
+            template, output_dir / TEMPLATE_MASK, image, figure, examined=examined_slices(card)
         )
     except ScanError as error:
         return None, [*notes, str(error)], True
@@ -225,8 +225,10 @@ def _map_text(found: FindingFrequency) -> dict[str, Any]:
     }
 
 
-def _examined(card: Mapping[str, Any]) -> slice | None:
-    """Axial slices that the model sees."""
+def examined_slices(card: Mapping[str, Any]) -> slice | None:
+    """Axial slices that the model examines; None for all, as with a reader."""
+    if card.get("reader"):
+        return None
     try:
         start, size = int(card["crop"]["start"][2]), int(card["crop"]["shape"][2])
     except (KeyError, IndexError, TypeError, ValueError):
