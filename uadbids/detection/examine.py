@@ -121,7 +121,7 @@ def _read(
 
 
 def around_brain(scan: ReaderScan) -> tuple[ReaderScan, Crop]:
-    """Cut a scan to its brain, with room for the reader's convolutions; and where it was cut.
+    """Cut a scan to its brain, with a margin for the reader's convolutions; and where it was cut.
 
     Half of the template grid is no brain, and costs as much. ValueError without a brain.
     """
