@@ -3,9 +3,9 @@
 ``python benchmarks/calibration_curves.py benchmarks/development_sets.json --sources SOURCES
 --derivatives OUTPUTS [--bundle dense3d] [--figure SVG]`` with folders as for ``reader_sets.py``.
 A nominal rate is the share of the held-out healthy voxels above a threshold; the actual one is that
-of a scan's examined voxels farther than 5 mm from its labels. Labels leave bright spots out, so it
-is no less than the true one. The second table makes slices of healthy-looking scans thicker: means
-of axial slices of the template grid, interpolated back.
+of a scan's examined voxels more than 5 steps, from face to face, from its labels. Labels leave
+bright spots out, so it is no less than the true one. The second table makes slices of
+healthy-looking scans thicker: means of axial slices of the template grid, interpolated back.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from uadbids.reports.plots import COLOURS, STYLE, save_svg
 
 RATES = np.geomspace(0.0005, 0.05, 13)
 SHOWN = (0.001, 0.0055, 0.02)
-AROUND_MM = 5
-"""What labels leave out of the edge of a lesion."""
+AROUND = 5
+"""Steps to what labels leave out of the edge of a lesion."""
 THICKNESSES_MM = (1, 3, 5, 7)
 HOSPITALS = {"lgg": slice(4, 6)}
 """Where the name of a participant says the hospital."""
@@ -48,7 +48,7 @@ def look_at(volume: np.ndarray, scan: Scan, bundle: Bundle) -> Examination:
 
 def actual(look: Examination, scan: Scan, bundle: Bundle) -> np.ndarray:
     """Share of unlabelled voxels above the threshold of each rate, those shown last."""
-    around = ndimage.binary_dilation(scan.lesions, iterations=AROUND_MM)
+    around = ndimage.binary_dilation(scan.lesions, iterations=AROUND)
     values = look.anomaly_map[look.examined & ~around]
     limits = [bundle.calibration.threshold(rate) for rate in (*RATES, *SHOWN)]
     return np.array([np.mean(values > limit) for limit in limits])

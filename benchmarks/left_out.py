@@ -133,7 +133,7 @@ def measure(scan: Scan, bundle: Bundle, weights: dict[str, Path]) -> dict[Choice
         where = head.restore(pair.examined, scan.brain.shape)
         for made, cut in maps(pair):
             scores = head.restore(cut, scan.brain.shape)
-            figures[" ".join(map(str, ("AP", name, *made)))] = precision(scores, scan)
+            figures[map_name(name, *made)] = precision(scores, scan)
             for (kind, boundary), limit in itertools.product(BOUNDARIES.items(), CHOICES):
                 mask = segment(
                     scores, where, threshold=limit, min_volume_mm3=SMALLEST, spacing=SPACING,
@@ -143,9 +143,14 @@ def measure(scan: Scan, bundle: Bundle, weights: dict[str, Path]) -> dict[Choice
     return figures
 
 
+def map_name(*made: object) -> str:
+    """Name of the average precision of a map, by the first four parts of its choices."""
+    return " ".join(map(str, ("AP", *made)))
+
+
 def average_precision(mean: dict, choice: Choice) -> float:
     """Return that of the map of a choice."""
-    return mean[" ".join(map(str, ("AP", *choice[:4])))]
+    return mean[map_name(*choice[:4])]
 
 
 def means(entry: dict, args: argparse.Namespace, weights: dict[str, Path]) -> dict:

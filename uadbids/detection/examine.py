@@ -103,9 +103,9 @@ def _read(
             "This model has no reader; give another residual with its threshold, or a model that "
             "has one."
         )
-    normal = _normal(brain.shape)
     # The reader learnt from all of what is normal, the map expects half of it.
-    scan, head = around_brain(ReaderScan(volume, rebuilt, brain, crop, normal / NORMAL_SHARE))
+    normal = _normal(brain.shape) / NORMAL_SHARE
+    scan, head = around_brain(ReaderScan(volume, rebuilt, brain, crop, normal))
     examined = examined_part(brain, settings.erosion_mm, None)
     anomaly_map = take_residual(
         scan.volume,
@@ -114,7 +114,7 @@ def _read(
         "reader",
         settings.smoothing_mm,
         examined=head.apply(examined),
-        normal=head.apply(normal),
+        normal=NORMAL_SHARE * scan.normal,
         probability=lesion_probability(reader, scan, device),
     )
     return Examination(rebuilt, head.restore(anomaly_map, brain.shape), examined)
